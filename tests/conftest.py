@@ -1,0 +1,42 @@
+"""Shared test setup: repository root first on the path, few threads, and ``--slow`` for the large networks."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+for folder in (ROOT / "tests", ROOT):
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds ``--slow``, without which tests marked ``slow`` are skipped."""
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow (networks of 1024 pixels)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marker; one thread per pytest-xdist worker, as many as there are cores otherwise."""
+    config.addinivalue_line("markers", "slow: needs the full-size official networks; run with --slow")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skips slow tests unless ``--slow`` is given."""
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow; run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Every test starts from the same global random state."""
+    torch.manual_seed(0)
