@@ -1,4 +1,4 @@
-"""Shared test setup: repository root first on the path, few threads, and ``--slow`` for the large networks."""
+"""Shared test setup: repository root first on the path, few threads, ``--slow`` for the large networks."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ import torch  # noqa: E402
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds ``--slow``, without which tests marked ``slow`` are skipped."""
-    parser.addoption("--slow", action="store_true", help="also run the tests marked slow (networks of 1024 pixels)")
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow (1024 pixels)")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -68,7 +68,7 @@ def error(result: torch.Tensor, entry: Entry, output: str, float64: bool = False
 
 
 def tolerance(entry: Entry, output: str) -> float:
-    """What the README accepts in float32: ten times the float32 error, at least 1e-5; 1e-4 where none is stated."""
+    """What the README accepts in float32: ten times the stated error, at least 1e-5 (1e-4 if none is stated)."""
     stated = entry.get("f32_error", {}).get(output)
     return 1e-4 if stated is None else max(1e-5, 10 * stated)
 
@@ -76,7 +76,7 @@ def tolerance(entry: Entry, output: str) -> float:
 def check(
     result: torch.Tensor, entry: Entry, output: str, float64: bool = False, limit: float | None = None
 ) -> float:
-    """Asserts that a result equals the golden one within the README's tolerance (float64: 1e-6); returns the distance."""
+    """Asserts that a result is the golden one within the README's tolerance (float64: 1e-6); gives the distance."""
     if limit is None:
         limit = 1e-6 if float64 else tolerance(entry, output)
     distance = error(result, entry, output, float64)
@@ -93,16 +93,19 @@ def layout(name: str, table: str = "state_dict") -> dict[str, tuple[tuple[int, .
 
 def layout_of(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[tuple[int, ...], str]]:
     """The same description of a state dict at hand."""
-    return {key: (tuple(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in state.items()}
+    return {key: (tuple(item.shape), str(item.dtype).removeprefix("torch.")) for key, item in state.items()}
 
 
-def check_layout(state: Mapping[str, torch.Tensor], name: str, table: str = "state_dict", prefix: str = "") -> None:
-    """Asserts that keys, shapes and dtypes are exactly the official ones (of those that start with ``prefix``)."""
-    official = {key.removeprefix(prefix): row for key, row in layout(name, table).items() if key.startswith(prefix)}
+def check_layout(
+    state: Mapping[str, torch.Tensor], name: str, table: str = "state_dict", prefix: str = ""
+) -> None:
+    """Asserts that keys, shapes and dtypes are the official ones (of those starting with ``prefix``)."""
+    rows = layout(name, table).items()
+    official = {key.removeprefix(prefix): row for key, row in rows if key.startswith(prefix)}
     ours = layout_of(state)
     assert not _first(official.keys() - ours.keys()), f"missing: {_first(official.keys() - ours.keys())}"
     assert not _first(ours.keys() - official.keys()), f"unexpected: {_first(ours.keys() - official.keys())}"
-    differing = [f"{key}: {ours[key]} instead of {official[key]}" for key in official if ours[key] != official[key]]
+    differing = [f"{key}: {ours[key]}, officially {row}" for key, row in official.items() if ours[key] != row]
     assert not differing, differing[:5]
 
 

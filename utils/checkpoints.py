@@ -1,0 +1,327 @@
+"""Safe checkpoint files: weights-only loading, atomic saving, loading errors that name the likely cause."""
+
+import argparse
+import contextlib
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.errors import InputError
+
+MMAP_FROM_BYTES = 200_000_000  # larger files are mapped, so only the tensors that are used get read
+NESTED = "/"  # separates entry and key of nested state dicts in a safetensors file
+Checkpoint = dict[str, Any]
+
+
+# ---------------------------------------------------------------- reading
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a ``.pt``, ``.pth`` or ``.safetensors`` file onto the CPU without executing anything in it.
+
+    Returns:
+        The top-level dictionary. A file that is a bare state dict comes back as ``{"state_dict": ...}``; a
+        ``Namespace`` of options comes back as a dictionary.
+
+    Raises:
+        InputError: the file is missing, damaged, not a checkpoint, or holds Python objects besides tensors.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the checkpoint file inside it")
+    if not path.is_file():
+        raise InputError(f"no such checkpoint: {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    _reject_non_weights(path)
+    try:
+        with _plain_containers_allowed():
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=_worth_mapping(path))
+    except Exception as error:
+        raise InputError(_why_unreadable(path, error)) from error
+    return _normalised(content, path)
+
+
+def _worth_mapping(path: Path) -> bool:
+    return path.stat().st_size >= MMAP_FROM_BYTES and zipfile.is_zipfile(path)
+
+
+@contextlib.contextmanager
+def _plain_containers_allowed() -> Iterator[None]:
+    """Lets ``argparse.Namespace``, a plain container that training scripts store, pass the safe loader."""
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals([argparse.Namespace])
+    try:
+        yield
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
+
+
+def _reject_non_weights(path: Path) -> None:
+    if path.suffix == ".pkl":
+        raise InputError(f"{path} is a pickle, which may run code when opened; convert it to .safetensors")
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head:
+        raise InputError(f"{path} is empty; copy or download it again")
+    if head.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path} is only a Git LFS pointer; fetch the real file with `git lfs pull`")
+    if head.lstrip()[:1] == b"<":
+        raise InputError(f"{path} is a web page, not a checkpoint; the download failed, download it again")
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    text = str(error)
+    if "weights_only" in text.lower() or "Unsupported global" in text or "Unsupported class" in text:
+        return (
+            f"{path} holds Python objects besides tensors and options and is not opened, because that could "
+            f"run code; save only its state dict (or convert it to .safetensors) where you trust it"
+        )
+    reason = _first_line(text) or type(error).__name__
+    return f"{path} is damaged or is not a checkpoint ({reason}); copy it again"
+
+
+def _first_line(text: str) -> str:
+    return text.strip().splitlines()[0][:120] if text.strip() else ""
+
+
+def _normalised(content: Any, path: Path) -> Checkpoint:
+    if isinstance(content, argparse.Namespace):
+        content = vars(content)
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
+    if all(isinstance(value, Tensor) for value in content.values()):
+        return {"state_dict": dict(content)}
+    return {key: vars(item) if isinstance(item, argparse.Namespace) else item for key, item in content.items()}
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    from safetensors import SafetensorError, safe_open
+
+    result: Checkpoint = {}
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = file.metadata() or {}
+            top_level = set(json.loads(metadata.get("top_level_tensors", "[]")))
+            for name in file.keys():  # noqa: SIM118 (not a dict)
+                value = file.get_tensor(name)
+                if name in top_level:
+                    result[name] = value
+                    continue
+                entry, _, key = name.rpartition(NESTED)
+                result.setdefault(entry or "state_dict", {})[key] = value
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        reason = _first_line(str(error))
+        raise InputError(f"{path} is damaged or is not a safetensors file ({reason})") from error
+    return {**result, **_decoded(metadata, path)}
+
+
+def _decoded(metadata: Mapping[str, str], path: Path) -> Checkpoint:
+    try:
+        return json.loads(metadata.get("agelab", "{}"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: the options in its metadata are not JSON; save it again") from error
+
+
+# ---------------------------------------------------------------- writing
+
+
+def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
+    """Writes a checkpoint so that a reader sees the old file or the whole new one, never a part.
+
+    The format follows the suffix. In ``.safetensors`` the keys of ``state_dict`` stand as they are, other
+    state dicts as ``entry/key``, tensors of the top level under their name, all else as JSON in the metadata.
+
+    Raises:
+        InputError: the file cannot be written or its content does not fit the format; no part file is left.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            if path.suffix == ".safetensors":
+                file.write(_safetensors_bytes(checkpoint, path))
+            else:
+                torch.save(_plain(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"cannot write {path}: {_first_line(str(error))}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """Tensors detached, on the CPU, each with a storage of its own; containers rebuilt as plain ones."""
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().contiguous()
+        whole = value.untyped_storage().nbytes() == value.numel() * value.element_size()
+        return value if whole else value.clone()
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return type(value)(_plain(item) for item in value)
+    return value
+
+
+def _safetensors_bytes(checkpoint: Mapping[str, Any], path: Path) -> bytes:
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, Any] = {}
+    for entry, value in checkpoint.items():
+        if isinstance(value, Tensor):
+            tensors[entry] = value
+        elif _is_state(value):
+            prefix = "" if entry == "state_dict" else entry + NESTED
+            tensors.update({prefix + key: item for key, item in value.items()})
+        else:
+            rest[entry] = value
+    top_level = [entry for entry, value in checkpoint.items() if isinstance(value, Tensor)]
+    try:
+        metadata = {"format": "pt", "top_level_tensors": json.dumps(top_level), "agelab": json.dumps(rest)}
+    except TypeError as error:
+        raise InputError(f"cannot write {path}: {error}; use the suffix .pt for such content") from error
+    return save({key: _plain(item).clone() for key, item in tensors.items()}, metadata)
+
+
+def _is_state(value: Any) -> bool:
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(v, Tensor) for v in value.values())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Makes the renaming itself durable where the system allows it (not on Windows)."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+# ---------------------------------------------------------------- what a checkpoint is
+
+KINDS = {
+    "mytimemachine": "a MyTimeMachine checkpoint",
+    "sam": "a SAM checkpoint",
+    "psp": "a pSp checkpoint without an ageing encoder",
+    "stylegan2": "a StyleGAN2 checkpoint",
+    "age_classifier": "an age classifier",
+    "identity": "a face recognition network",
+    "judge_age": "an age judge",
+    "judge_identity": "an identity judge",
+    "unknown": "a checkpoint of a kind that is not known here",
+}
+
+
+def checkpoint_kind(checkpoint: Mapping[str, Any]) -> str:
+    """Recognises a checkpoint, read with :func:`load_checkpoint`, by its ``kind`` entry or its keys.
+
+    Returns:
+        A key of :data:`KINDS`.
+    """
+    if isinstance(checkpoint.get("kind"), str):
+        return checkpoint["kind"]
+    if isinstance(checkpoint.get("g_ema"), Mapping) or isinstance(checkpoint.get("g"), Mapping):
+        return "stylegan2"
+    return state_kind(checkpoint.get("state_dict") or {})
+
+
+def state_kind(state: Mapping[str, Any]) -> str:
+    """The same for a bare state dict."""
+    roots = {key.split(".", 1)[0] for key in state}
+    if "blender" in roots and "encoder" in roots:
+        return "mytimemachine"
+    if "pretrained_encoder" in roots:
+        return "sam"
+    if "encoder" in roots:
+        first = state.get("encoder.input_layer.0.weight")
+        return "sam" if first is not None and first.shape[1] == 4 else "psp"
+    if {"conv1_1", "fc6"} <= roots:
+        return "age_classifier"
+    if {"input_layer", "body", "output_layer"} <= roots:
+        return "identity"
+    if {"to_rgb1", "convs"} <= roots:
+        return "stylegan2"
+    return "unknown"
+
+
+def describe(checkpoint: Mapping[str, Any]) -> str:
+    """What a checkpoint is, in words for an error message."""
+    kind = checkpoint_kind(checkpoint)
+    return KINDS.get(kind, f"a checkpoint of kind {kind!r}")
+
+
+# ---------------------------------------------------------------- state dicts
+
+
+def subset(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The entries whose key starts with ``prefix`` (``"encoder."``), without it."""
+    return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+
+def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str, strict: bool = True) -> None:
+    """Copies a state dict into a module, in the module's own precision.
+
+    Missing ``num_batches_tracked`` counters of old files are left as they are. With ``strict=False`` missing
+    and unexpected keys are accepted, shapes must still agree.
+
+    Raises:
+        InputError: the layouts differ; names ``source``, the first differences and the likely cause.
+    """
+    state = {key.removeprefix("module."): value for key, value in state.items()}  # of a parallel wrapper
+    own = module.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unexpected = [key for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    if shapes or (strict and (missing or unexpected)):
+        raise InputError(_difference(source, own, state, missing, unexpected, shapes))
+    module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+
+
+def _difference(
+    source: str,
+    own: Mapping[str, Tensor],
+    state: Mapping[str, Tensor],
+    missing: list[str],
+    unexpected: list[str],
+    shapes: list[str],
+) -> str:
+    parts = [f"{source} does not fit this network: {_likely_cause(own, state, shapes)}"]
+    for label, keys in (("missing", missing), ("unexpected", unexpected)):
+        if keys:
+            parts.append(f"{label} {', '.join(keys[:3])}{_more(keys)}")
+    if shapes:
+        listed = [f"{key} is {list(state[key].shape)} not {list(own[key].shape)}" for key in shapes[:3]]
+        parts.append(", ".join(listed) + _more(shapes))
+    return "; ".join(parts)
+
+
+def _more(keys: list[str]) -> str:
+    return f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+
+
+def _likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes: list[str]) -> str:
+    if not own.keys() & state.keys():
+        kind = state_kind(state)
+        return "it is empty" if not state else f"it is {KINDS[kind]}"
+    if shapes and all(key.endswith("input_layer.0.weight") for key in shapes):
+        return "the number of input channels differs (--input_nc)"
+    sizes = [max((item.shape[-1] for key, item in table.items() if ".noise_" in f".{key}"), default=None)
+             for table in (state, own)]
+    if None not in sizes and sizes[0] != sizes[1]:
+        return f"it makes images of {sizes[0]} pixels, the network makes {sizes[1]} (--output_size)"
+    if shapes:
+        return "the widths of its layers differ (another architecture)"
+    return "some layers are missing or too many (another number of layers or styles)"
