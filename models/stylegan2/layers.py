@@ -1,0 +1,349 @@
+"""Layers of StyleGAN2 (Karras et al. 2020) with the names and state-dict keys of rosinality's implementation.
+
+Every layer computes in the dtype of its input activations; weights and styles stay in float32.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
+
+BlurKernel = Sequence[float]
+
+
+def make_kernel(taps: BlurKernel) -> Tensor:
+    """Returns the normalised (n, n) outer product of a separable filter."""
+    kernel = torch.tensor(taps, dtype=torch.float32)
+    kernel = kernel[:, None] * kernel[None, :]
+    return kernel / kernel.sum()
+
+
+class PixelNorm(nn.Module):
+    """Normalises each vector along dimension 1 to unit mean square."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
+
+
+class Upsample(nn.Module):
+    """Doubles the resolution with a FIR filter."""
+
+    def __init__(self, kernel: BlurKernel, factor: int = 2) -> None:
+        super().__init__()
+        self.factor = factor
+        self.register_buffer("kernel", make_kernel(kernel) * factor**2)
+        extra = len(kernel) - factor
+        self.pad = ((extra + 1) // 2 + factor - 1, extra // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, up=self.factor, pad=self.pad)
+
+
+class Downsample(nn.Module):
+    """Halves the resolution with a FIR filter."""
+
+    def __init__(self, kernel: BlurKernel, factor: int = 2) -> None:
+        super().__init__()
+        self.factor = factor
+        self.register_buffer("kernel", make_kernel(kernel))
+        extra = len(kernel) - factor
+        self.pad = ((extra + 1) // 2, extra // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, down=self.factor, pad=self.pad)
+
+
+class Blur(nn.Module):
+    """Low-pass filter around a strided convolution; keeps the resolution up to `pad`."""
+
+    def __init__(self, kernel: BlurKernel, pad: tuple[int, int], upsample_factor: int = 1) -> None:
+        super().__init__()
+        self.register_buffer("kernel", make_kernel(kernel) * upsample_factor**2)
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upfirdn2d(x, self.kernel, pad=self.pad)
+
+
+class EqualConv2d(nn.Module):
+    """Convolution with equalised learning rate: unit-normal weights, scaled by `1 / sqrt(fan_in)` at run time."""
+
+    def __init__(
+        self,
+        in_channel: int,
+        out_channel: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channel, in_channel, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channel)) if bias else None
+        self.scale = 1 / math.sqrt(in_channel * kernel_size**2)
+        self.stride = stride
+        self.padding = padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        weight = (self.weight * self.scale).to(x.dtype)
+        return F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
+
+
+class EqualLinear(nn.Module):
+    """Linear layer with equalised learning rate and an optional learning-rate multiplier (mapping network: 0.01)."""
+
+    def __init__(
+        self,
+        in_dim: int,
+        out_dim: int,
+        bias: bool = True,
+        bias_init: float = 0.0,
+        lr_mul: float = 1.0,
+        activation: str | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_dim, in_dim) / lr_mul)
+        self.bias = nn.Parameter(torch.full((out_dim,), float(bias_init))) if bias else None
+        self.activation = activation
+        self.scale = lr_mul / math.sqrt(in_dim)
+        self.lr_mul = lr_mul
+
+    def forward(self, x: Tensor) -> Tensor:
+        bias = None if self.bias is None else self.bias * self.lr_mul
+        if self.activation:
+            return fused_leaky_relu(F.linear(x, self.weight * self.scale), bias)
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class ModulatedConv2d(nn.Module):
+    """Convolution whose input channels are scaled by a style and whose output is renormalised (StyleGAN2, section 2.2).
+
+    Two equal forms: `shared` scales the activations before and after one convolution with a weight shared by the
+    batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped convolution.
+    """
+
+    def __init__(
+        self,
+        in_channel: int,
+        out_channel: int,
+        kernel_size: int,
+        style_dim: int,
+        demodulate: bool = True,
+        upsample: bool = False,
+        downsample: bool = False,
+        blur_kernel: BlurKernel = (1, 3, 3, 1),
+    ) -> None:
+        super().__init__()
+        self.eps = 1e-8
+        self.kernel_size = kernel_size
+        self.upsample = upsample
+        self.downsample = downsample
+        self.demodulate = demodulate
+        self.grouped = False
+        self.weight = nn.Parameter(torch.randn(1, out_channel, in_channel, kernel_size, kernel_size))
+        factor = 2
+        if upsample:
+            extra = len(blur_kernel) - factor - (kernel_size - 1)
+            self.blur = Blur(blur_kernel, ((extra + 1) // 2 + factor - 1, extra // 2 + 1), upsample_factor=factor)
+        if downsample:
+            extra = len(blur_kernel) - factor + (kernel_size - 1)
+            self.blur = Blur(blur_kernel, ((extra + 1) // 2, extra // 2))
+        self.modulation = EqualLinear(style_dim, in_channel, bias_init=1)
+        self.scale = 1 / math.sqrt(in_channel * kernel_size**2)
+
+    def forward(self, x: Tensor, style: Tensor) -> Tensor:
+        """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, out, H', W')."""
+        out, demodulation = self.convolve(x, style)
+        return out if demodulation is None else out * demodulation.to(out.dtype)[:, :, None, None]
+
+    def convolve(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Returns the convolution and the (B, out) factors still to be applied to it (None where there are none)."""
+        modulation = self.modulation(style)
+        weight = self.weight[0] * self.scale
+        if self.grouped:
+            return self._convolve_grouped(x, weight, modulation), None
+        demodulation = None
+        if self.demodulate:
+            demodulation = torch.rsqrt(modulation.square() @ weight.square().sum((2, 3)).t() + self.eps)
+        if self.kernel_size == 1 and not (self.upsample or self.downsample):
+            return _pointwise(x, weight[:, :, 0, 0] * modulation[:, None, :]), demodulation
+        x = x * modulation.to(x.dtype)[:, :, None, None]
+        return self._resampling_convolution(x, weight.to(x.dtype)), demodulation
+
+    def _resampling_convolution(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
+        """Convolves with an (out, in, k, k) weight, with FIR-filtered up- or downsampling by 2."""
+        if self.upsample:
+            if groups == 1:
+                weight = weight.transpose(0, 1)
+            else:
+                out, in_, k, _ = weight.shape
+                weight = weight.view(groups, out // groups, in_, k, k).transpose(1, 2).reshape(-1, out // groups, k, k)
+            out = F.conv_transpose2d(x, weight, stride=2, groups=groups)
+            # a blur without change of size, whatever the batch layout
+            return upfirdn2d(out, self.blur.kernel, pad=self.blur.pad)
+        if self.downsample:
+            return F.conv2d(self.blur(x), weight, stride=2, groups=groups)
+        return F.conv2d(x, weight, padding=self.kernel_size // 2, groups=groups)
+
+    def _convolve_grouped(self, x: Tensor, weight: Tensor, modulation: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        weight = weight[None] * modulation[:, None, :, None, None]
+        if self.demodulate:
+            weight = weight * torch.rsqrt(weight.square().sum((2, 3, 4), keepdim=True) + self.eps)
+        x = x.reshape(1, batch * channels, height, width)
+        out = self._resampling_convolution(x, weight.flatten(0, 1).to(x.dtype), groups=batch)
+        return out.view(batch, -1, *out.shape[2:])
+
+
+def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
+    """1x1 convolution of (B, C, H, W) with one (B, out, C) weight per sample, as a matrix product in NHWC order."""
+    batch, channels, height, width = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    out = rows @ weight.to(x.dtype).transpose(1, 2)
+    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+
+
+class NoiseInjection(nn.Module):
+    """Adds one-channel noise with a learned strength."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        if noise is None:
+            noise = torch.randn_like(image[:, :1])
+        return image + (self.weight * noise).to(image.dtype)
+
+
+class ConstantInput(nn.Module):
+    """The learned 4x4 input of the synthesis network."""
+
+    def __init__(self, channel: int, size: int = 4) -> None:
+        super().__init__()
+        self.input = nn.Parameter(torch.randn(1, channel, size, size))
+
+    def forward(self, batch_like: Tensor) -> Tensor:
+        return self.input.expand(batch_like.shape[0], -1, -1, -1)
+
+
+class StyledConv(nn.Module):
+    """Modulated convolution, noise, bias and leaky ReLU."""
+
+    def __init__(
+        self,
+        in_channel: int,
+        out_channel: int,
+        kernel_size: int,
+        style_dim: int,
+        upsample: bool = False,
+        blur_kernel: BlurKernel = (1, 3, 3, 1),
+        demodulate: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = ModulatedConv2d(
+            in_channel, out_channel, kernel_size, style_dim, demodulate, upsample, blur_kernel=blur_kernel
+        )
+        self.noise = NoiseInjection()
+        self.activate = FusedLeakyReLU(out_channel)
+
+    def forward(self, x: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+        out, demodulation = self.conv.convolve(x, style)
+        if noise is None:
+            noise = torch.randn_like(out[:, :1])
+        gain = self.activate.scale
+        # The gain goes into the factors, noise and bias: demodulation and noise are one fused multiply-add.
+        shift = (self.noise.weight * gain * noise).to(out.dtype)
+        factor = out.new_tensor(gain) if demodulation is None else (demodulation * gain).to(out.dtype)[:, :, None, None]
+        out = torch.addcmul(shift, out, factor)
+        out += (self.activate.bias * gain).to(out.dtype)[:, None, None]
+        return F.leaky_relu(out, self.activate.negative_slope, inplace=True)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1x1 convolution to RGB, added to the upsampled image of the previous resolution."""
+
+    def __init__(
+        self, in_channel: int, style_dim: int, upsample: bool = True, blur_kernel: BlurKernel = (1, 3, 3, 1)
+    ) -> None:
+        super().__init__()
+        if upsample:
+            self.upsample = Upsample(blur_kernel)
+        self.conv = ModulatedConv2d(in_channel, 3, 1, style_dim, demodulate=False)
+        self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
+
+    def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
+        out = self.conv(x, style).to(self.bias.dtype) + self.bias
+        return out if skip is None else out + self.upsample(skip)
+
+
+class ConvLayer(nn.Sequential):
+    """Discriminator convolution: optional blur and stride 2, then bias and leaky ReLU."""
+
+    def __init__(
+        self,
+        in_channel: int,
+        out_channel: int,
+        kernel_size: int,
+        downsample: bool = False,
+        blur_kernel: BlurKernel = (1, 3, 3, 1),
+        bias: bool = True,
+        activate: bool = True,
+    ) -> None:
+        layers: list[nn.Module] = []
+        stride, padding = 1, kernel_size // 2
+        if downsample:
+            extra = len(blur_kernel) - 2 + (kernel_size - 1)
+            layers.append(Blur(blur_kernel, ((extra + 1) // 2, extra // 2)))
+            stride, padding = 2, 0
+        layers.append(EqualConv2d(in_channel, out_channel, kernel_size, stride, padding, bias=bias and not activate))
+        if activate:
+            layers.append(FusedLeakyReLU(out_channel) if bias else FusedLeakyReLUWithoutBias())
+        super().__init__(*layers)
+        self.downsample = downsample
+        self.activate = activate
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """Returns `gain` times the layer's output; `gain` and the activation's gain are folded into the weights."""
+        conv: EqualConv2d = self[1 if self.downsample else 0]
+        stride, padding = conv.stride, conv.padding
+        if self.downsample and conv.weight.shape[2] == 1:
+            # filter and decimate first: the 1x1 convolution then sees a quarter of the pixels
+            blur: Blur = self[0]
+            x, stride = upfirdn2d(x, blur.kernel, down=2, pad=blur.pad), 1
+        elif self.downsample:
+            x = self[0](x)
+        bias = self[-1].bias if self.activate else conv.bias
+        if self.activate:
+            gain *= self[-1].scale
+        weight = (conv.weight * (conv.scale * gain)).to(x.dtype)
+        bias = None if bias is None else (bias * gain).to(x.dtype)
+        out = F.conv2d(x, weight, bias, stride=stride, padding=padding)
+        return F.leaky_relu(out, self[-1].negative_slope, inplace=True) if self.activate else out
+
+
+class FusedLeakyReLUWithoutBias(FusedLeakyReLU):
+    """Leaky ReLU with gain and no bias."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.bias = None
+
+
+class ResBlock(nn.Module):
+    """Discriminator residual block that halves the resolution."""
+
+    def __init__(self, in_channel: int, out_channel: int, blur_kernel: BlurKernel = (1, 3, 3, 1)) -> None:
+        super().__init__()
+        self.conv1 = ConvLayer(in_channel, in_channel, 3)
+        self.conv2 = ConvLayer(in_channel, out_channel, 3, downsample=True, blur_kernel=blur_kernel)
+        self.skip = ConvLayer(in_channel, out_channel, 1, downsample=True, activate=False, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = 1 / math.sqrt(2)
+        return self.conv2(self.conv1(x), gain=half) + self.skip(x, gain=half)

@@ -1,0 +1,245 @@
+"""StyleGAN2 generator and discriminator (Karras et al. 2020) in rosinality's layout, sizes as arguments."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.layers import (
+    ConstantInput,
+    ConvLayer,
+    EqualLinear,
+    ModulatedConv2d,
+    PixelNorm,
+    ResBlock,
+    StyledConv,
+    ToRGB,
+)
+
+
+@dataclass(frozen=True)
+class StyleGAN2Config:
+    """Sizes of a generator and its discriminator; the defaults are those of `stylegan2-ffhq-config-f`.
+
+    Attributes:
+        channels: feature channels by resolution; None means the official table for `channel_multiplier`.
+    """
+
+    size: int = 1024
+    style_dim: int = 512
+    n_mlp: int = 8
+    channel_multiplier: int = 2
+    channels: Mapping[int, int] | None = None
+
+    @property
+    def n_styles(self) -> int:
+        """Number of W+ vectors: two for each resolution from 8 up, and two for 4x4 and the last to-RGB."""
+        return 2 * int(math.log2(self.size)) - 2
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "StyleGAN2Config":
+        channels = values.get("channels")
+        return cls(**{**values, "channels": channels and {int(k): int(v) for k, v in channels.items()}})
+
+
+def default_channels(channel_multiplier: int = 2) -> dict[int, int]:
+    """The official table: resolution to feature channels."""
+    table = {4: 512, 8: 512, 16: 512, 32: 512}
+    return table | {size: 16384 // size * channel_multiplier for size in (64, 128, 256, 512, 1024)}
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis network.
+
+    Args:
+        size: output resolution, a power of two of at least 8.
+        style_dim: length of z and w.
+        n_mlp: layers of the mapping network.
+        channels: feature channels by resolution, overriding `channel_multiplier`.
+
+    `compute_dtype` (default float32) is the dtype of the activations; the image is always float32 or wider.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        style_dim: int,
+        n_mlp: int,
+        channel_multiplier: int = 2,
+        blur_kernel: Sequence[float] = (1, 3, 3, 1),
+        lr_mlp: float = 0.01,
+        channels: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.style_dim = style_dim
+        self.compute_dtype: torch.dtype | None = None
+        table = dict(channels or default_channels(channel_multiplier))
+        self.log_size = int(math.log2(size))
+        self.num_layers = (self.log_size - 2) * 2 + 1
+        self.n_latent = self.log_size * 2 - 2
+
+        mapping = [EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activation="fused_lrelu") for _ in range(n_mlp)]
+        self.style = nn.Sequential(PixelNorm(), *mapping)
+        self.input = ConstantInput(table[4])
+        self.conv1 = StyledConv(table[4], table[4], 3, style_dim, blur_kernel=blur_kernel)
+        self.to_rgb1 = ToRGB(table[4], style_dim, upsample=False)
+        self.convs = nn.ModuleList()
+        self.to_rgbs = nn.ModuleList()
+        self.noises = nn.Module()
+        for layer in range(self.num_layers):
+            side = 2 ** ((layer + 5) // 2)
+            self.noises.register_buffer(f"noise_{layer}", torch.randn(1, 1, side, side))
+        in_channel = table[4]
+        for level in range(3, self.log_size + 1):
+            out_channel = table[2**level]
+            self.convs.append(
+                StyledConv(in_channel, out_channel, 3, style_dim, upsample=True, blur_kernel=blur_kernel)
+            )
+            self.convs.append(StyledConv(out_channel, out_channel, 3, style_dim, blur_kernel=blur_kernel))
+            self.to_rgbs.append(ToRGB(out_channel, style_dim))
+            in_channel = out_channel
+
+    @classmethod
+    def from_config(cls, config: StyleGAN2Config) -> "Generator":
+        return cls(
+            config.size, config.style_dim, config.n_mlp, config.channel_multiplier, channels=config.channels
+        )
+
+    def use_grouped_convolution(self, grouped: bool) -> None:
+        """Chooses between the two equal forms of every modulated convolution."""
+        for module in self.modules():
+            if isinstance(module, ModulatedConv2d):
+                module.grouped = grouped
+
+    def make_noise(self) -> list[Tensor]:
+        """Returns fresh noise planes, one (1, 1, side, side) tensor for each layer."""
+        return [torch.randn_like(plane) for plane in self.noise_buffers()]
+
+    def noise_buffers(self) -> list[Tensor]:
+        """Returns the fixed noise planes."""
+        return [getattr(self.noises, f"noise_{layer}") for layer in range(self.num_layers)]
+
+    def mean_latent(self, n_latent: int) -> Tensor:
+        """Returns the (1, style_dim) mean of `n_latent` random w."""
+        z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
+        return self.style(z).mean(0, keepdim=True)
+
+    def get_latent(self, z: Tensor) -> Tensor:
+        """Maps (B, style_dim) z to w."""
+        return self.style(z)
+
+    def forward(
+        self,
+        styles: Sequence[Tensor],
+        return_latents: bool = False,
+        inject_index: int | None = None,
+        truncation: float = 1.0,
+        truncation_latent: Tensor | None = None,
+        input_is_latent: bool = False,
+        noise: Sequence[Tensor | None] | None = None,
+        randomize_noise: bool = True,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Renders images.
+
+        Args:
+            styles: one (B, style_dim) z or w, two of them for style mixing, or one (B, n_latent, style_dim) W+ code.
+            inject_index: with two styles, the number of layers that take the first; drawn at random if None.
+            truncation: below 1, moves w towards `truncation_latent`.
+            noise: one plane a layer; None means fresh noise, or the fixed buffers without `randomize_noise`.
+
+        Returns:
+            (B, 3, size, size) images, and the (B, n_latent, style_dim) codes if asked for (else None).
+        """
+        if not input_is_latent:
+            styles = [self.style(z) for z in styles]
+        if truncation < 1:
+            styles = [truncation_latent + truncation * (w - truncation_latent) for w in styles]
+        latent = self._broadcast(styles, inject_index)
+        if noise is None:
+            noise = [None] * self.num_layers if randomize_noise else self.noise_buffers()
+        image = self.synthesize(latent, noise)
+        return image, latent if return_latents else None
+
+    def _broadcast(self, styles: Sequence[Tensor], inject_index: int | None) -> Tensor:
+        """Makes one W+ code of one or two styles."""
+        if len(styles) == 1:
+            w = styles[0]
+            return w if w.dim() == 3 else w[:, None].expand(-1, self.n_latent, -1)
+        if inject_index is None:
+            inject_index = int(torch.randint(1, self.n_latent, ()))
+        first = styles[0][:, None].expand(-1, inject_index, -1)
+        second = styles[1][:, None].expand(-1, self.n_latent - inject_index, -1)
+        return torch.cat([first, second], dim=1)
+
+    def synthesize(self, latent: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        """Renders (B, n_latent, style_dim) codes; `noise` holds one plane (or None for fresh noise) a layer."""
+        with torch.autocast(latent.device.type, enabled=False):
+            latent = latent.to(self.input.input.dtype)
+            x = self.input(latent).to(self.compute_dtype or latent.dtype)
+            x = x.contiguous(memory_format=torch.channels_last)
+            x = self.conv1(x, latent[:, 0], noise[0])
+            image = self.to_rgb1(x, latent[:, 1])
+            for i, to_rgb in enumerate(self.to_rgbs):
+                x = self.convs[2 * i](x, latent[:, 2 * i + 1], noise[2 * i + 1])
+                x = self.convs[2 * i + 1](x, latent[:, 2 * i + 2], noise[2 * i + 2])
+                image = to_rgb(x, latent[:, 2 * i + 3], image)
+            return image
+
+
+class Discriminator(nn.Module):
+    """Residual discriminator with minibatch standard deviation.
+
+    Args:
+        size: input resolution.
+        channels: feature channels by resolution, overriding `channel_multiplier`.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        channel_multiplier: int = 2,
+        blur_kernel: Sequence[float] = (1, 3, 3, 1),
+        channels: Mapping[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        table = dict(channels or default_channels(channel_multiplier))
+        self.size = size
+        self.compute_dtype: torch.dtype | None = None
+        self.stddev_group = 4
+        log_size = int(math.log2(size))
+        layers: list[nn.Module] = [ConvLayer(3, table[size], 1)]
+        for level in range(log_size, 2, -1):
+            layers.append(ResBlock(table[2**level], table[2 ** (level - 1)], blur_kernel))
+        self.convs = nn.Sequential(*layers)
+        self.final_conv = ConvLayer(table[4] + 1, table[4], 3)
+        self.final_linear = nn.Sequential(
+            EqualLinear(table[4] * 16, table[4], activation="fused_lrelu"), EqualLinear(table[4], 1)
+        )
+
+    @classmethod
+    def from_config(cls, config: StyleGAN2Config) -> "Discriminator":
+        return cls(config.size, config.channel_multiplier, channels=config.channels)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Returns (B, 1) logits of (B, 3, size, size) images; B is at most 4 or a multiple of 4 (else ValueError)."""
+        with torch.autocast(image.device.type, enabled=False):
+            x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=torch.channels_last)
+            x = self.convs(x).to(self.final_linear[0].weight.dtype)
+            x = self.final_conv(torch.cat([x, self._minibatch_deviation(x)], dim=1))
+            return self.final_linear(x.flatten(1))
+
+    def _minibatch_deviation(self, x: Tensor) -> Tensor:
+        """One plane a sample: the mean over features of the standard deviation within its group."""
+        batch, _, height, width = x.shape
+        group = min(batch, self.stddev_group)
+        if batch % group:
+            raise ValueError(f"The discriminator takes a batch of at most {group} or a multiple of it, not {batch}.")
+        grouped = x.reshape(group, batch // group, *x.shape[1:])
+        deviation = torch.sqrt(grouped.var(0, unbiased=False) + 1e-8).mean((1, 2, 3))
+        return deviation.repeat(group)[:, None, None, None].expand(batch, 1, height, width)

@@ -1,0 +1,70 @@
+"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) in plain PyTorch, with exact derivatives of any order."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
+    """Zero-inserts by `up`, pads, convolves with `kernel` and keeps every `down`-th sample.
+
+    Args:
+        x: (B, C, H, W).
+        kernel: (kh, kw) FIR filter, the same for every channel; it gets no gradient.
+        pad: samples added before and after each axis of the upsampled image; negative values crop.
+
+    Returns:
+        (B, C, H', W') with `H' = (H * up + pad[0] + pad[1] - kh) // down + 1`.
+    """
+    return _UpFirDn2d.apply(x, kernel, up, down, (*pad, *pad))
+
+
+class _UpFirDn2d(torch.autograd.Function):
+    """The gradient of upfirdn2d is another upfirdn2d, so the backward pass runs as fast as the forward one."""
+
+    @staticmethod
+    def forward(ctx, x, kernel, up, down, pad):
+        ctx.save_for_backward(kernel)
+        out = _filter(x, kernel, up, down, pad)
+        top, _, left, _ = pad
+        kernel_height, kernel_width = kernel.shape
+        ctx.up, ctx.down = up, down
+        ctx.gradient_pad = (
+            kernel_height - top - 1,
+            x.shape[2] * up - out.shape[2] * down + top - up + 1,
+            kernel_width - left - 1,
+            x.shape[3] * up - out.shape[3] * down + left - up + 1,
+        )
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        (kernel,) = ctx.saved_tensors
+        grad_x = _UpFirDn2d.apply(grad, kernel.flip(0, 1), ctx.down, ctx.up, ctx.gradient_pad)
+        return grad_x, None, None, None, None
+
+
+def _filter(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int, int, int]) -> Tensor:
+    """The forward computation; `pad` is (top, bottom, left, right)."""
+    channels = x.shape[1]
+    kernel_height, kernel_width = kernel.shape
+    top, bottom, left, right = pad
+    weight = kernel.to(x.dtype).expand(channels, 1, kernel_height, kernel_width)
+    if up == 1:
+        x, padding = _pad(x, top, bottom, left, right)
+        return F.conv2d(x, weight.flip(2, 3), stride=down, padding=padding, groups=channels)
+    # A transposed convolution skips the inserted zeros; its full output starts kernel - 1 samples early.
+    top, bottom = top - kernel_height + 1, bottom - kernel_height + up
+    left, right = left - kernel_width + 1, right - kernel_width + up
+    crop = (-top, -left) if top == bottom <= 0 and left == right <= 0 else (0, 0)
+    out = F.conv_transpose2d(x, weight.contiguous(), stride=up, padding=crop, groups=channels)
+    if crop == (0, 0):
+        out = F.pad(out, (left, right, top, bottom))
+    return out[:, :, ::down, ::down]
+
+
+def _pad(x: Tensor, top: int, bottom: int, left: int, right: int) -> tuple[Tensor, tuple[int, int]]:
+    """Splits padding into what the convolution does itself and what needs a copy."""
+    if top == bottom >= 0 and left == right >= 0:
+        return x, (top, left)
+    return F.pad(x, (left, right, top, bottom)), (0, 0)
