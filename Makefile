@@ -1,0 +1,75 @@
+# AgeLab: `make demo` and `make test` work on a bare machine with Python 3.10 or newer.
+#
+#   make demo                      personalise the bundled model to the demo person; prints where the picture is
+#   make test                      the test suite
+#   make lint                      ruff and mypy
+#   make install                   only the virtual environment .venv with what the programs need
+#   make demo-weights DATA=folder  train every bundled network again from a folder of {age}_{idx} faces
+#
+#   TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make demo     the smaller CPU wheels of PyTorch
+#   TORCH='torch==2.4.1 torchvision==0.19.1' make demo                 a PyTorch version of your choice
+#   PYTHON=/path/to/python3.12 make demo                               a Python of your choice
+#   VENV=/somewhere/else make demo                                     another place for the environment
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON ?=
+TORCH ?= torch torchvision
+TORCH_INDEX_URL ?=
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+export PIP_NO_INPUT := 1
+# The programs find their packages through scripts/_bootstrap.py; a PYTHONPATH from outside could bring others first.
+unexport PYTHONPATH
+
+.PHONY: help install demo test test-slow lint demo-weights clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+install: $(VENV)/.installed
+
+# One stamp a step: a second call does nothing, and a changed pyproject.toml brings what it newly asks for.
+$(VENV)/.created:
+	@bash scripts/make_venv.sh "$(VENV)" "$(PYTHON)"
+	@$(PIP) install --quiet --upgrade "pip>=25.1"
+	@touch $@
+
+$(VENV)/.torch: $(VENV)/.created
+	$(PIP) install $(if $(TORCH_INDEX_URL),--index-url "$(TORCH_INDEX_URL)") $(TORCH)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.torch pyproject.toml
+	$(PIP) install .
+	@$(VENV)/bin/python -c "import torch, torchvision, lpips, dlib, cv2" || { echo "error: the packages in $(VENV) do" \
+	  "not fit each other (see above); rm -rf $(VENV) and choose versions with TORCH=... or TORCH_INDEX_URL=..." >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(PIP) install --group test
+	@touch $@
+
+$(VENV)/.linted: $(VENV)/.installed
+	$(PIP) install --group lint
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(VENV)/bin/python scripts/demo.py
+
+test: $(VENV)/.tested
+	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(TESTS)
+
+test-slow: $(VENV)/.tested
+	$(VENV)/bin/python -m pytest --slow $(TESTS)
+
+lint: $(VENV)/.linted
+	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m mypy
+
+demo-weights: $(VENV)/.installed
+	@if [ -z "$(DATA)" ]; then \
+	  echo "error: name the folder of faces, e.g. make demo-weights DATA=/path/to/faces" >&2; exit 2; fi
+	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)"
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache
