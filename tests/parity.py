@@ -68,7 +68,7 @@ def error(result: torch.Tensor, entry: Entry, output: str, float64: bool = False
 
 
 def tolerance(entry: Entry, output: str) -> float:
-    """What the README accepts in float32: ten times the stated error, at least 1e-5 (1e-4 if none is stated)."""
+    """What the README accepts in float32: ten times the stated error, at least 1e-5 (else 1e-4)."""
     stated = entry.get("f32_error", {}).get(output)
     return 1e-4 if stated is None else max(1e-5, 10 * stated)
 
@@ -76,7 +76,7 @@ def tolerance(entry: Entry, output: str) -> float:
 def check(
     result: torch.Tensor, entry: Entry, output: str, float64: bool = False, limit: float | None = None
 ) -> float:
-    """Asserts that a result is the golden one within the README's tolerance (float64: 1e-6); gives the distance."""
+    """Asserts that a result is the golden one within the README's tolerance and returns the distance."""
     if limit is None:
         limit = 1e-6 if float64 else tolerance(entry, output)
     distance = error(result, entry, output, float64)

@@ -99,7 +99,7 @@ def _normalised(content: Any, path: Path) -> Checkpoint:
         raise InputError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     if all(isinstance(value, Tensor) for value in content.values()):
         return {"state_dict": dict(content)}
-    return {key: vars(item) if isinstance(item, argparse.Namespace) else item for key, item in content.items()}
+    return {key: vars(v) if isinstance(v, argparse.Namespace) else v for key, v in content.items()}
 
 
 def _read_safetensors(path: Path) -> Checkpoint:

@@ -1,0 +1,109 @@
+"""Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid with one head a style."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.encoders.helpers import OFFICIAL_CHANNELS, body, input_layer, units_per_stage
+from models.stylegan2.layers import EqualLinear
+
+COARSE_STYLES = 3  # heads on the smallest feature map, as published
+MIDDLE_STYLES = 4  # heads on the next one; all others are on the largest
+
+
+class GradualStyleBlock(nn.Module):
+    """Maps (B, in_channels, side, side) features to (B, style_dim) codes: strided convolutions, then linear.
+
+    Args:
+        in_channels: width of the feature map.
+        channels: width inside the block.
+        style_dim: length of the code.
+        side: side of the feature map, a power of two; ``log2(side)`` convolutions reduce it to one pixel.
+    """
+
+    def __init__(self, in_channels: int, channels: int, style_dim: int, side: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for depth in range(max(1, int(math.log2(side)))):
+            convolution = nn.Conv2d(channels if depth else in_channels, channels, 3, 2, 1)
+            layers += [convolution, nn.LeakyReLU(inplace=True)]
+        self.convs = nn.Sequential(*layers)
+        self.linear = EqualLinear(channels, style_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.convs(x).flatten(1))
+
+
+class GradualStyleEncoder(nn.Module):
+    """Maps (B, input_nc, input_size, input_size) images to (B, n_styles, style_dim) codes.
+
+    Args:
+        num_layers: depth of the body by the published table.
+        mode: ``ir_se`` or ``ir``.
+        n_styles: number of codes, ``2 * log2(generator size) - 2``.
+        input_nc: image channels; a fourth one carries the age.
+        input_size: side of the input, a power of two of at least 32; 256 officially.
+        style_dim: length of a code.
+        channels: width of the stem and of the four stages.
+        units: residual units in each stage, overriding ``num_layers``.
+        style_channels: width inside the heads; ``style_dim`` if None.
+
+    Raises:
+        ValueError: ``input_size`` is not such a power of two, or another argument makes no network.
+    """
+
+    def __init__(
+        self,
+        num_layers: int = 50,
+        mode: str = "ir_se",
+        n_styles: int = 18,
+        input_nc: int = 3,
+        input_size: int = 256,
+        style_dim: int = 512,
+        channels: Sequence[int] = OFFICIAL_CHANNELS,
+        units: Sequence[int] | None = None,
+        style_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        if input_size < 32 or input_size & (input_size - 1):
+            raise ValueError(f"input_size must be a power of two of at least 32, not {input_size}")
+        stages = units_per_stage(num_layers, units)
+        self.input_size = input_size
+        self.n_styles = n_styles
+        self.taps = (sum(stages[:2]) - 1, sum(stages[:3]) - 1)  # last units of stages two and three
+        self.input_layer = input_layer(input_nc, channels[0])
+        self.body = body(channels, stages, mode)
+        width = style_channels or style_dim
+        sides = [input_size // self._reduction(style) for style in range(n_styles)]
+        self.styles = nn.ModuleList(GradualStyleBlock(channels[4], width, style_dim, side) for side in sides)
+        self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
+        self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
+
+    @staticmethod
+    def _reduction(style: int) -> int:
+        if style < COARSE_STYLES:
+            return 16
+        return 8 if style < COARSE_STYLES + MIDDLE_STYLES else 4
+
+    def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Feature maps for coarse, middle and fine styles: 1/16, 1/8 and 1/4 of the input side."""
+        x = self.input_layer(x)
+        taps = []
+        for index, unit in enumerate(self.body):
+            x = unit(x)
+            if index in self.taps:
+                taps.append(x)
+        middle = _enlarge_and_add(x, self.latlayer1(taps[1]))
+        return x, middle, _enlarge_and_add(middle, self.latlayer2(taps[0]))
+
+    def forward(self, x: Tensor) -> Tensor:
+        coarse, middle, fine = self.pyramid(x)
+        levels = {16: coarse, 8: middle, 4: fine}
+        return torch.stack([head(levels[self._reduction(i)]) for i, head in enumerate(self.styles)], dim=1)
+
+
+def _enlarge_and_add(small: Tensor, large: Tensor) -> Tensor:
+    return F.interpolate(small, size=large.shape[-2:], mode="bilinear", align_corners=True) + large
