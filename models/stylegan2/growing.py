@@ -1,0 +1,49 @@
+"""Growing a trained StyleGAN2 to twice its resolution: shared layers are carried over, new ones start neutral."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from models.stylegan2.model import Discriminator, Generator
+from utils.checkpoints import load_into
+from utils.errors import InputError
+
+
+def grow(
+    generator: Generator,
+    generator_state: Mapping[str, Tensor],
+    discriminator: Discriminator,
+    discriminator_state: Mapping[str, Tensor],
+    source: str,
+) -> None:
+    """Fills networks of twice the size from the state dicts of a trained pair.
+
+    The new to-RGB layer starts at zero, so the grown generator first renders exactly the enlarged pictures of the
+    small one. In the discriminator the blocks move up by one and the new first block is fresh.
+
+    Raises:
+        InputError: the weights are not those of the same network at half the size.
+    """
+    _fill(generator, generator_state, source)
+    last = generator.to_rgbs[-1]
+    with torch.no_grad():
+        last.conv.weight.zero_()
+    moved = {}
+    for key, value in discriminator_state.items():
+        parts = key.split(".")
+        if parts[0] != "convs":
+            moved[key] = value
+        elif parts[1] != "0":
+            moved[".".join([parts[0], str(int(parts[1]) + 1), *parts[2:]])] = value
+    _fill(discriminator, moved, source)
+
+
+def _fill(net: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    """Loads `state`, leaving only the layers of the new resolution as they are."""
+    own = net.state_dict()
+    fresh = [key for key in own if key not in state]
+    strange = [key for key in state if key not in own]
+    if strange or not fresh:
+        raise InputError(f"{source} is not half the size of the new network; --output_size must be twice its size")
+    load_into(net, {**{key: own[key] for key in fresh}, **state}, source)

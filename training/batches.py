@@ -1,0 +1,61 @@
+"""Batches of a `FaceFolder` by step number: the same step gives the same pictures, in memory or through workers."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from datasets.faces import FaceFolder
+from datasets.sampling import IndexSampler
+
+
+class BatchSource:
+    """Gives the batch of each step, in order.
+
+    Args:
+        batch_size: pictures a step.
+        start_step: steps already made, so that a resumed run continues with the pictures it would have seen.
+        workers: processes that decode, where the folder is not held in memory.
+    """
+
+    def __init__(
+        self,
+        dataset: FaceFolder,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        start_step: int = 0,
+        flip_probability: float = 0.5,
+        workers: int = 0,
+        device: torch.device | None = None,
+        weights: list[float] | None = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.device = device or torch.device("cpu")
+        self._sampler = IndexSampler(
+            len(dataset), seed, start_step * batch_size, flip_probability, weights=weights
+        )
+        self._position = start_step * batch_size
+        self._loader = None
+        if dataset.images is None:
+            loader = DataLoader(
+                dataset,
+                batch_size=batch_size,
+                sampler=self._sampler,
+                num_workers=workers,
+                pin_memory=self.device.type == "cuda",
+                persistent_workers=workers > 0,
+            )
+            self._loader = iter(loader)
+
+    def next(self) -> dict[str, Tensor]:
+        """Returns `image`, `age`, `index` and `flip` of the next step on the device."""
+        if self._loader is not None:
+            batch: dict[str, Any] = next(self._loader)
+        else:
+            items = [self._sampler.at(self._position + i) for i in range(self.batch_size)]
+            batch = self.dataset.batch(items)
+        self._position += self.batch_size
+        return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}

@@ -1,0 +1,251 @@
+"""The engine every training shares: device, loop, logs, validation, checkpoints and resume."""
+
+import argparse
+import json
+import math
+import random
+import signal
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training.run_folder import RunFolder
+from utils.device import autocast, keep_freed_memory, select_device, select_precision
+from utils.errors import InputError
+from utils.images import save_pil
+
+
+class Coach:
+    """Runs `training_step` to `max_steps`.
+
+    A coach provides `build`, `training_step` and `weights`, and as far as it needs them `validation_step`,
+    `sheets` and `extra_state`. `networks` and `optimizers` (filled by `build`) are what the resume state holds.
+
+    Args:
+        opts: parsed options; see `options/base_options.py` for those the engine itself reads.
+    """
+
+    best_metric: str | None = None  # name of the validation figure whose minimum makes `best_model.pt`
+
+    def __init__(self, opts: argparse.Namespace) -> None:
+        self.opts = opts
+        self.device = select_device(opts.device)
+        self.precision = select_precision(opts.mixed_precision, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        if opts.threads:
+            torch.set_num_threads(opts.threads)
+        seed_everything(opts.seed)
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.step = 0
+        self.best_value = math.inf
+        self.run = RunFolder(opts.exp_dir)
+        self._stop = False
+        state = self.run.load_state()
+        self.start_step = state["step"] if state else 0
+        self.build()
+        if state:
+            self._load_state(state)
+
+    # ---------------------------------------------------------------- what a coach provides
+
+    def build(self) -> None:
+        """Makes networks, data and optimisers; `start_step` is the number of steps already made."""
+        raise NotImplementedError
+
+    def training_step(self) -> dict[str, Tensor]:
+        """Makes one optimiser step; returns figures to log, as detached tensors."""
+        raise NotImplementedError
+
+    def weights(self) -> dict[str, Any]:
+        """Returns the checkpoint for use (not for resuming)."""
+        raise NotImplementedError
+
+    def validation_step(self) -> dict[str, float]:
+        """Returns validation figures."""
+        return {}
+
+    def sheets(self) -> dict[str, Image.Image]:
+        """Returns pictures that show the state of training, by name."""
+        return {}
+
+    def extra_state(self) -> dict[str, Any]:
+        """Returns what else must survive a restart; `load_extra_state` gets it back."""
+        return {}
+
+    def load_extra_state(self, state: Mapping[str, Any]) -> None:
+        """Takes back what `extra_state` returned."""
+
+    # ---------------------------------------------------------------- the loop
+
+    def train(self) -> None:
+        """Trains to `max_steps`, or until SIGTERM or Ctrl-C, after which the same command continues."""
+        self.run.create(vars(self.opts))
+        self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
+        previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._loop()
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+            self._writer.close()
+
+    def _loop(self) -> None:
+        opts = self.opts
+        if self.step >= opts.max_steps:
+            print(f"{self.run.path} already has {self.step} of {opts.max_steps} steps; raise --max_steps to go on")
+            return
+        if self.step:
+            print(f"continuing {self.run.path} at step {self.step}")
+        sums: dict[str, Tensor] = {}
+        since, last_save = 0, time.monotonic()
+        bar = tqdm(total=opts.max_steps, initial=self.step, unit="step", desc=type(self).__name__, smoothing=0.02)
+        with bar:
+            while self.step < opts.max_steps and not self._stop:
+                for name, value in self.training_step().items():
+                    sums[name] = sums[name] + value if name in sums else value.detach().clone()
+                self.step += 1
+                since += 1
+                bar.update()
+                last = self.step == opts.max_steps
+                if self._due(opts.board_interval) or last:
+                    self._log(sums, since, bar)
+                    sums, since = {}, 0
+                if self._due(opts.image_interval) or last:
+                    self._save_sheets()
+                if self._due(opts.val_interval) or last:
+                    self.validate()
+                timed = opts.save_minutes and time.monotonic() - last_save > 60 * opts.save_minutes
+                if self._due(opts.save_interval):
+                    self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
+                if timed or last or self._stop or self._due(opts.save_interval):
+                    self.save_state()
+                    last_save = time.monotonic()
+        if self._stop:
+            print(f"stopped at step {self.step}; the same command continues")
+        elif not self._due(opts.save_interval):
+            self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
+
+    def _due(self, interval: int | None) -> bool:
+        return bool(interval) and self.step % interval == 0
+
+    def _request_stop(self, *_: Any) -> None:
+        self._stop = True
+
+    def _log(self, sums: Mapping[str, Tensor], count: int, bar: tqdm) -> None:
+        """Writes the means since the last call; the one point where figures leave the device."""
+        names = list(sums)
+        values = torch.stack([sums[name].float().reshape(()) for name in names]).cpu() / count if names else []
+        means = {name: float(value) for name, value in zip(names, values, strict=True)}
+        broken = [name for name, value in means.items() if not math.isfinite(value)]
+        if broken:
+            raise InputError(
+                f"{broken[0]} is not finite at step {self.step}; the state before it is kept in "
+                f"{self.run.checkpoints}: lower --learning_rate or use --mixed_precision=no"
+            )
+        for name, value in means.items():
+            self._writer.add_scalar(name if "/" in name else f"train/{name}", value, self.step)
+        bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)
+
+    def validate(self) -> dict[str, float]:
+        """Runs validation, logs it, and keeps the best model."""
+        figures = self.validation_step()
+        for name, value in figures.items():
+            self._writer.add_scalar(f"test/{name}", value, self.step)
+        if not figures:
+            return figures
+        with (self.run.logs / "validation.jsonl").open("a") as file:
+            file.write(json.dumps({"step": self.step, **figures}) + "\n")
+        text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+        tqdm.write(f"step {self.step}: {text}")
+        value = figures.get(self.best_metric or "", math.inf)
+        if value < self.best_value:
+            self.best_value = value
+            self.run.save_weights(self.weights(), "best_model", f"step {self.step}, {text}")
+        return figures
+
+    def _save_sheets(self) -> None:
+        for name, sheet in self.sheets().items():
+            save_pil(sheet, self.run.images / f"{name}_{self.step:07d}.jpg")
+            self._writer.add_image(name, np.asarray(sheet.convert("RGB")), self.step, dataformats="HWC")
+
+    # ---------------------------------------------------------------- resume
+
+    def save_state(self) -> None:
+        """Writes everything needed to continue as if nothing had happened."""
+        self.run.save_state(
+            {
+                "step": self.step,
+                "best_value": self.best_value,
+                "coach": type(self).__name__,
+                "networks": {name: net.state_dict() for name, net in self.networks.items()},
+                "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+                "random": random_state(),
+                "extra": self.extra_state(),
+            }
+        )
+
+    def _load_state(self, state: Mapping[str, Any]) -> None:
+        if state["coach"] != type(self).__name__:
+            raise InputError(f"{self.run.path} holds a run of {state['coach']}; choose another --exp_dir")
+        try:
+            for name, net in self.networks.items():
+                net.load_state_dict(state["networks"][name])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(state["optimizers"][name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"the run in {self.run.path} was made with other networks or options; "
+                f"use its own options or another --exp_dir"
+            ) from error
+        self.step = state["step"]
+        self.best_value = state["best_value"]
+        self.load_extra_state(state["extra"])
+        set_random_state(state["random"])
+
+    def autocast(self) -> Any:
+        """Mixed precision as chosen by `--mixed_precision`."""
+        return autocast(self.device, self.precision)
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """Returns the state of the generators as plain containers and tensors."""
+    version, words, gauss = random.getstate()
+    state = {"torch": torch.get_rng_state(), "python": [version, list(words), gauss]}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Takes back what `random_state` returned."""
+    torch.set_rng_state(state["torch"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def mean_figures(rows: list[Mapping[str, float]]) -> dict[str, float]:
+    """Averages dictionaries of figures by name."""
+    collected: dict[str, list[float]] = defaultdict(list)
+    for row in rows:
+        for name, value in row.items():
+            collected[name].append(float(value))
+    return {name: sum(values) / len(values) for name, values in collected.items()}

@@ -1,0 +1,201 @@
+"""Coach of StyleGAN2: non-saturating logistic loss, lazy R1 and path length, EMA, simple augmentation, growing."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from criteria.gan_losses import (
+    PathLengthPenalty,
+    discriminator_logistic_loss,
+    generator_nonsaturating_loss,
+    is_regularization_step,
+    lazy_adam_settings,
+    lazy_r1_loss,
+)
+from datasets.augment import SimpleAugment
+from datasets.faces import FaceFolder
+from models.stylegan2.growing import grow
+from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from training.batches import BatchSource
+from training.coach import Coach
+from utils.checkpoints import load_checkpoint, load_into
+from utils.errors import InputError
+from utils.images import image_sheet
+
+LATENT_AVERAGE_SAMPLES = 10_000
+
+
+class CoachStyleGAN2(Coach):
+    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, section 5 and appendix B)."""
+
+    def build(self) -> None:
+        opts = self.opts
+        self.config = StyleGAN2Config(
+            opts.output_size, opts.style_dim, opts.n_mlp, opts.channel_multiplier, parse_channels(opts.channels)
+        )
+        self.generator = Generator.from_config(self.config).to(self.device)
+        self.discriminator = Discriminator.from_config(self.config).to(self.device)
+        self._initialise()
+        self.generator_ema = deepcopy(self.generator).requires_grad_(False)
+        if opts.checkpoint_path:
+            load_into(self.generator_ema, self._checkpoint["g_ema"], opts.checkpoint_path)
+        for net in (self.generator, self.discriminator, self.generator_ema):
+            net.compute_dtype = self.precision
+        self.path_length = PathLengthPenalty().to(self.device)
+        self.networks = {
+            "g": self.generator,
+            "d": self.discriminator,
+            "g_ema": self.generator_ema,
+            "path_length": self.path_length,
+        }
+        self.optimizers = {
+            "g": self._adam(self.generator, opts.g_reg_every if opts.path_regularize else 0),
+            "d": self._adam(self.discriminator, opts.d_reg_every),
+        }
+        self.augment = SimpleAugment(probability=opts.augment_p)
+        self.ema_decay = 0.5 ** (opts.batch_size / opts.ema_halflife)
+        dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
+        self.batches = BatchSource(
+            dataset,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            workers=opts.workers,
+            device=self.device,
+        )
+        fixed = torch.Generator().manual_seed(opts.seed)
+        self.sample_z = torch.randn(opts.n_samples, opts.style_dim, generator=fixed).to(self.device)
+
+    def _initialise(self) -> None:
+        """Takes weights from `--checkpoint_path` (same size) or `--grow_from` (half the size), if given."""
+        opts = self.opts
+        if opts.checkpoint_path:
+            self._checkpoint = load_stylegan2_file(opts.checkpoint_path)
+            load_into(self.generator, self._checkpoint["g"], opts.checkpoint_path)
+            load_into(self.discriminator, self._checkpoint["d"], opts.checkpoint_path)
+        elif opts.grow_from:
+            small = load_stylegan2_file(opts.grow_from)
+            # The averaged generator is the better start; the first steps would pull the other one there anyway.
+            grow(self.generator, small["g_ema"], self.discriminator, small["d"], opts.grow_from)
+
+    def _adam(self, net: torch.nn.Module, regularised_every: int) -> torch.optim.Adam:
+        rate, betas = lazy_adam_settings(self.opts.learning_rate, (0.0, 0.99), regularised_every)
+        return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, fused=self.device.type != "mps")
+
+    # ---------------------------------------------------------------- one step
+
+    def training_step(self) -> dict[str, Tensor]:
+        opts = self.opts
+        real = self.batches.next()["image"]
+        figures: dict[str, Tensor] = {}
+        self.generator.requires_grad_(True)
+        # One picture serves both networks: the discriminator sees it detached, the generator's loss comes after
+        # the discriminator's update.
+        fake, _ = self.generator(self._styles(len(real)))
+        figures["d_loss"], figures["real_score"], figures["fake_score"] = self._discriminator_step(real, fake)
+        if is_regularization_step(self.step, opts.d_reg_every):
+            figures["r1"] = self._r1_step(real) * opts.d_reg_every  # mean over the logging interval
+        self.discriminator.requires_grad_(False)
+        loss = generator_nonsaturating_loss(self.discriminator(self.augment(fake)))
+        self._update("g", loss)
+        self.discriminator.requires_grad_(True)
+        if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
+            figures["path_length"] = self._path_length_step() * opts.g_reg_every
+        self._update_average()
+        figures["g_loss"] = loss.detach()
+        return figures
+
+    def _styles(self, batch: int) -> list[Tensor]:
+        """One z, or two for style mixing with probability `--mixing`."""
+        count = 2 if self.opts.mixing and torch.rand(()) < self.opts.mixing else 1
+        return [torch.randn(batch, self.opts.style_dim, device=self.device) for _ in range(count)]
+
+    def _update(self, name: str, loss: Tensor) -> None:
+        self.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizers[name].step()
+
+    def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        real_logits = self.discriminator(self.augment(real))
+        fake_logits = self.discriminator(self.augment(fake.detach()))
+        loss = discriminator_logistic_loss(real_logits, fake_logits)
+        self._update("d", loss)
+        return loss.detach(), real_logits.detach().mean(), fake_logits.detach().mean()
+
+    def _r1_step(self, real: Tensor) -> Tensor:
+        """R1 on the real pictures, in float32: its second derivatives are small differences."""
+        self.discriminator.compute_dtype = torch.float32
+        real = self.augment(real).requires_grad_(True)
+        loss = lazy_r1_loss(self.discriminator(real), real, self.opts.r1, self.opts.d_reg_every)
+        self._update("d", loss)
+        self.discriminator.compute_dtype = self.precision
+        return loss.detach() / (0.5 * max(self.opts.r1, 1e-12) * self.opts.d_reg_every)
+
+    def _path_length_step(self) -> Tensor:
+        batch = max(1, self.opts.batch_size // self.opts.path_batch_shrink)
+        self.generator.compute_dtype = torch.float32
+        images, latents = self.generator(self._styles(batch), return_latents=True)
+        penalty, lengths = self.path_length(images, latents)
+        # Zero times a pixel ties the penalty to every parameter, so that all receive a gradient.
+        weight = self.opts.path_regularize * self.opts.g_reg_every
+        self._update("g", weight * penalty + 0 * images[0, 0, 0, 0])
+        self.generator.compute_dtype = self.precision
+        return lengths.mean()
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        averaged = list(self.generator_ema.parameters())
+        torch._foreach_lerp_(averaged, list(self.generator.parameters()), 1 - self.ema_decay)
+
+    # ---------------------------------------------------------------- results
+
+    def weights(self) -> dict[str, Any]:
+        with torch.no_grad():
+            z = torch.randn(LATENT_AVERAGE_SAMPLES, self.opts.style_dim, device=self.device)
+            latent_avg = self.generator_ema.get_latent(z).mean(0)
+        return {
+            "g": self.generator.state_dict(),
+            "d": self.discriminator.state_dict(),
+            "g_ema": self.generator_ema.state_dict(),
+            "latent_avg": latent_avg,
+            "opts": {"architecture": {"generator": self.config.to_dict()}, **vars(self.opts)},
+        }
+
+    @torch.no_grad()
+    def sheets(self) -> dict[str, Image.Image]:
+        images, _ = self.generator_ema([self.sample_z], randomize_noise=False)
+        columns = max(1, round(len(images) ** 0.5))
+        rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
+        return {"samples": image_sheet(rows)}
+
+
+def parse_channels(text: str | None) -> dict[int, int] | None:
+    """Reads `4:128,8:128,...` (resolution:channels); None gives the official table.
+
+    Raises:
+        InputError: not of that form.
+    """
+    if not text:
+        return None
+    try:
+        return {int(size): int(count) for size, count in (pair.split(":") for pair in text.split(","))}
+    except ValueError as error:
+        raise InputError(f"--channels={text}: give resolution:channels pairs such as 4:128,8:128") from error
+
+
+def load_stylegan2_file(path: str) -> Mapping[str, Any]:
+    """Reads a checkpoint that can be trained on.
+
+    Raises:
+        InputError: it lacks the generator, its average or the discriminator.
+    """
+    checkpoint = load_checkpoint(path)
+    missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
+    if missing:
+        raise InputError(f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2")
+    return checkpoint
+

@@ -1,0 +1,75 @@
+"""The folder of a training run: options, logs, pictures, weights and resume state."""
+
+import json
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils.checkpoints import load_checkpoint, save_checkpoint
+from utils.errors import InputError
+
+STATE_NAMES = ("resume_state.pt", "resume_state_previous.pt")
+
+
+class RunFolder:
+    """`exp_dir` with the official names: `opt.json`, `logs/`, `checkpoints/` (weights and, apart, resume state)."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.logs = self.path / "logs"
+        self.images = self.logs / "images"
+        self.checkpoints = self.path / "checkpoints"
+
+    def create(self, options: dict[str, Any]) -> None:
+        """Makes the folders and writes the options with the versions that ran them."""
+        try:
+            for folder in (self.images, self.checkpoints):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--exp_dir={self.path} cannot be created ({error.strerror}); choose another") from error
+        text = json.dumps(options | {"environment": describe_environment()}, indent=2, sort_keys=True)
+        (self.path / "opt.json").write_text(text + "\n")
+
+    def save_weights(self, weights: dict[str, Any], name: str, note: str) -> Path:
+        """Writes `checkpoints/NAME.pt` and a line in `checkpoints/timestamp.txt`."""
+        path = save_checkpoint(weights, self.checkpoints / f"{name}.pt")
+        with (self.checkpoints / "timestamp.txt").open("a") as file:
+            file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}: {note}\n")
+        return path
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Writes the resume state; the one before stays as a second chance."""
+        current, previous = (self.checkpoints / name for name in STATE_NAMES)
+        if current.exists():
+            current.replace(previous)
+        save_checkpoint(state, current)
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Returns the newest readable resume state, or None if there is none."""
+        found = [self.checkpoints / name for name in STATE_NAMES if (self.checkpoints / name).exists()]
+        for path in found:
+            try:
+                return load_checkpoint(path)
+            except InputError as error:
+                print(f"warning: {error}; trying the state before it", file=sys.stderr)
+        if found:
+            raise InputError(f"no resume state in {self.checkpoints} can be read; remove the folder to start afresh")
+        return None
+
+
+def describe_environment() -> dict[str, str]:
+    """Versions and revision of what runs, for the record beside the options."""
+    revision = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
+    )
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "git": revision.stdout.strip() if revision.returncode == 0 else "unknown",
+    }
