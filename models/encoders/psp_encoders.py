@@ -1,4 +1,4 @@
-"""Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid with one head a style."""
+"""Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid, one head per style."""
 
 import math
 from collections.abc import Sequence

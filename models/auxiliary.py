@@ -1,0 +1,180 @@
+"""Frozen helper networks: the age classifier and the face recognition network of losses and judges."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.dex_vgg import VGG, expected_age, official_keys
+from models.encoders.helpers import l2_norm
+from models.encoders.model_irse import Backbone
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
+from utils.errors import InputError
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg": VGG, "ir_se": Backbone}
+AGE_KINDS = ("age_classifier", "judge_age")
+IDENTITY_KINDS = ("identity", "judge_identity")
+# Top, bottom, left and right edge of the face without hair and background, in fractions of an aligned picture.
+FACE_BOX = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
+ALIGNED_SIZE = 256  # pixels of the aligned faces that the official networks were used with
+OFFICIAL_DEX = {"network": "vgg", "num_classes": 101, "input_size": 224}
+OFFICIAL_IDENTITY = {"network": "ir_se", "input_size": 112, "num_layers": 50, "drop_ratio": 0.6}
+
+
+def build_network(architecture: Mapping[str, Any]) -> nn.Module:
+    """Makes the network described by the ``architecture`` entry of a file.
+
+    Args:
+        architecture: ``network`` (a key of :data:`NETWORKS`) and the arguments of its constructor; ``crop``,
+            which belongs to the wrapper, is ignored.
+
+    Raises:
+        InputError: unknown network or arguments.
+    """
+    arguments = {key: value for key, value in architecture.items() if key not in ("network", "crop")}
+    name = architecture.get("network")
+    if name not in NETWORKS:
+        raise InputError(f"the file's architecture names an unknown network {name!r}, not {' or '.join(NETWORKS)}")
+    try:
+        return NETWORKS[name](**arguments)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the file's architecture makes no {name} network: {error}") from error
+
+
+def network_checkpoint(kind: str, architecture: Mapping[str, Any], network: nn.Module, **extra: Any) -> dict:
+    """The content of a file that :func:`load_age_classifier` or :func:`load_identity` reads.
+
+    Args:
+        kind: one of :data:`AGE_KINDS` or :data:`IDENTITY_KINDS`.
+        architecture: what :func:`build_network` takes.
+        network: the trained network.
+        extra: further entries, such as ``opts`` or measured figures.
+    """
+    if kind not in AGE_KINDS + IDENTITY_KINDS:
+        raise ValueError(f"kind must be one of {AGE_KINDS + IDENTITY_KINDS}, not {kind!r}")
+    return {"kind": kind, "architecture": dict(architecture), "state_dict": network.state_dict(), **extra}
+
+
+class FrozenNetwork(nn.Module):
+    """A network in eval mode for ever whose weights take no gradient; the images still do."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        self.input_size: int = network.input_size
+        self.eval()
+
+    def train(self, mode: bool = True) -> "FrozenNetwork":
+        """Stays in eval mode whatever ``mode`` is."""
+        return super().train(False)
+
+
+class AgeClassifier(FrozenNetwork):
+    """Predicts ages from aligned faces (B, 3, S, S) in [-1, 1] of any size."""
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Resizes to the network's input as the official ageing loss does: bilinear, no antialiasing.
+
+        Pictures larger than the official 256 (in the network's proportion) are first averaged down to that.
+        """
+        aligned = round(self.input_size * ALIGNED_SIZE / OFFICIAL_DEX["input_size"])
+        if images.shape[-1] > aligned:
+            images = F.adaptive_avg_pool2d(images, aligned)
+        if images.shape[-1] == self.input_size:
+            return images
+        return F.interpolate(images, (self.input_size, self.input_size), mode="bilinear", align_corners=False)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (B, classes), one class for each year."""
+        return self.network(self.prepare(images))
+
+    def predict_age(self, images: Tensor) -> Tensor:
+        """Expected age in years (B,); differentiable."""
+        return expected_age(_float(self.logits(images)))
+
+    def feature_maps(self, images: Tensor) -> list[Tensor]:
+        """Activations of the network's stages for images of any size, not resized (``vgg`` only)."""
+        return self.network.feature_maps(images)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.predict_age(images)
+
+
+class IdentityNetwork(FrozenNetwork):
+    """Embeds aligned faces (B, 3, S, S) in [-1, 1] of any size.
+
+    Args:
+        network: maps (B, 3, input_size, input_size) crops to embeddings.
+        crop: top, bottom, left and right edge of what the network sees, as fractions of the aligned face.
+    """
+
+    def __init__(self, network: nn.Module, crop: tuple[float, float, float, float] = FACE_BOX) -> None:
+        super().__init__(network)
+        self.crop = tuple(crop)
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Pictures above 256 pixels averaged down to that, cut to the face, averaged down to the input."""
+        if images.shape[-1] > ALIGNED_SIZE:
+            images = F.adaptive_avg_pool2d(images, ALIGNED_SIZE)
+        height, width = images.shape[-2:]
+        top, bottom, left, right = self.crop
+        rows = slice(round(top * height), round(bottom * height))
+        face = images[..., rows, round(left * width) : round(right * width)]
+        size = (self.input_size, self.input_size)
+        if tuple(face.shape[-2:]) == size:
+            return face
+        if min(face.shape[-2:]) < self.input_size:
+            return F.interpolate(face, size, mode="bilinear", align_corners=False)
+        return F.adaptive_avg_pool2d(face, size)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings (B, D) of unit length; differentiable."""
+        return l2_norm(_float(self.network(self.prepare(images))))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.embed(images)
+
+
+def _float(x: Tensor) -> Tensor:
+    """Half precision becomes float32, anything wider stays."""
+    return x.float() if x.element_size() < 4 else x
+
+
+def load_age_classifier(path: str | Path, device: str | torch.device = "cpu") -> AgeClassifier:
+    """Loads an age classifier: a file of ours (``age_classifier``, ``judge_age``) or the official DEX file.
+
+    Raises:
+        InputError: the file cannot be read or is something else.
+    """
+    checkpoint = _checked(path, AGE_KINDS, "an age classifier")
+    state = official_keys(checkpoint["state_dict"])
+    architecture = checkpoint.get("architecture") or OFFICIAL_DEX
+    return AgeClassifier(_loaded(architecture, state, path)).to(device)
+
+
+def load_identity(path: str | Path, device: str | torch.device = "cpu") -> IdentityNetwork:
+    """Loads a face network: a file of ours (``identity``, ``judge_identity``) or ``model_ir_se50.pth``.
+
+    Raises:
+        InputError: the file cannot be read or is something else.
+    """
+    checkpoint = _checked(path, IDENTITY_KINDS, "a face recognition network")
+    architecture = checkpoint.get("architecture") or OFFICIAL_IDENTITY
+    network = _loaded(architecture, checkpoint["state_dict"], path)
+    return IdentityNetwork(network, architecture.get("crop") or FACE_BOX).to(device)
+
+
+def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:
+    checkpoint = load_checkpoint(path)
+    if checkpoint_kind(checkpoint) not in kinds:
+        raise InputError(f"{path} is {describe(checkpoint)}, not {wanted}")
+    return checkpoint
+
+
+def _loaded(architecture: Mapping[str, Any], state: Mapping[str, Tensor], path: str | Path) -> nn.Module:
+    network = build_network(architecture)
+    load_into(network, state, str(path))
+    return network.to(memory_format=torch.channels_last)
