@@ -7,10 +7,11 @@ same augmentation on every processor.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
 # Luminance quantisation of JPEG at quality 50 (ITU-T T.81, table K.1).
@@ -281,7 +282,12 @@ class ClassifierAugment:
         return images.clamp_(-1.0, 1.0).to(dtype)
 
     @staticmethod
-    def _degrade(images, probability, generator, operation) -> None:
+    def _degrade(
+        images: Tensor,
+        probability: float,
+        generator: Generator | None,
+        operation: Callable[[Tensor, Tensor], Tensor],
+    ) -> None:
         """Replaces a random part of the batch, in place, by ``operation(part, its rows)``."""
         rows = _chosen(images.shape[0], probability, generator).nonzero().flatten()
         if len(rows):

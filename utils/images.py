@@ -131,8 +131,11 @@ def save_pil(image: Image.Image, path: str | Path) -> None:
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InputError(f"cannot write {path}: unknown picture format {path.suffix!r}; use .png or .jpg")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
     try:
         with os.fdopen(handle, "wb") as file:

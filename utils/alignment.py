@@ -1,0 +1,240 @@
+"""Face alignment: dlib's 68 landmarks, the FFHQ square (Karras et al., 2019, appendix C) and a tight one.
+
+Landmark coordinates are pixel centres: (0, 0) is the middle of the top left pixel.
+"""
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from utils.errors import InputError
+
+DETECTION_SIDE = 480  # the detector finds faces from 80 pixels on: a sixth of the longer side, then a twelfth
+FACE_SCORE = 0.3  # further faces of a photo below this are mostly none
+_BLUR = 0.02  # FFHQ: deviation of the blur beyond the photo, as a fraction of the side
+_FADE = 0.3  # FFHQ: the border fades over at least this fraction of the side
+_PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Constants of the square: ``s`` scales it, ``k`` moves it from the eyes (0) towards the mouth (1)."""
+
+    s: float
+    k: float
+    fade: bool = False  # blur and fade what is mirrored beyond the photo, as FFHQ does
+
+
+CROPS = {"tight": Crop(0.58, 0.5), "ffhq": Crop(1.0, 0.1, fade=True)}
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face of a photo: landmarks (68, 2) in pixels and the detector's score."""
+
+    landmarks: np.ndarray
+    score: float
+    width: float
+
+
+def predictor_path() -> Path:
+    """Finds dlib's 68-point file in the face-recognition-models package, without importing that package.
+
+    Raises:
+        InputError: the package is not installed or lacks the file.
+    """
+    spec = importlib.util.find_spec("face_recognition_models")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "models" / _PREDICTOR
+        if path.is_file():
+            return path
+    raise InputError(f"{_PREDICTOR} was not found; run: pip install face-recognition-models")
+
+
+def _dlib() -> ModuleType:
+    """Imports dlib only when a photo is aligned."""
+    try:
+        import dlib
+    except ImportError as error:
+        raise InputError("face alignment needs dlib; run: pip install dlib-bin") from error
+    return dlib
+
+
+@cache
+def _networks() -> tuple[Any, Any]:
+    """Loads detector and landmark predictor, once per process."""
+    dlib = _dlib()
+    return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor_path()))
+
+
+def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE) -> list[Face]:
+    """Finds faces and their landmarks, the main one (area times score) first.
+
+    Searches the photo reduced to ``side`` pixels; where nothing is found, once more at twice that.
+
+    Args:
+        pixels: uint8 RGB (H, W, 3).
+        side: longer side of the picture that is searched first.
+    """
+    dlib = _dlib()
+    detector, predictor = _networks()
+    pixels = np.ascontiguousarray(pixels)
+    height, width = pixels.shape[:2]
+    for target in (side, 2 * side):
+        scale = min(1.0, target / max(height, width))
+        reduced = pixels
+        if scale < 1:
+            new = (max(1, round(width * scale)), max(1, round(height * scale)))
+            reduced = cv2.resize(pixels, new, interpolation=cv2.INTER_AREA)
+        enlarge = int(target > side and max(height, width) <= side)
+        boxes, scores, _ = detector.run(reduced, enlarge)
+        if len(boxes):
+            break
+    faces = []
+    zoom = np.array([width / reduced.shape[1], height / reduced.shape[0]])
+    for box, score in zip(boxes, scores, strict=True):
+        start = (np.array([box.left(), box.top()]) + 0.5) * zoom - 0.5
+        end = (np.array([box.right(), box.bottom()]) + 0.5) * zoom - 0.5
+        rectangle = dlib.rectangle(*np.rint([*start, *end]).astype(int).tolist())
+        points = predictor(pixels, rectangle).parts()
+        landmarks = np.array([(point.x, point.y) for point in points], dtype=np.float64)
+        faces.append(Face(landmarks, float(score), float(end[0] - start[0])))
+    return sorted(faces, key=lambda face: face.width**2 * max(face.score, 1e-3), reverse=True)
+
+
+def face_square(landmarks: np.ndarray, s: float, k: float) -> np.ndarray:
+    """Returns the corners (4, 2) of the aligned square: top left, bottom left, bottom right, top right.
+
+    Args:
+        landmarks: (68, 2) in dlib's (iBUG) order.
+        s: size; the half side is ``s * max(2.0 |eye to eye|, 1.8 |eyes to mouth|)``.
+        k: position of the centre on the way from the eyes to the mouth.
+    """
+    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    eyes = (left + right) / 2
+    across = right - left
+    down = (landmarks[48] + landmarks[54]) / 2 - eyes
+    direction = across + np.array([down[1], -down[0]])
+    length = np.hypot(*direction)
+    if length == 0:
+        raise ValueError("the landmarks coincide")
+    x = direction / length * s * max(2.0 * np.hypot(*across), 1.8 * np.hypot(*down))
+    y = np.array([-x[1], x[0]])
+    centre = eyes + k * down
+    return np.stack([centre - x - y, centre - x + y, centre + x + y, centre + x - y])
+
+
+def outside_share(square: np.ndarray, width: int, height: int) -> float:
+    """Share of the square that lies beyond a photo of ``width`` x ``height`` pixels."""
+    photo = np.array([[-0.5, -0.5], [width - 0.5, -0.5], [width - 0.5, height - 0.5], [-0.5, height - 0.5]])
+    area, _ = cv2.intersectConvexConvex(square.astype(np.float32), photo.astype(np.float32))
+    return float(np.clip(1.0 - area / cv2.contourArea(square.astype(np.float32)), 0.0, 1.0))
+
+
+def warp_square(pixels: np.ndarray, square: np.ndarray, size: int, fade: bool = False) -> np.ndarray:
+    """Cuts a square out of a photo.
+
+    It is sampled at 1 to 2 times the output size (bicubic) from a photo reduced to that scale, then reduced
+    with Lanczos. What lies beyond the photo is mirrored.
+
+    Args:
+        pixels: uint8 RGB (H, W, 3).
+        square: corners (4, 2), see ``face_square``.
+        size: side of the result.
+        fade: blur what is mirrored and fade it to the median colour, as FFHQ does.
+
+    Returns:
+        uint8 (size, size, 3).
+    """
+    side = float(np.hypot(*(square[3] - square[0])))
+    samples = int(np.clip(np.ceil(side), size, 2 * size))
+    source, origin, zoom = _reduce(pixels, square, min(1.0, samples / side))
+    top_left, bottom_left, _, top_right = (square + 0.5 - origin) * zoom - 0.5
+    across, down = (top_right - top_left) / samples, (bottom_left - top_left) / samples
+    first = top_left + 0.5 * (across + down)
+    matrix = np.stack([across, down, first], axis=1)
+    result = cv2.warpAffine(
+        source,
+        matrix,
+        (samples, samples),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
+    if fade:
+        result = _fade(result, square, pixels.shape[1], pixels.shape[0])
+    if samples != size:
+        result = np.asarray(Image.fromarray(result).resize((size, size), Image.Resampling.LANCZOS))
+    return result
+
+
+def _reduce(
+    pixels: np.ndarray, square: np.ndarray, scale: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cuts what the square needs out of a photo, mirrored parts included, and reduces it by ``scale``.
+
+    Returns:
+        the pixels, the (x, y) edge where they begin, and the exact reduction in x and y.
+    """
+    if scale == 1.0:
+        return pixels, np.zeros(2), np.ones(2)
+    edges = []
+    for axis, length in ((0, pixels.shape[1]), (1, pixels.shape[0])):
+        margin = 4.0 / scale
+        low, high = square[:, axis].min() - margin, square[:, axis].max() + margin
+        start = min(max(low, 0.0), 2 * length - high)  # a mirror reaches as far in as it reaches out
+        end = max(min(high, length), -low)
+        edges.append((int(np.clip(start, 0, length - 1)), int(np.clip(np.ceil(end), 1, length))))
+    (left, right), (top, bottom) = edges
+    new = (max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale)))
+    part = Image.fromarray(pixels[top:bottom, left:right])
+    reduced = np.asarray(part.resize(new, Image.Resampling.LANCZOS, reducing_gap=3.0))
+    return reduced, np.array([left, top]), np.array([new[0] / (right - left), new[1] / (bottom - top)])
+
+
+def _fade(picture: np.ndarray, square: np.ndarray, width: int, height: int) -> np.ndarray:
+    """FFHQ's border: blurred from a tenth of the side inside the photo on, faded to the median outside it."""
+    samples = picture.shape[0]
+    side = float(np.hypot(*(square[3] - square[0])))
+    overhang = np.array([*-square.min(0), *(square.max(0) - [width - 1, height - 1])])
+    if overhang.max() <= 0:
+        return picture
+    pads = np.maximum(overhang, _FADE * side)
+    steps = (np.arange(samples) + 0.5) / samples
+    points = square[0] + steps[None, :, None] * (square[3] - square[0])
+    points = points + steps[:, None, None] * (square[1] - square[0])
+    beyond = np.concatenate([-points, points - [width - 1, height - 1]], axis=2) / pads
+    depth = beyond.max(axis=2, keepdims=True).astype(np.float32)
+    image = picture.astype(np.float32)
+    blurred = cv2.GaussianBlur(image, (0, 0), _BLUR * samples, borderType=cv2.BORDER_REFLECT_101)
+    image += (blurred - image) * np.clip(3 * depth + 1, 0, 1)
+    image += (np.median(image, axis=(0, 1)) - image) * np.clip(depth, 0, 1)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def align_face(
+    pixels: np.ndarray, landmarks: np.ndarray, size: int, crop: Crop = CROPS["tight"]
+) -> np.ndarray:
+    """Aligns one face of a photo, uint8 (H, W, 3), to uint8 (size, size, 3)."""
+    return warp_square(pixels, face_square(landmarks, crop.s, crop.k), size, crop.fade)
+
+
+def align_photo(
+    pixels: np.ndarray, size: int, crop: Crop = CROPS["tight"], faces: Sequence[Face] | None = None
+) -> np.ndarray:
+    """Aligns the main face of a photo, uint8 (H, W, 3), to uint8 (size, size, 3).
+
+    Raises:
+        InputError: no face was found, or dlib or its landmark file is missing.
+    """
+    faces = detect_faces(pixels) if faces is None else faces
+    if not faces:
+        raise InputError("no face found; use a photo in which one face looks towards the camera")
+    return align_face(pixels, faces[0].landmarks, size, crop)
