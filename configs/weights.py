@@ -1,8 +1,8 @@
-"""The one table of weights: file, checksum, source, licence, size and input of every network AgeLab can load.
+"""The one table of weights: file, checksum, source, licence, size and input of every network.
 
-Megabytes of official files are those of their tensors in float32, counted from the published layouts. Checksums
-are None where no file was at hand to compute them from. Bundled files are listed with None too: the repository's
-own history vouches for them.
+Megabytes of official files are those of their tensors in float32, counted from the published layouts.
+Checksums are None where no file was at hand to compute them from, and for bundled files, for which the
+repository's own history vouches.
 """
 
 from dataclasses import dataclass

@@ -75,13 +75,13 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     files.add_argument(
         "--checkpoint_path",
         metavar="FILE",
-        help="SAM or MyTimeMachine checkpoint, official or of AgeLab; without it the bundled demonstration model",
+        help="SAM or MyTimeMachine, official or of AgeLab; without it the bundled demonstration model",
     )
     files.add_argument(
         "--global_checkpoint",
         metavar="FILE",
-        help="the SAM file an official MyTimeMachine checkpoint was trained from: its encoder is used instead of "
-        "the drifted copy in the personalised file",
+        help="the SAM file that an official MyTimeMachine checkpoint was trained from: its encoder is used "
+        "instead of the drifted copy in the personalised file",
     )
     files.add_argument(
         "--data_path", metavar="DIR", default="gt_images", help="aligned photos; sub-folders are searched too"
@@ -103,17 +103,26 @@ def build_parser(description: str) -> argparse.ArgumentParser:
     result.add_argument("--seed", type=int, default=0, help=f"seed of {UNIFORM_RANDOM}")
 
     mixing = parser.add_argument_group("style mixing (style_mixing.py and reference_guided_inference.py)")
-    mixing.add_argument("--n_outputs_to_generate", type=int, metavar="N", default=5, help="mixtures for each photo")
-    mixing.add_argument("--mix_alpha", type=float, metavar="ALPHA", help="share of the injected styles; all if absent")
+    mixing.add_argument(
+        "--n_outputs_to_generate", type=int, metavar="N", default=5, help="mixtures for each photo"
+    )
+    mixing.add_argument(
+        "--mix_alpha", type=float, metavar="ALPHA", help="share of the injected styles; all if absent"
+    )
     mixing.add_argument("--latent_mask", metavar="INDEX,...", help="styles to inject, counted from 0")
     mixing.add_argument(
-        "--ref_images_paths_file", metavar="FILE", default="./ref_images.txt", help="reference photos, a path a line"
+        "--ref_images_paths_file",
+        metavar="FILE",
+        default="./ref_images.txt",
+        help="reference photos, a path a line",
     )
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
     machine.add_argument("--test_batch_size", type=int, metavar="N", default=2, help="photos a batch")
-    machine.add_argument("--test_workers", type=int, metavar="N", default=2, help="processes that read photos")
+    machine.add_argument(
+        "--test_workers", type=int, metavar="N", default=2, help="processes that read photos"
+    )
     return parser
 
 
@@ -123,7 +132,7 @@ def parse_inference_options(
     """Parses and checks a command line before anything is loaded or written.
 
     Returns:
-        The options (``checkpoint_path`` filled in with the bundled model if it was absent) and the target ages.
+        The options (``checkpoint_path`` is the bundled model if it was absent) and the target ages.
 
     Raises:
         InputError: a value cannot be used.
@@ -143,7 +152,7 @@ def parse_inference_options(
 
 
 def unused_mixing_flags(opts: argparse.Namespace) -> list[str]:
-    """Names the style-mixing flags that were set; plain inference accepts them, as the official scripts do."""
+    """Names the style-mixing flags that were set; plain inference accepts and ignores them."""
     defaults = build_parser("")
     names = ("n_outputs_to_generate", "mix_alpha", "latent_mask", "ref_images_paths_file")
     return [f"--{name}" for name in names if getattr(opts, name) != defaults.get_default(name)]

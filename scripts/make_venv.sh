@@ -21,7 +21,7 @@ for candidate in "${candidates[@]}"; do
   fi
 done
 if [ -z "$python" ]; then
-  found=$("${candidates[0]}" --version 2>&1 | head -n 1) || true
+  found=$("${candidates[0]}" --version 2>/dev/null | head -n 1) || true
   echo "error: AgeLab needs Python 3.10 or newer, and ${candidates[0]} is '${found:-not there}';" \
     "install one and call, for example: PYTHON=/usr/bin/python3.11 make demo" >&2
   exit 2

@@ -1,0 +1,321 @@
+"""The house itself: floors, imports, README commands, presets, official flags, the project file."""
+
+import argparse
+import ast
+import importlib
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FLOORS = ["utils", "configs", "models", "datasets", "criteria", "options", "training", "scripts"]
+LAZY = [
+    "dlib",
+    "spandrel",
+    "gradio",
+    "gpytorch",
+    "imageio_ffmpeg",
+    "gdown",
+    "huggingface_hub",
+    "skimage",
+    "pytest",
+]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Yields (dotted name, file) of every module of ours."""
+    for floor in FLOORS:
+        for path in sorted((ROOT / floor).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            yield name.removesuffix(".__init__"), path
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in a new interpreter outside the repository."""
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd="/", timeout=240, check=False)
+
+
+# ---------------------------------------------------------------- floors
+
+
+def imported_modules(path: Path) -> list[tuple[str, bool]]:
+    """Returns what a file imports: (dotted name, whether at import time)."""
+    tree = ast.parse(path.read_text())
+    inside_function = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            base = node.module or ""
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        found += [(name, id(node) not in inside_function) for name in names]
+    return found
+
+
+def test_no_floor_imports_from_a_floor_above() -> None:
+    upwards = []
+    for name, path in modules():
+        own = FLOORS.index(name.split(".")[0])
+        for target, _ in imported_modules(path):
+            room = target.split(".")[0]
+            if room in FLOORS and FLOORS.index(room) > own:
+                upwards.append(f"{name} imports {target}")
+    assert not upwards
+
+
+def test_imports_have_no_circles() -> None:
+    names = {name for name, _ in modules()}
+
+    def resolve(target: str) -> str:
+        return target if target in names else target.rpartition(".")[0]
+
+    graph = {
+        name: {resolve(target) for target, at_import in imported_modules(path) if at_import} & names - {name}
+        for name, path in modules()
+    }
+    packages = {name for name, path in modules() if path.name == "__init__.py" and not graph[name]}
+    graph = {name: targets - packages for name, targets in graph.items()}
+    while leaves := [name for name, targets in graph.items() if not targets]:
+        graph = {name: targets - set(leaves) for name, targets in graph.items() if name not in leaves}
+    assert not graph, f"modules that import each other: {graph}"
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        name
+        for name, path in modules()
+        if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert not silent
+
+
+# ---------------------------------------------------------------- what gets imported
+
+
+def test_datasets_is_ours_even_if_another_one_is_installed(tmp_path: Path) -> None:
+    other = tmp_path / "datasets"
+    other.mkdir()
+    (other / "__init__.py").write_text("raise RuntimeError('a foreign datasets package was imported')")
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT / 'scripts')!r}); import _bootstrap, datasets; "
+        "print(datasets.__file__)"
+    )
+    result = run_python(code, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert Path(result.stdout.strip()) == ROOT / "datasets" / "__init__.py"
+
+
+def test_everything_imports_without_compilers_and_without_optional_packages(tmp_path: Path) -> None:
+    names = [name for name, _ in modules() if not name.startswith("scripts")]
+    scripts = [name.removeprefix("scripts.") for name, _ in modules() if name.startswith("scripts.")]
+    code = f"""
+import importlib, sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {LAZY!r}:
+            raise ModuleNotFoundError(f"{{name}} must be imported lazily", name=name)
+
+sys.meta_path.insert(0, Absent())
+import _bootstrap
+for name in {names + scripts!r}:
+    importlib.import_module(name)
+print("imported", len({names + scripts!r}))
+"""
+    result = run_python(code, PATH=str(tmp_path), CC="", CXX="", CUDA_HOME="", CUDA_VISIBLE_DEVICES="")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("imported")
+
+
+# ---------------------------------------------------------------- command lines
+
+
+class Parsed(Exception):  # noqa: N818
+    """The command line was accepted."""
+
+
+def script_main(name: str) -> Any:
+    """Imports a script and returns its ``main``."""
+    folder = str(ROOT / "scripts")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
+def check_command_line(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a script parse its command line and stops it there."""
+    if script == "train":
+        importlib.import_module("options.train_options").parse_train_options(arguments)
+        return
+    main = script_main(script)
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_and_stop(self: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> NoReturn:
+        original(self, *args, **kwargs)
+        raise Parsed
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(sys, "argv", [f"scripts/{script}.py", *arguments])
+    with pytest.raises(Parsed):
+        main()
+
+
+def documented_commands() -> list[str]:
+    """Returns every command in the fenced shell blocks of README.md and docs/*.md."""
+    commands = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for block in re.findall(r"```(?:bash|sh|shell)\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = line.split(" #")[0].strip()
+                if command and not command.startswith("#"):
+                    commands.append(command)
+    return sorted(set(commands))
+
+
+@pytest.mark.parametrize("command", documented_commands())
+def test_documented_command(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(command)
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    if words[:1] == ["make"]:
+        targets = [word for word in words[1:] if "=" not in word]
+        makefile = (ROOT / "Makefile").read_text()
+        assert targets and all(re.search(rf"^{target}:", makefile, flags=re.MULTILINE) for target in targets)
+    elif words[0] in ("python", "torchrun") and words[1:2] != ["-m"]:
+        script = next(word for word in words if word.endswith(".py"))
+        assert (ROOT / script).is_file(), f"{script} does not exist"
+        check_command_line(Path(script).stem, words[words.index(script) + 1 :], monkeypatch)
+    else:
+        assert words[0] in ("python", "pip", "conda", "git", "cd", "tensorboard", "gdown"), command
+
+
+def test_readme_documents_commands() -> None:
+    assert any("scripts/inference.py" in command for command in documented_commands())
+
+
+PRESETS = sorted((ROOT / "configs").rglob("*.args"))
+
+
+@pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+def test_preset_parses(preset: Path) -> None:
+    train_options = importlib.import_module("options.train_options")
+    coach = train_options.choose_coach([f"@{preset}"])
+    required = [action for action in train_options.build_parser(coach)._actions if action.required]
+    needed = [f"{action.option_strings[-1]}=placeholder" for action in required]
+    opts = train_options.parse_train_options([*needed, f"@{preset}"])
+    assert opts.coach == coach
+
+
+def official_flags(repository: str, script: str) -> list[dict[str, Any]]:
+    """Returns the frozen list of official flags."""
+    table = json.loads((ROOT / "tests" / "fixtures" / "official_flags.json").read_text())
+    return table[repository][script]
+
+
+def check_flags(parser: argparse.ArgumentParser, flags: list[dict[str, Any]], with_defaults: bool) -> None:
+    """Asserts that a parser takes every flag in the official form, with the official default."""
+    model_paths = importlib.import_module("configs.paths_config").model_paths
+    for flag in flags:
+        name = flag["flags"][0]
+        action = parser._option_string_actions.get(name)
+        assert action is not None, f"{name} is missing"
+        assert (action.nargs == 0) == flag["switch"], name
+        default = flag["default"]
+        if isinstance(default, str) and default.startswith("<model_paths."):
+            default = model_paths[default.removeprefix("<model_paths.").removesuffix(">")]
+        if with_defaults:
+            assert action.default == default, f"{name}: {action.default!r}, officially {default!r}"
+
+
+@pytest.mark.parametrize("repository", ["SAM", "MyTimeMachine"])
+def test_official_inference_flags(repository: str) -> None:
+    parser = importlib.import_module("options.inference_options").build_parser("")
+    check_flags(parser, official_flags(repository, "inference scripts"), with_defaults=True)
+
+
+@pytest.mark.parametrize(("repository", "coach"), [("SAM", "sam"), ("MyTimeMachine", "mytimemachine")])
+def test_official_training_flags(repository: str, coach: str) -> None:
+    parser = importlib.import_module("options.train_options").build_parser(coach)
+    check_flags(parser, official_flags(repository, "scripts/train.py"), with_defaults=False)
+
+
+# ---------------------------------------------------------------- project files
+
+
+def project_file() -> dict[str, Any]:
+    """Reads pyproject.toml."""
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    return toml.loads((ROOT / "pyproject.toml").read_text())
+
+
+def test_nothing_is_installed_as_a_top_level_package() -> None:
+    assert project_file()["tool"]["hatch"]["build"]["targets"]["wheel"] == {"bypass-selection": True}
+    assert not (ROOT / "agelab").exists() and not (ROOT / "src").exists()
+
+
+def test_conda_environment_names_the_same_packages() -> None:
+    conda_names = {"torch": "pytorch", "opencv-python-headless": "py-opencv", "dlib-bin": "dlib"}
+    listed = set(
+        re.findall(r"^\s+- ([a-z0-9-]+)", (ROOT / "environment.yml").read_text(), flags=re.MULTILINE)
+    )
+    for requirement in project_file()["project"]["dependencies"]:
+        match = re.match(r"[A-Za-z0-9-]+", requirement)
+        assert match
+        assert conda_names.get(match[0], match[0]) in listed, requirement
+
+
+def test_weights_table_is_complete() -> None:
+    weights = importlib.import_module("configs.weights").WEIGHTS
+    files = [weight.file for weight in weights.values()]
+    assert len(set(files)) == len(files)
+    for name, weight in weights.items():
+        assert weight.licence and weight.source and weight.normalisation, name
+        assert weight.bundled == name.startswith("demo_"), name
+        assert weight.bundled or weight.megabytes, name
+        assert weight.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", weight.sha256), name
+
+
+def test_bundled_weights_are_all_there_and_small() -> None:
+    weights = importlib.import_module("configs.weights").WEIGHTS
+    files = [ROOT / weight.file for weight in weights.values() if weight.bundled]
+    if not any(path.exists() for path in files):
+        pytest.skip("no demonstration weights in this checkout; make demo-weights trains them")
+    assert not [path.name for path in files if not path.exists()]
+    assert sum(path.stat().st_size for path in files) < 40e6
+
+
+def test_too_old_python_is_one_clear_sentence(tmp_path: Path) -> None:
+    old = tmp_path / "python"
+    old.write_text("#!/bin/sh\n[ \"$1\" = --version ] && echo 'Python 3.8.1' && exit 0\nexit 1\n")
+    old.chmod(0o755)
+    command = ["bash", str(ROOT / "scripts" / "make_venv.sh"), str(tmp_path / "venv"), str(old)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert "needs Python 3.10 or newer" in result.stderr and "Python 3.8.1" in result.stderr
+    assert not (tmp_path / "venv").exists()
