@@ -1,0 +1,141 @@
+"""Perceptual losses by name: ``lpips`` (the lpips package) and ``dex`` (features of an age classifier)."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from criteria.perceptual_loss import PerceptualLoss
+from utils.errors import InputError
+
+REMEDY = "use --perceptual=dex (features of the age classifier), which needs no download"
+
+
+class LPIPSLoss(PerceptualLoss):
+    """LPIPS 0.1: sum over layers of the weighted distance, averaged over the batch.
+
+    Args:
+        network: backbone, ``alex``, ``vgg`` or ``squeeze``.
+        weights_file: ImageNet weights of that backbone as torchvision distributes them, or None for the file
+            that torchvision finds in its cache or downloads.
+
+    Raises:
+        InputError: without the package, or without the backbone's weights; names the way out.
+    """
+
+    def __init__(self, network: str = "alex", weights_file: str | os.PathLike[str] | None = None) -> None:
+        super().__init__()
+        model = _build_lpips(network, download=weights_file is None)
+        if weights_file is not None:
+            _load_backbone(model.net, Path(weights_file))
+        self.model = self.freeze(model)
+
+    def feature_maps(self, images: Tensor) -> Sequence[Tensor]:
+        """Maps after the ReLU of every stage of the backbone."""
+        return list(self.model.net(self.model.scaling_layer(images)))
+
+    def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
+        """The learned head of a layer is one non-negative weight per channel."""
+        weight = self.model.lins[layer].model[-1].weight
+        return (squared_difference * weight).sum(dim=1)
+
+    def combine(self, layers: list[Tensor]) -> Tensor:
+        """Sum over the layers."""
+        return torch.stack(layers).sum(dim=0)
+
+
+class AgeFeatureLoss(PerceptualLoss):
+    """Distance in the features of a frozen age classifier: unit-normalised, averaged over the layers.
+
+    A substitute where no ImageNet weights can be had.  Layers count equally and channels are not weighted.
+
+    Args:
+        classifier: network with ``feature_maps(images) -> list of (B, C, H, W)``, fully convolutional, so
+            that any image size may be given (``models.dex_vgg.VGG``).
+    """
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = self.freeze(classifier)
+
+    def feature_maps(self, images: Tensor) -> Sequence[Tensor]:
+        """Maps of the classifier at the size of the images: without resizing, detail keeps its gradient."""
+        return self.classifier.feature_maps(images)
+
+    def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
+        """Plain sum over the channels."""
+        return squared_difference.sum(dim=1)
+
+    def combine(self, layers: list[Tensor]) -> Tensor:
+        """Mean over the layers."""
+        return torch.stack(layers).mean(dim=0)
+
+
+def build_perceptual_loss(
+    kind: str,
+    *,
+    age_classifier: nn.Module | None = None,
+    network: str = "alex",
+    weights_file: str | os.PathLike[str] | None = None,
+) -> PerceptualLoss:
+    """The perceptual loss named on the command line.
+
+    Args:
+        kind: ``lpips`` or ``dex``.
+        age_classifier: the frozen classifier, for ``dex``.
+        network: backbone of ``lpips``.
+        weights_file: ImageNet weights of that backbone, for ``lpips``.
+
+    Raises:
+        InputError: for an unknown kind, or one whose weights are not at hand.
+    """
+    if kind == "lpips":
+        return LPIPSLoss(network, weights_file)
+    if kind == "dex":
+        if age_classifier is None:
+            raise InputError("--perceptual=dex needs an age classifier; give its file with --age_classifier")
+        return AgeFeatureLoss(age_classifier)
+    raise InputError(f"--perceptual={kind} is unknown; choose lpips or dex")
+
+
+def _build_lpips(network: str, download: bool) -> nn.Module:
+    if network not in ("alex", "vgg", "squeeze"):
+        raise InputError(f"LPIPS has no backbone {network!r}; choose alex, vgg or squeeze")
+    try:
+        import lpips
+    except ImportError as error:
+        raise InputError(
+            f"the perceptual loss lpips needs the packages lpips and torchvision ({error}); "
+            f"install them or {REMEDY}"
+        ) from error
+    try:
+        return lpips.LPIPS(net=network, pnet_rand=not download, verbose=False)
+    except (OSError, RuntimeError) as error:  # no network, no cache, or a broken download
+        raise InputError(
+            f"the ImageNet weights of the {network} backbone cannot be had ({error}); "
+            f"give their file with --lpips_weights or {REMEDY}"
+        ) from error
+
+
+def _load_backbone(backbone: nn.Module, path: Path) -> None:
+    """Fills the slices of an lpips backbone from a torchvision state dict (``features.<i>...``)."""
+    if not path.is_file():
+        raise InputError(f"no LPIPS backbone weights at {path}; correct --lpips_weights or {REMEDY}")
+    try:
+        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        own = backbone.state_dict()
+        backbone.load_state_dict({key: state[torchvision_name(key)] for key in own})
+    except Exception as error:  # any unreadable or foreign file ends here, with its own words
+        raise InputError(
+            f"{path} does not hold torchvision weights of this LPIPS backbone ({error}); "
+            f"correct --lpips_weights or {REMEDY}"
+        ) from error
+
+
+def torchvision_name(key: str) -> str:
+    """Name in torchvision of a weight in lpips: ``slice2.3.weight`` becomes ``features.3.weight``."""
+    return re.sub(r"^slice\d+\.", "features.", key)

@@ -1,0 +1,55 @@
+"""The two recipes of MyTimeMachine: every repaired fault of the published training is one switch."""
+
+from dataclasses import dataclass, fields
+
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class MyTimeMachineRecipe:
+    """Each switch repairs one fault where true and keeps the published behaviour where false."""
+
+    # the frozen SAM normalises with its running statistics, which then cannot drift
+    prior_in_eval_mode: bool = True
+    # the adapter's last layers start at zero, so the first pictures are SAM's own
+    adapter_starts_at_zero: bool = True
+    # whole-batch sum of the adaptive W-norm becomes its mean times the published batch of 4
+    w_norm_independent_of_batch: bool = True
+    # extrapolation counts the ageing loss once, not twice
+    aging_loss_once: bool = True
+    # the *_aging weights of L2 and LPIPS hold for aged batches only, as in SAM
+    plain_weights_without_aging: bool = True
+    # neighbours exactly three years away count always, not at the mercy of floating point
+    window_in_whole_years: bool = True
+    # reference features are taken from both flips of every photo, not from one at random
+    references_of_both_flips: bool = True
+    # --nearest_neighbor_id_loss_lambda is the weight of that loss, which officially is always 1
+    neighbour_weight_respected: bool = True
+    # the training range ends at the youngest and oldest age, not at int(100 * age), one year less at 29, 57
+    # and 58
+    exact_age_range: bool = True
+    # interpolation may draw the oldest training age
+    inclusive_ages: bool = True
+    # the two sides of extrapolation are drawn in proportion to their width; people of one age or age 0 can be
+    # drawn
+    sides_by_width: bool = True
+    # 41.5_2.jpg is 41.5 years old, not 41
+    decimal_ages: bool = True
+    # terms of the cycle pass are logged beside those of the real pass instead of overwriting them
+    distinct_log_names: bool = True
+
+
+CORRECTED = MyTimeMachineRecipe()
+OFFICIAL = MyTimeMachineRecipe(**{switch.name: False for switch in fields(MyTimeMachineRecipe)})
+
+
+def get_recipe(name: str) -> MyTimeMachineRecipe:
+    """The recipe that ``--recipe`` names.
+
+    Raises:
+        InputError: for another name than ``corrected`` and ``official``.
+    """
+    recipes = {"corrected": CORRECTED, "official": OFFICIAL}
+    if name not in recipes:
+        raise InputError(f"--recipe={name} is unknown; choose corrected or official")
+    return recipes[name]

@@ -1,0 +1,250 @@
+"""Identity, ageing, W-norm, crop and neighbour losses: golden numbers, gradients in float64, and behaviour."""
+
+import functools
+
+import parity
+import pytest
+import torch
+from torch import nn
+
+from criteria.adaptive_w_norm import PUBLISHED_BATCH, AdaptiveWNormLoss, adaptive_weights
+from criteria.aging_loss import AgingLoss
+from criteria.crops import FACE_CROP, FractionalCrop
+from criteria.id_loss import IDLoss, cosine_similarity, weighted_identity_loss
+from criteria.nearest_neighbor_id_loss import NearestNeighborIDLoss, ReferenceBank, nearest_neighbor_id_loss
+from criteria.w_norm import WNormLoss, w_norm
+from models.dex_vgg import VGG
+from models.encoders.model_irse import Backbone
+
+
+@functools.cache
+def official_identity(dtype=torch.float32):
+    entry = parity.entry("id_loss", "features/256")
+    network = parity.fill(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), entry)
+    return IDLoss(network.to(dtype))
+
+
+@functools.cache
+def official_ages():
+    entry = parity.entry("age", "aging_loss")
+    return AgingLoss(parity.fill(parity.quick(VGG), entry))
+
+
+# ---------------------------------------------------------------- crops
+
+
+def test_inner_crop_is_the_official_one():
+    entry = parity.entry("small_losses", "inner_crop")
+    parity.check(FACE_CROP(parity.inputs(entry)["x"]), entry, "y")
+
+
+@pytest.mark.parametrize(("size", "expected"), [(64, (47, 47)), (128, (94, 94)), (1024, (752, 752))])
+def test_crop_scales_with_the_picture(size, expected):
+    assert tuple(FACE_CROP(torch.zeros(1, 3, size, size)).shape[-2:]) == expected
+
+
+def test_crop_rejects_an_empty_rectangle():
+    with pytest.raises(ValueError, match="rectangle"):
+        FractionalCrop(0.5, 0.5, 0.0, 1.0)
+
+
+# ---------------------------------------------------------------- identity
+
+
+def test_crop_and_pool_of_the_identity_network():
+    entry = parity.entry("id_loss", "crop_and_pool")
+    images = parity.inputs(entry)["x"]
+    parity.check(FACE_CROP(images), entry, "crop")
+    parity.check(IDLoss(nn.Identity()).prepare(images), entry, "pooled")
+
+
+@pytest.mark.parametrize("name", ["features/256", "features/1024"])
+def test_identity_features(name):
+    entry = parity.entry("id_loss", name)
+    with torch.no_grad():
+        parity.check(official_identity().features(parity.inputs(entry)["x"]), entry, "features")
+
+
+@functools.cache
+def features_of_the_loss_images():
+    images = parity.inputs(parity.entry("id_loss", "loss/weights"))
+    with torch.no_grad():
+        return {name: official_identity().features(value) for name, value in images.items()}
+
+
+@pytest.mark.parametrize("name", ["loss/no_weights", "loss/weights"])
+def test_identity_loss(name):
+    entry = parity.entry("id_loss", name)
+    weights = entry["args"]["weights"]
+    features = features_of_the_loss_images()
+    similarity = cosine_similarity(features["y_hat"], features["y"])
+    to_input = cosine_similarity(features["y_hat"], features["x"])
+    views = cosine_similarity(features["y"], features["x"])
+    value = weighted_identity_loss(similarity, None if weights is None else torch.tensor(weights))
+    parity.check(value, entry, "loss")
+    parity.check((similarity - views).mean(), entry, "sim_improvement")
+    suffix = {"no_weights": "", "weights": "_cycle"}[name.removeprefix("loss/")]
+    for row, log in enumerate(entry["outputs"]["logs"]):
+        assert float(similarity[row]) == pytest.approx(log["diff_target" + suffix], abs=1e-5)
+        assert float(to_input[row]) == pytest.approx(log["diff_input" + suffix], abs=1e-5)
+        assert float(views[row]) == pytest.approx(log["diff_views" + suffix], abs=1e-5)
+
+
+def test_identity_gradient_in_float64():
+    entry = parity.entry("id_loss", "loss/weights")
+    images = parity.inputs(entry, torch.float64)
+    generated = images["y_hat"].requires_grad_()
+    weights = torch.tensor(entry["args"]["weights"], dtype=torch.float64)
+    value, _ = official_identity(torch.float64)(generated, images["y"], weights=weights)
+    value.backward()
+    parity.check(value, entry, "loss", float64=True)
+    parity.check(generated.grad, entry, "grad/y_hat", float64=True)
+
+
+class Embedder(nn.Module):
+    """Stands for an identity network that prepares its own input."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 16, 8)
+        self.calls = 0
+
+    def embed(self, images):
+        self.calls += 1
+        return self.linear(nn.functional.adaptive_avg_pool2d(images, 4).flatten(1))
+
+
+def test_features_of_the_target_are_computed_once_and_stay_outside_the_graph():
+    network = Embedder()
+    loss = IDLoss(network).train()
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    generated, target = torch.randn(2, 3, 32, 32, requires_grad=True), torch.randn(2, 3, 32, 32)
+    features = loss.features(target)
+    network.calls = 0
+    value, _ = loss(generated, target_features=features)
+    assert network.calls == 1
+    torch.testing.assert_close(value, loss(generated, target)[0])
+    value.backward()
+    assert generated.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="target"):
+        loss(generated)
+
+
+@pytest.mark.parametrize("size", [64, 128, 256, 512])
+def test_identity_input_has_one_size_whatever_the_picture(size):
+    assert IDLoss(nn.Identity()).prepare(torch.zeros(1, 3, size, size)).shape == (1, 3, 112, 112)
+
+
+# ---------------------------------------------------------------- ageing
+
+
+def test_ages_of_pictures():
+    entry = parity.entry("age", "extract_ages/256")
+    with torch.no_grad():
+        ages = official_ages().extract_ages(parity.inputs(entry)["x"])
+    parity.check(ages, entry, "ages")
+
+
+def test_aging_loss():
+    entry = parity.entry("age", "aging_loss")
+    inputs = parity.inputs(entry)
+    with torch.no_grad():
+        value, ages = official_ages()(inputs["y_hat"], 100 * inputs["target_ages"])
+        input_ages = official_ages().extract_ages(inputs["y"])
+    parity.check(value, entry, "loss")
+    for row, log in enumerate(entry["outputs"]["logs"]):
+        assert float(ages[row]) == pytest.approx(log["output_age_real"], rel=1e-5)
+        assert float(input_ages[row]) == pytest.approx(log["input_age_real"], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_aging_gradient_in_float64():
+    entry = parity.entry("age", "aging_loss")
+    loss = AgingLoss(parity.fill(parity.quick(VGG), entry).double())
+    inputs = parity.inputs(entry, torch.float64)
+    generated = inputs["y_hat"].requires_grad_()
+    value, _ = loss(generated, 100 * inputs["target_ages"])
+    value.backward()
+    parity.check(value, entry, "loss", float64=True)
+    parity.check(generated.grad, entry, "grad/y_hat", float64=True)
+
+
+def test_aging_loss_is_differentiable_through_predict_age():
+    class Brightness(nn.Module):
+        def predict_age(self, images):
+            return 50 + 50 * images.mean(dim=(1, 2, 3))
+
+    images = torch.zeros(2, 3, 8, 8, requires_grad=True)
+    value, ages = AgingLoss(Brightness())(images, torch.tensor([50.0, 80.0]))
+    torch.testing.assert_close(value, torch.tensor(0.045))
+    assert ages.tolist() == [50, 50]
+    value.backward()
+    assert (images.grad[1] < 0).all() and (images.grad[0] == 0).all()
+
+
+# ---------------------------------------------------------------- W-norm
+
+
+@pytest.mark.parametrize("entry", parity.entries("small_losses", "w_norm/"), ids=lambda entry: entry["name"])
+def test_w_norm(entry):
+    inputs = parity.inputs(entry)
+    latent = inputs["latent"].requires_grad_()
+    value = WNormLoss(**entry["args"])(latent, inputs["latent_avg"])
+    value.backward()
+    parity.check(value, entry, "loss")
+    parity.check(latent.grad, entry, "grad/latent")
+
+
+def test_w_norm_at_the_average_has_a_finite_gradient_and_needs_the_average():
+    average = torch.randn(4, 8)
+    latent = average.repeat(2, 1, 1).requires_grad_()
+    w_norm(latent, average).mean().backward()
+    assert latent.grad.isfinite().all()
+    with pytest.raises(ValueError, match="latent_avg"):
+        WNormLoss(start_from_latent_avg=True)(latent)
+
+
+def test_adaptive_w_norm_sums_officially_and_ignores_the_batch_size_when_corrected():
+    latent, average = torch.randn(2, 4, 8), torch.randn(4, 8)
+    target, given = torch.tensor([12.0, 91.0]), torch.tensor([33.0, 58.0])
+    each = adaptive_weights(target, given, 7.0) * w_norm(latent, average)
+    official = AdaptiveWNormLoss(7.0, sum_over_batch=True)
+    corrected = AdaptiveWNormLoss(7.0)
+    torch.testing.assert_close(official(latent, average, target, given), each.sum())
+    torch.testing.assert_close(corrected(latent, average, target, given), PUBLISHED_BATCH * each.mean())
+    four = latent.repeat(2, 1, 1), average, target.repeat(2), given.repeat(2)
+    torch.testing.assert_close(corrected(*four), official(*four))
+    torch.testing.assert_close(corrected(*four), corrected(latent, average, target, given))
+    assert adaptive_weights(given, given, 7.0).tolist() == [0, 0]
+
+
+# ---------------------------------------------------------------- nearest neighbour
+
+
+def unit(rows):
+    return nn.functional.normalize(torch.tensor(rows), dim=1)
+
+
+def test_the_most_similar_photo_of_the_window_counts():
+    bank = ReferenceBank.build(unit([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]]), [30, 32, 40, 60])
+    features = unit([[1.0, 0.0], [1.0, 0.0]]).requires_grad_()
+    loss = NearestNeighborIDLoss(bank)
+    # ages 30 and 32 count for the first, age 60 for the second
+    torch.testing.assert_close(loss(features, torch.tensor([31.0, 70.0])), torch.tensor((0.0 + 2.0) / 2))
+    assert bank.mask(torch.tensor([31.0])).tolist() == [[True, True, False, False]]
+    loss(features, torch.tensor([31.0, 70.0])).backward()
+    assert features.grad.isfinite().all()
+
+
+def test_a_bank_of_both_flips_holds_each_photo_twice():
+    one, two = unit([[1.0, 0.0]]), unit([[0.0, 1.0]])
+    bank = ReferenceBank.build([one, two], [30.0])
+    assert bank.ages == (30.0, 30.0)
+    mask = torch.ones(1, 2, dtype=torch.bool)
+    assert nearest_neighbor_id_loss(two, bank.features, mask) == pytest.approx(0)
+
+
+def test_a_bank_without_photos_is_refused():
+    with pytest.raises(ValueError, match="do not fit"):
+        ReferenceBank.build(torch.zeros(0, 4), [])

@@ -1,0 +1,54 @@
+"""Optimisers by name: Ranger as the official coaches use it, and torch's Adam and AdamW."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from utils.errors import InputError
+
+# Ranger 20.4.11 of the official repositories.  Without degenerated_to_sgd the first five steps would be
+# skipped. Gradients are centred in place: p.grad differs after a step.
+RANGER = {
+    "betas": (0.95, 0.999),
+    "eps": 1e-5,
+    "n_sma_threshold": 5,
+    "k": 6,
+    "alpha": 0.5,
+    "degenerated_to_sgd": True,
+}
+NAMES = ("ranger", "adam", "adamw")
+
+
+def build_optimizer(
+    name: str, params: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float, **settings: Any
+) -> torch.optim.Optimizer:
+    """The optimiser that ``--optim_name`` names.
+
+    Args:
+        name: ``ranger``, ``adam`` or ``adamw``.
+        params: parameters or parameter groups; frozen parameters are left out.
+        lr: learning rate.
+        settings: further settings of that optimiser, such as ``betas`` or ``weight_decay``.
+
+    Raises:
+        InputError: for an unknown name, or nothing to train.
+    """
+    groups = [item if isinstance(item, dict) else {"params": [item]} for item in params]
+    if all("lr" not in group and len(group) == 1 for group in groups):  # plain parameters: one group
+        groups = [{"params": [tensor for group in groups for tensor in group["params"]]}]
+    groups = [{**group, "params": [p for p in group["params"] if p.requires_grad]} for group in groups]
+    if not any(group["params"] for group in groups):
+        raise InputError(
+            "there is nothing to train: every parameter is frozen; check --train_encoder/--train_decoder"
+        )
+    if name == "ranger":
+        from pytorch_optimizer import Ranger
+
+        return Ranger(groups, lr=lr, **{**RANGER, **settings})
+    if name == "adam":
+        return torch.optim.Adam(groups, lr=lr, **settings)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr, **settings)
+    raise InputError(f"--optim_name={name} is unknown; choose one of {', '.join(NAMES)}")
