@@ -47,20 +47,23 @@ class _UpFirDn2d(torch.autograd.Function):
 def _filter(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int, int, int]) -> Tensor:
     """The forward computation; `pad` is (top, bottom, left, right)."""
     channels = x.shape[1]
-    kernel_height, kernel_width = kernel.shape
     top, bottom, left, right = pad
-    weight = kernel.to(x.dtype).expand(channels, 1, kernel_height, kernel_width)
-    if up == 1:
-        x, padding = _pad(x, top, bottom, left, right)
-        return F.conv2d(x, weight.flip(2, 3), stride=down, padding=padding, groups=channels)
-    # A transposed convolution skips the inserted zeros; its full output starts kernel - 1 samples early.
-    top, bottom = top - kernel_height + 1, bottom - kernel_height + up
-    left, right = left - kernel_width + 1, right - kernel_width + up
-    crop = (-top, -left) if top == bottom <= 0 and left == right <= 0 else (0, 0)
-    out = F.conv_transpose2d(x, weight.contiguous(), stride=up, padding=crop, groups=channels)
-    if crop == (0, 0):
-        out = F.pad(out, (left, right, top, bottom))
-    return out[:, :, ::down, ::down]
+    if up > 1:
+        x = _insert_zeros(x, up)
+    x, padding = _pad(x, top, bottom, left, right)
+    weight = kernel.flip(0, 1).to(x.dtype).expand(channels, 1, *kernel.shape)
+    return F.conv2d(x, weight, stride=down, padding=padding, groups=channels)
+
+
+def _insert_zeros(x: Tensor, up: int) -> Tensor:
+    """Puts `up - 1` zeros after every sample.
+
+    A depthwise transposed convolution would skip them, but on CPUs it runs many times slower than this.
+    """
+    batch, channels, height, width = x.shape
+    spread = x.new_zeros(batch, height * up, width * up, channels).permute(0, 3, 1, 2)
+    spread[:, :, ::up, ::up] = x
+    return spread
 
 
 def _pad(x: Tensor, top: int, bottom: int, left: int, right: int) -> tuple[Tensor, tuple[int, int]]:
