@@ -166,7 +166,7 @@ def warp_square(pixels: np.ndarray, square: np.ndarray, size: int, fade: bool = 
         matrix,
         (samples, samples),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REFLECT,
     )
     if fade:
         result = _fade(result, square, pixels.shape[1], pixels.shape[0])
@@ -213,7 +213,7 @@ def _fade(picture: np.ndarray, square: np.ndarray, width: int, height: int) -> n
     beyond = np.concatenate([-points, points - [width - 1, height - 1]], axis=2) / pads
     depth = beyond.max(axis=2, keepdims=True).astype(np.float32)
     image = picture.astype(np.float32)
-    blurred = cv2.GaussianBlur(image, (0, 0), _BLUR * samples, borderType=cv2.BORDER_REFLECT_101)
+    blurred = cv2.GaussianBlur(image, (0, 0), _BLUR * samples, borderType=cv2.BORDER_REFLECT)
     image += (blurred - image) * np.clip(3 * depth + 1, 0, 1)
     image += (np.median(image, axis=(0, 1)) - image) * np.clip(depth, 0, 1)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)

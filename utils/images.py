@@ -178,7 +178,7 @@ def image_sheet(
     width = max(picture.width for picture in pictures)
     height = max(picture.height for picture in pictures)
     font = ImageFont.load_default(size=max(10, round(height / 9)))
-    line = sum(font.getmetrics()) + 4
+    line = int(font.getbbox("Ag")[3]) + 6
     left = 0 if not row_labels else max(int(font.getlength(label)) for label in row_labels) + 8
     top = 0 if not column_labels else line
     columns = max(len(row) for row in cells)
