@@ -17,7 +17,7 @@ from utils.errors import InputError
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg": VGG, "ir_se": Backbone}
 AGE_KINDS = ("age_classifier", "judge_age")
 IDENTITY_KINDS = ("identity", "judge_identity")
-# Top, bottom, left and right edge of the face without hair and background, in fractions of an aligned picture.
+# Top, bottom, left, right: the face without hair and background, in fractions of an aligned picture.
 FACE_BOX = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
 ALIGNED_SIZE = 256  # pixels of the aligned faces that the official networks were used with
 OFFICIAL_DEX = {"network": "vgg", "num_classes": 101, "input_size": 224}
@@ -37,7 +37,7 @@ def build_network(architecture: Mapping[str, Any]) -> nn.Module:
     arguments = {key: value for key, value in architecture.items() if key not in ("network", "crop")}
     name = architecture.get("network")
     if name not in NETWORKS:
-        raise InputError(f"the file's architecture names an unknown network {name!r}, not {' or '.join(NETWORKS)}")
+        raise InputError(f"the file names an unknown network {name!r} (known: {', '.join(NETWORKS)})")
     try:
         return NETWORKS[name](**arguments)
     except (TypeError, ValueError) as error:

@@ -72,7 +72,7 @@ class VGG(nn.Module):
         return x
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
-        """Activations at the end of each stage, before pooling, of (B, 3, H, W) images of 16 pixels or more."""
+        """Activations at the end of each stage, before pooling, for (B, 3, H, W) images from 16 pixels on."""
         maps = []
         for names in self.stages:
             x = self._stage(names, F.max_pool2d(x, 2) if maps else x)

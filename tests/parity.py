@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch.overrides import TorchFunctionMode
+
+from utils.checkpoints import SkipInit
 
 FOLDER = Path(__file__).resolve().parent / "fixtures" / "parity"
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -113,17 +114,7 @@ def _first(keys: Iterable[str]) -> list[str]:
     return sorted(keys)[:5]
 
 
-class _SkipInit(TorchFunctionMode):
-    """Turns the random initialisers into no-ops: the weights are filled right afterwards."""
-
-    def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
-        kwargs = kwargs or {}
-        if getattr(function, "__module__", None) == "torch.nn.init":
-            return kwargs["tensor"] if "tensor" in kwargs else args[0]
-        return function(*args, **kwargs)
-
-
 def quick(build: Callable[..., Module], *args: Any, **kwargs: Any) -> Module:
     """Builds a module without spending time on random weights; every weight must be filled afterwards."""
-    with _SkipInit():
+    with SkipInit():
         return build(*args, **kwargs)

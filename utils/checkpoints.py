@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from utils.errors import InputError
 
@@ -288,6 +289,16 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str, stric
     if shapes or (strict and (missing or unexpected)):
         raise InputError(_difference(source, own, state, missing, unexpected, shapes))
     module.load_state_dict({key: value for key, value in state.items() if key in own}, strict=False)
+
+
+class SkipInit(TorchFunctionMode):
+    """Context in which modules are built without drawing the random weights that a file will overwrite."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+        kwargs = kwargs or {}
+        if getattr(function, "__module__", None) == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return function(*args, **kwargs)
 
 
 def _difference(

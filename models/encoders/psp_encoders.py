@@ -1,7 +1,8 @@
 """Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid, one head per style."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +13,25 @@ from models.stylegan2.layers import EqualLinear
 
 COARSE_STYLES = 3  # heads on the smallest feature map, as published
 MIDDLE_STYLES = 4  # heads on the next one; all others are on the largest
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Sizes of a :class:`GradualStyleEncoder` that do not follow from the generator; official defaults."""
+
+    num_layers: int = 50
+    mode: str = "ir_se"
+    input_size: int = 256
+    channels: tuple[int, ...] = OFFICIAL_CHANNELS
+    units: tuple[int, ...] | None = None
+    style_channels: int | None = None
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "EncoderConfig":
+        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
 
 
 class GradualStyleBlock(nn.Module):
@@ -81,6 +101,12 @@ class GradualStyleEncoder(nn.Module):
         self.styles = nn.ModuleList(GradualStyleBlock(channels[4], width, style_dim, side) for side in sides)
         self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
         self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
+
+    @classmethod
+    def from_config(
+        cls, config: EncoderConfig, n_styles: int, style_dim: int, input_nc: int
+    ) -> "GradualStyleEncoder":
+        return cls(n_styles=n_styles, style_dim=style_dim, input_nc=input_nc, **config.to_dict())
 
     @staticmethod
     def _reduction(style: int) -> int:

@@ -1,0 +1,100 @@
+"""The adapter of MyTimeMachine (Qi et al. 2024): moves a global W+ code towards one person at one age."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class BlenderConfig:
+    """Widths of a :class:`Blender`; the defaults are official.
+
+    Attributes:
+        bottleneck: length of the summary of one style.
+        global_dim: length of the summary of all styles.
+        age_dim: length of the embedded age.
+        hidden: width between the two layers of each style's network; the length of a style if None.
+        zero_init: start as the identity (the official network starts with random offsets).
+    """
+
+    bottleneck: int = 32
+    global_dim: int = 128
+    age_dim: int = 16
+    hidden: int | None = None
+    zero_init: bool = True
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping) -> "BlenderConfig":
+        return cls(**values)
+
+
+def two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Linear, ReLU, linear."""
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs))
+
+
+class Blender(nn.Module):
+    """Adds to every style an offset computed from that style, a summary of all styles, and the target age.
+
+    Args:
+        n_styles: styles in a code.
+        style_dim: length of a style.
+        bottleneck, global_dim, age_dim, hidden, zero_init: see :class:`BlenderConfig`; ``zero_init`` is off
+            by default here, as in the official code.
+    """
+
+    def __init__(
+        self,
+        n_styles: int = 18,
+        style_dim: int = 512,
+        bottleneck: int = 32,
+        global_dim: int = 128,
+        age_dim: int = 16,
+        hidden: int | None = None,
+        zero_init: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_styles = n_styles
+        for style in range(n_styles):
+            self.add_module(f"bottleneck_{style}", two_layers(style_dim, bottleneck, bottleneck))
+        self.global_mlp = two_layers(n_styles * bottleneck, global_dim, global_dim)
+        self.age_mlp = two_layers(1, age_dim, age_dim)
+        for style in range(n_styles):
+            inputs = global_dim + age_dim + style_dim
+            self.add_module(f"fc_{style}", two_layers(inputs, hidden or style_dim, style_dim))
+        if zero_init:
+            self.zero_init()
+
+    @classmethod
+    def from_config(cls, config: BlenderConfig, n_styles: int, style_dim: int) -> "Blender":
+        return cls(n_styles, style_dim, **config.to_dict())
+
+    def zero_init(self) -> None:
+        """Makes the network the identity: the last layer of every style's network becomes zero."""
+        for style in range(self.n_styles):
+            last = self.get_submodule(f"fc_{style}")[-1]
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, styles: Tensor, ages: Tensor) -> Tensor:
+        """Personalises codes.
+
+        Args:
+            styles: (B, n_styles, style_dim) codes of the global model at the target age.
+            ages: (B,) target ages as the network sees them, in units of 100 years (``models.psp.scale_age``).
+
+        Returns:
+            Codes of the same shape.
+        """
+        each = styles.unbind(1)
+        summaries = [self.get_submodule(f"bottleneck_{i}")(style) for i, style in enumerate(each)]
+        shared = [self.global_mlp(torch.cat(summaries, dim=1)), self.age_mlp(ages.reshape(-1, 1))]
+        offsets = [
+            self.get_submodule(f"fc_{i}")(torch.cat([*shared, style], dim=1)) for i, style in enumerate(each)
+        ]
+        return styles + torch.stack(offsets, dim=1)

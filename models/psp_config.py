@@ -1,0 +1,82 @@
+"""What a pSp, SAM or MyTimeMachine network is made of, and how a checkpoint tells it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.blender import BlenderConfig
+from models.encoders.psp_encoders import EncoderConfig
+from models.stylegan2.model import StyleGAN2Config
+from utils.checkpoints import checkpoint_kind, describe
+from utils.errors import InputError
+
+
+@dataclass(frozen=True)
+class PSPConfig:
+    """Everything needed to build a :class:`pSp`; the defaults are the official SAM network.
+
+    Attributes:
+        input_nc: 4 with an age plane, 3 without.
+        start_from_latent_avg: codes are offsets from the mean latent (pSp).
+        start_from_encoded_w_plus: codes are offsets from the pretrained encoder's code (SAM, MyTimeMachine).
+        blender: the adapter of MyTimeMachine, or None.
+    """
+
+    generator: StyleGAN2Config = StyleGAN2Config()
+    encoder: EncoderConfig = EncoderConfig()
+    input_nc: int = 4
+    start_from_latent_avg: bool = False
+    start_from_encoded_w_plus: bool = True
+    blender: BlenderConfig | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator.to_dict(),
+            "encoder": self.encoder.to_dict(),
+            "input_nc": self.input_nc,
+            "start_from_latent_avg": self.start_from_latent_avg,
+            "start_from_encoded_w_plus": self.start_from_encoded_w_plus,
+            "blender": self.blender.to_dict() if self.blender else None,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "PSPConfig":
+        blender = values.get("blender")
+        return cls(
+            generator=StyleGAN2Config.from_dict(values["generator"]),
+            encoder=EncoderConfig.from_dict(values["encoder"]),
+            input_nc=values["input_nc"],
+            start_from_latent_avg=values["start_from_latent_avg"],
+            start_from_encoded_w_plus=values["start_from_encoded_w_plus"],
+            blender=BlenderConfig.from_dict(blender) if blender else None,
+        )
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any], source: str) -> "PSPConfig":
+        """Reads the configuration of a file: its ``opts["architecture"]``, else the official one by its keys.
+
+        Raises:
+            InputError: the file holds no network of this family.
+        """
+        if checkpoint_kind(checkpoint) not in ("psp", "sam", "mytimemachine"):
+            found = describe(checkpoint)
+            raise InputError(f"{source} is {found}, not a pSp, SAM or MyTimeMachine checkpoint")
+        state, opts = checkpoint["state_dict"], checkpoint.get("opts") or {}
+        if opts.get("architecture"):
+            try:
+                return cls.from_dict(opts["architecture"])
+            except (KeyError, TypeError, AttributeError) as error:
+                message = f"{source}: the architecture in its options is incomplete ({error})"
+                raise InputError(message) from error
+        encoder_type = opts.get("encoder_type") or "GradualStyleEncoder"
+        if encoder_type != "GradualStyleEncoder":
+            raise InputError(f"{source} has an encoder of type {encoder_type}, not GradualStyleEncoder")
+        from_prior = any(key.startswith("pretrained_encoder.") for key in state)
+        sides = [value.shape[-1] for key, value in state.items() if key.startswith("decoder.noises.")]
+        return cls(
+            generator=StyleGAN2Config(size=max(sides, default=int(opts.get("output_size") or 1024))),
+            input_nc=state["encoder.input_layer.0.weight"].shape[1],
+            start_from_encoded_w_plus=from_prior and not opts.get("start_from_latent_avg"),
+            start_from_latent_avg=bool(opts.get("start_from_latent_avg", not from_prior)),
+            blender=BlenderConfig() if checkpoint_kind(checkpoint) == "mytimemachine" else None,
+        )

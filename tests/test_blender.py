@@ -1,0 +1,63 @@
+"""The MyTimeMachine adapter against the official layout, values and gradients."""
+
+import pytest
+import torch
+
+import parity
+from models.blender import Blender, BlenderConfig
+
+ENTRY = parity.entry("small_losses", "blender")
+
+
+def test_layout_is_official() -> None:
+    parity.check_layout(Blender().state_dict(), "mytimemachine_personalised", prefix="blender.")
+    assert list(Blender().state_dict()) == [
+        key.removeprefix("blender.")
+        for key in parity.layout("mytimemachine_personalised")
+        if key.startswith("blender.")
+    ]
+
+
+def test_size_is_the_published_one() -> None:
+    assert sum(parameter.numel() for parameter in Blender().parameters()) == 11_187_888
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_values_and_gradients_are_official(dtype: torch.dtype) -> None:
+    blender = parity.fill(Blender(), ENTRY).to(dtype)
+    inputs = parity.inputs(ENTRY, dtype)
+    codes = inputs["global_styles"].requires_grad_()
+    styles = blender(codes, inputs["target_ages"])
+    float64 = dtype == torch.float64
+    parity.check(styles, ENTRY, "styles", float64)
+    (styles * torch.linspace(-1, 1, styles.numel(), dtype=dtype).view_as(styles)).sum().backward()
+    parity.check(codes.grad, ENTRY, "grad/global_styles", float64)
+    for output in ENTRY["outputs"]:
+        name = output.removeprefix("grad/")
+        if "_mlp" in name or "." in name:
+            parity.check(blender.get_parameter(name).grad, ENTRY, output, float64)
+
+
+def test_zero_init_is_the_identity_and_still_learns() -> None:
+    blender = Blender(6, 20, hidden=12, zero_init=True)
+    codes, ages = torch.randn(3, 6, 20), torch.tensor([0.0, 0.3, 1.0])
+    assert torch.equal(blender(codes, ages), codes)
+    optimiser = torch.optim.SGD(blender.parameters(), lr=0.1)
+    for _ in range(2):
+        blender(codes, ages).sum().backward()
+        optimiser.step()
+    assert not torch.equal(blender(codes, ages), codes)
+    assert not torch.equal(blender(codes, ages), blender(codes, 1 - ages))
+
+
+def test_official_start_moves_the_codes() -> None:
+    codes = torch.randn(2, 6, 20)
+    assert not torch.equal(Blender(6, 20)(codes, torch.tensor([0.2, 0.4])), codes)
+
+
+def test_config_round_trip() -> None:
+    config = BlenderConfig(bottleneck=8, global_dim=16, hidden=24)
+    assert BlenderConfig.from_dict(config.to_dict()) == config
+    blender = Blender.from_config(config, n_styles=4, style_dim=10)
+    assert blender.get_parameter("fc_3.0.weight").shape == (24, 16 + 16 + 10)
+    assert torch.count_nonzero(blender.get_parameter("fc_3.2.weight")) == 0

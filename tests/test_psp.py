@@ -1,0 +1,283 @@
+"""The whole pSp network against the official layouts and numbers, and its files in both directions."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import parity
+from models.blender import BlenderConfig
+from models.encoders.psp_encoders import EncoderConfig
+from models.psp import append_age, mix_styles, pSp
+from models.psp_config import PSPConfig
+from models.stylegan2.model import Generator, StyleGAN2Config
+from utils.checkpoints import load_checkpoint, save_checkpoint
+from utils.errors import InputError
+
+TINY_GENERATOR = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8})
+TINY_ENCODER = EncoderConfig(input_size=32, channels=(8, 8, 8, 8, 16), units=(1, 1, 1, 1), style_channels=8)
+
+
+def tiny(**arguments: Any) -> pSp:
+    """A SAM network small enough for any test, with a mean latent and batch statistics of its own."""
+    model = pSp(TINY_GENERATOR, TINY_ENCODER, **arguments)
+    model.set_latent_avg(torch.randn(12))
+    for name, buffer in model.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(std=0.1)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def network64() -> pSp:
+    entry = parity.entry("psp", "size64/full_size")
+    model = parity.fill(parity.quick(pSp, StyleGAN2Config(size=64)).eval(), entry)
+    model.set_latent_avg(parity.tensor(entry["weights"]["latent_avg"]))
+    for encoder in (model.encoder, model.pretrained_encoder):
+        encoder.forward = remembered(encoder.forward)
+    return model
+
+
+def remembered(encode: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Encodes once: all golden entries have the same photos and ages."""
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        if not (seen and torch.equal(seen[-1][0], x)):
+            seen.append((x, encode(x)))
+        return seen[-1][1]
+
+    return forward
+
+
+def run_golden(model: pSp, entry: parity.Entry) -> dict[str, torch.Tensor]:
+    inputs, args = parity.inputs(entry), entry["args"]
+    x = append_age(inputs["x"], 100 * inputs["ages"])
+    mask = args.get("latent_mask")
+    mix = mask is not None and not entry["name"].endswith("mask_to_zero")
+    with torch.no_grad():
+        image, latents = model(
+            x,
+            resize=args["resize"],
+            latent_mask=mask,
+            inject_latent=inputs["inject"] if mix else None,
+            alpha=args.get("alpha"),
+            randomize_noise=False,
+            return_latents=True,
+        )
+    return {"image": image, "latents": latents}
+
+
+@pytest.mark.parametrize("name", ["resized", "full_size", "inject", "inject_alpha", "mask_to_zero"])
+def test_forward_is_official(network64: pSp, name: str) -> None:
+    entry = parity.entry("psp", f"size64/{name}")
+    for output, value in run_golden(network64, entry).items():
+        parity.check(value, entry, output, limit=1e-4)
+
+
+def test_start_from_latent_avg_is_official(network64: pSp) -> None:
+    entry = parity.entry("psp", "size64/start_from_latent_avg")
+    config = network64.config
+    changed = pSp.__new__(pSp)
+    changed.__dict__.update(network64.__dict__)
+    changed.config = PSPConfig(config.generator, config.encoder, 4, True, False)
+    for output, value in run_golden(changed, entry).items():
+        parity.check(value, entry, output, limit=1e-4)
+
+
+def test_codes_as_input_are_official(network64: pSp) -> None:
+    entry = parity.entry("psp", "size64/input_code")
+    inputs = parity.inputs(entry)
+    options = {"input_code": True, "resize": False, "randomize_noise": False, "return_latents": True}
+    with torch.no_grad():
+        image, latents = network64(inputs["z"], **options)
+        from_wplus, _ = network64(inputs["wplus"], input_is_full=True, **options)
+    parity.check(image, entry, "image", limit=1e-4)
+    parity.check(latents, entry, "latents", limit=1e-4)
+    parity.check(from_wplus, entry, "image_from_wplus", limit=1e-4)
+
+
+@pytest.mark.slow
+def test_full_size_is_official() -> None:
+    entry = parity.entry("psp", "size1024")
+    model = parity.fill(parity.quick(pSp).eval(), entry)
+    model.set_latent_avg(parity.tensor(entry["weights"]["latent_avg"]))
+    for output, value in run_golden(model, entry).items():
+        parity.check(value, entry, output)
+    entry["args"]["resize"] = False
+    parity.check(run_golden(model, entry)["image"], entry, "image_full")
+
+
+def test_layouts_are_official() -> None:
+    with torch.device("meta"):
+        sam, mtm = pSp(), pSp(blender=BlenderConfig())
+        psp = pSp(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+    names = {"sam_ffhq_aging": sam, "mytimemachine_personalised": mtm, "psp_ffhq_encode": psp}
+    for name, model in names.items():
+        parity.check_layout(model.state_dict(), name)
+        assert list(model.state_dict()) == list(parity.layout(name))
+    assert (sam.kind, mtm.kind, psp.kind) == ("sam", "mytimemachine", "psp")
+
+
+@pytest.mark.parametrize("name", ["age_channel/30", "age_channel/65"])
+def test_age_plane_is_official(name: str) -> None:
+    entry = parity.entry("small_losses", name)
+    image = parity.inputs(entry)["x"][None]
+    parity.check(append_age(image, float(entry["args"]["target_age"]))[0], entry, "y", limit=1e-7)
+
+
+def test_age_plane_keeps_decimals_and_differs_by_image() -> None:
+    x = append_age(torch.zeros(2, 3, 4, 4), torch.tensor([41.5, 7.0]))
+    assert x[:, 3, 0, 0].tolist() == pytest.approx([0.415, 0.07])
+
+
+def test_parts_make_the_whole() -> None:
+    model = tiny(blender=BlenderConfig(zero_init=False))
+    images, years = torch.randn(2, 3, 32, 32), torch.tensor([20.0, 70.0])
+    x = append_age(images, years)
+    image, latents = model(x, resize=False, randomize_noise=False, return_latents=True)
+    codes = model.personalize(model.encode(x, model.encode_photo(images)), years)
+    torch.testing.assert_close(codes, latents)
+    torch.testing.assert_close(model.decode(codes), image)
+    assert model.decode(codes, resize=True).shape == (2, 3, 32, 32)
+
+
+def test_fresh_adapter_changes_nothing() -> None:
+    model = tiny()
+    x = append_age(torch.randn(2, 3, 32, 32), 30.0)
+    before = model(x, randomize_noise=False)
+    model.add_blender(BlenderConfig(hidden=8))
+    assert torch.equal(model(x, randomize_noise=False), before)
+    assert model.kind == "mytimemachine"
+
+
+def test_prior_is_frozen_unless_asked() -> None:
+    model = tiny().train()
+    assert model.encoder.training and not model.pretrained_encoder.training
+    model(append_age(torch.randn(2, 3, 32, 32), 30.0)).mean().backward()
+    assert all(parameter.grad is None for parameter in model.pretrained_encoder.parameters())
+    unused = model.encoder.latlayer2  # a generator of 16 pixels has no fine styles
+    trained = set(model.encoder.parameters()) - set(unused.parameters())
+    assert all(parameter.grad is not None for parameter in trained)
+    model.frozen_prior = False
+    assert model.train().pretrained_encoder.training
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_file_round_trip(tmp_path: Path, suffix: str, adapter: bool) -> None:
+    model = tiny(blender=BlenderConfig(bottleneck=4, hidden=6, zero_init=False) if adapter else None)
+    opts = {"learning_rate": 1e-4, "exp_dir": Path("runs/sam"), "device": torch.device("cpu")}
+    path = save_checkpoint(model.to_checkpoint(opts), tmp_path / f"model{suffix}")
+    content = load_checkpoint(path)
+    assert set(content) == {"state_dict", "opts", "latent_avg"}
+    assert content["latent_avg"].shape == (6, 12)
+    assert content["opts"]["exp_dir"] == "runs/sam" and content["opts"]["output_size"] == 16
+    loaded = pSp.from_file(path)
+    assert loaded.config == model.config
+    x = append_age(torch.randn(1, 3, 32, 32), 50.0)
+    torch.testing.assert_close(loaded(x, randomize_noise=False), model(x, randomize_noise=False))
+
+
+def test_half_precision_file_is_close_and_half_the_size(tmp_path: Path) -> None:
+    model = tiny()
+    whole = save_checkpoint(model.to_checkpoint(), tmp_path / "whole.pt")
+    half = save_checkpoint(model.to_checkpoint(half=True), tmp_path / "half.pt")
+    assert half.stat().st_size < 0.7 * whole.stat().st_size
+    loaded = pSp.from_file(half)
+    assert loaded.encoder.input_layer[0].weight.dtype == torch.float32
+    x = append_age(torch.randn(1, 3, 32, 32), 50.0)
+    torch.testing.assert_close(
+        loaded(x, randomize_noise=False), model(x, randomize_noise=False), atol=2e-2, rtol=2e-2
+    )
+
+
+def official_file(name: str) -> tuple[dict[str, Any], PSPConfig]:
+    """A file in the official layout without our ``architecture`` entry, its weights on the meta device."""
+    state = {
+        key: torch.empty(shape, dtype=getattr(torch, dtype), device="meta")
+        for key, (shape, dtype) in parity.layout(name).items()
+    }
+    opts = {"output_size": 1024, "input_nc": 4, "device": "cuda"}
+    content = {"state_dict": state, "opts": opts, "latent_avg": torch.zeros(18, 512)}
+    return content, PSPConfig.from_checkpoint(content, name)
+
+
+def test_official_files_are_recognised() -> None:
+    _, sam = official_file("sam_ffhq_aging")
+    assert sam == PSPConfig()
+    _, mtm = official_file("mytimemachine_personalised")
+    assert mtm == PSPConfig(blender=BlenderConfig())
+    _, psp = official_file("psp_ffhq_encode")
+    assert psp == PSPConfig(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+
+
+def test_official_size_is_read_from_the_noise_planes(network64: pSp) -> None:
+    content = {"state_dict": network64.state_dict(), "opts": {}, "latent_avg": network64.latent_avg}
+    assert PSPConfig.from_checkpoint(content, "sam64.pt").generator.size == 64
+
+
+def test_starting_weights_from_other_files() -> None:
+    model = tiny()
+    generator = Generator.from_config(TINY_GENERATOR)
+    model.load_generator({"g_ema": generator.state_dict(), "latent_avg": torch.ones(12)}, "stylegan2.pt")
+    assert torch.equal(model.latent_avg, torch.ones(6, 12))
+    model.load_generator({"g": generator.state_dict()}, "stylegan2.pt")
+    assert not torch.equal(model.latent_avg, torch.ones(6, 12))
+    inverter = tiny(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+    model.load_prior(inverter.to_checkpoint(), "psp.pt")
+    images = torch.randn(1, 3, 32, 32)
+    torch.testing.assert_close(model.encode_photo(images), inverter.encoder(images) + model.latent_avg)
+    with pytest.raises(InputError, match="psp.pt is a pSp checkpoint.*not a StyleGAN2"):
+        model.load_generator(inverter.to_checkpoint(), "psp.pt")
+    with pytest.raises(InputError, match="sam.pt is a SAM checkpoint"):
+        model.load_prior(model.to_checkpoint(), "sam.pt")
+
+
+def test_encoder_started_from_the_prior_adds_nothing_yet() -> None:
+    model = tiny()
+    model.start_encoder_from_prior()
+    images = torch.randn(1, 3, 32, 32)
+    assert torch.equal(model.encode(append_age(images, 80.0)), model.encode_photo(images))
+    model.encode(append_age(images, 80.0)).sum().backward()
+    assert model.encoder.styles[0].linear.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("official", [False, True])
+def test_encoder_started_from_a_face_network(official: bool) -> None:
+    model, source = tiny(), tiny(input_nc=3).encoder.state_dict()
+    model.load_face_network(source, "face.pt", official)
+    first = model.encoder.input_layer[0].weight
+    assert torch.equal(first[:, :3], source["input_layer.0.weight"])
+    assert bool(first[:, 3].abs().sum() > 0) is official
+    assert torch.equal(model.encoder.body[2].res_layer[1].weight, source["body.2.res_layer.1.weight"])
+
+
+def test_style_mixing_refuses_a_missing_style() -> None:
+    with pytest.raises(InputError, match="no style 6"):
+        mix_styles(torch.zeros(1, 6, 4), [2, 6])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latent_avg": None}, "no latent_avg"),
+        ({"latent_avg": torch.zeros(18, 512)}, "mean latent in the file is"),
+        ({"state_dict": {"g": torch.zeros(1)}}, "not a pSp, SAM or MyTimeMachine"),
+        ({"opts": {"architecture": {"input_nc": 4}}}, "architecture in its options is incomplete"),
+        ({"opts": {"encoder_type": "BackboneEncoderUsingLastLayerIntoW"}}, "encoder of type"),
+    ],
+)
+def test_unusable_files_are_explained(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        pSp.from_checkpoint({**tiny().to_checkpoint(), **change}, "model.pt")
+
+
+def test_another_size_is_explained() -> None:
+    content = tiny().to_checkpoint()
+    larger = StyleGAN2Config(size=32, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8})
+    content["opts"]["architecture"]["generator"] = larger.to_dict()
+    with pytest.raises(InputError, match="makes images of 16 pixels, the network makes 32"):
+        pSp.from_checkpoint(content, "model.pt")
