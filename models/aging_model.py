@@ -101,7 +101,7 @@ class PSPAgingModel(AgingModel):
 
     @torch.no_grad()
     def render(self, codes: Tensor) -> Tensor:
-        """Pictures (..., 3, R, R) of codes (..., n_styles, style_dim), with the fixed noise of the network."""
+        """Pictures (..., 3, R, R) of codes (..., n_styles, style_dim), with the network's fixed noise."""
         flat = codes.flatten(0, -3)
         at_once = max(1, DECODER_PIXELS // self.output_size**2)
         pictures = [self.network.decode(part) for part in flat.split(at_once)]
@@ -112,7 +112,7 @@ class PSPAgingModel(AgingModel):
 
 
 def resize(images: Tensor, size: int) -> Tensor:
-    """Resizes (B, 3, S, S) to the given side, bilinear with antialiasing, as pictures are resized from files."""
+    """Resizes (B, 3, S, S) to the given side, bilinear with antialiasing as for pictures from files."""
     if images.shape[-2:] == (size, size):
         return images
     return F.interpolate(images, (size, size), mode="bilinear", align_corners=False, antialias=True)
@@ -137,8 +137,9 @@ def load_aging_model(
     Args:
         checkpoint: a SAM or MyTimeMachine file, ours or official.
         device: where to compute.
-        global_checkpoint: the SAM file that an official MyTimeMachine file was trained from: its ageing encoder
-            is used instead of the personalised file's own, whose batch statistics have drifted. Ours need none.
+        global_checkpoint: the SAM file that an official MyTimeMachine file was trained from: its ageing
+            encoder replaces that of the personalised file, whose batch statistics have drifted. Files of
+            ours need none.
         mixed_precision: ``no``, ``bf16``, or ``auto`` for bfloat16 where the processor is made for it.
 
     Raises:
@@ -165,10 +166,11 @@ def _load_psp(
 
 def _take_encoder(network: pSp, global_checkpoint: str | Path, source: str) -> None:
     if network.blender is None:
-        raise InputError(f"--global_checkpoint is for MyTimeMachine checkpoints; {source} is a SAM checkpoint")
+        raise InputError(f"--global_checkpoint is for MyTimeMachine checkpoints; {source} is a SAM one")
     content = load_checkpoint(global_checkpoint)
     if checkpoint_kind(content) != "sam":
-        raise InputError(f"--global_checkpoint: {global_checkpoint} is {describe(content)}, not a SAM checkpoint")
+        found = describe(content)
+        raise InputError(f"--global_checkpoint: {global_checkpoint} is {found}, not a SAM checkpoint")
     load_into(network.encoder, subset(content["state_dict"], "encoder."), str(global_checkpoint))
 
 

@@ -91,14 +91,14 @@ def test_global_checkpoint_gives_the_encoder(tmp_path: Path) -> None:
 
 
 def test_other_kinds_are_refused_by_name(tmp_path: Path) -> None:
-    generator = Generator.from_config(TINY_GENERATOR)
-    gan = save_checkpoint({"g_ema": generator.state_dict(), "latent_avg": torch.zeros(12)}, tmp_path / "gan.pt")
+    weights = {"g_ema": Generator.from_config(TINY_GENERATOR).state_dict(), "latent_avg": torch.zeros(12)}
+    gan = save_checkpoint(weights, tmp_path / "gan.pt")
     with pytest.raises(InputError, match="gan.pt is a StyleGAN2 checkpoint, not an ageing model"):
         load_aging_model(gan)
     age = auxiliary.network_checkpoint("age_classifier", SMALL_VGG, auxiliary.build_network(SMALL_VGG))
     with pytest.raises(InputError, match="age.pt is an age classifier"):
         load_aging_model(save_checkpoint(age, tmp_path / "age.pt"))
-    inverter = pSp(TINY_GENERATOR, TINY_ENCODER, 3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+    inverter = pSp(TINY_GENERATOR, TINY_ENCODER, 3, True, False)
     with pytest.raises(InputError, match="psp.pt is a pSp checkpoint without an ageing encoder"):
         load_aging_model(saved(inverter, tmp_path / "psp.pt"))
     with pytest.raises(InputError, match="no such checkpoint"):

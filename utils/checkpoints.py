@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from utils.errors import InputError
 
 MMAP_FROM_BYTES = 200_000_000  # larger files are mapped, so only the tensors that are used get read
 NESTED = "/"  # separates entry and key of nested state dicts in a safetensors file
+# How the weights-only loader words its refusal of anything but tensors and plain containers.
+FOREIGN_OBJECT = re.compile(r"unsupported (global|class)|can only build|trying to (instantiate|call)", re.IGNORECASE)
 Checkpoint = dict[str, Any]
 
 
@@ -80,7 +83,7 @@ def _reject_non_weights(path: Path) -> None:
 
 def _why_unreadable(path: Path, error: Exception) -> str:
     text = str(error)
-    if "weights_only" in text.lower() or "Unsupported global" in text or "Unsupported class" in text:
+    if FOREIGN_OBJECT.search(text):
         return (
             f"{path} holds Python objects besides tensors and options and is not opened, because that could "
             f"run code; save only its state dict (or convert it to .safetensors) where you trust it"
