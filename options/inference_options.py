@@ -119,6 +119,12 @@ def build_parser(description: str) -> argparse.ArgumentParser:
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    machine.add_argument(
+        "--mixed_precision",
+        default="no",
+        choices=["auto", "bf16", "no"],
+        help="bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast",
+    )
     machine.add_argument("--test_batch_size", type=int, metavar="N", default=2, help="photos a batch")
     machine.add_argument(
         "--test_workers", type=int, metavar="N", default=2, help="processes that read photos"

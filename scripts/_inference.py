@@ -43,7 +43,7 @@ def load(opts: argparse.Namespace) -> tuple[AgingModel, Photos]:
     for flag in unused_mixing_flags(opts):
         print(f"note: {flag} has no effect here", file=sys.stderr)
     device = select_device(opts.device)
-    model = load_aging_model(opts.checkpoint_path, device, global_checkpoint=opts.global_checkpoint)
+    model = load_aging_model(opts.checkpoint_path, device, opts.global_checkpoint, opts.mixed_precision)
     return model, Photos(opts.data_path, model.input_size, opts.n_images)
 
 

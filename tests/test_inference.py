@@ -1,0 +1,304 @@
+"""The inference commands, run for real on a toy network: files, ages, official layout, bad input."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from datasets.photos import Photos, result_names
+from models.encoders.psp_encoders import EncoderConfig
+from models.psp import pSp
+from models.stylegan2.model import StyleGAN2Config
+from options.inference_options import TargetAge, parse_inference_options, parse_target_ages
+from utils.checkpoints import save_checkpoint
+from utils.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[1]
+INPUT, OUTPUT = 64, 32  # sides of the toy network
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    generator = StyleGAN2Config(size=OUTPUT, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8})
+    encoder = EncoderConfig(input_size=INPUT, channels=(8, 8, 8, 8, 8), units=(1, 1, 1, 1), style_channels=8)
+    network = pSp(generator, encoder).eval()
+    return save_checkpoint(network.to_checkpoint(), tmp_path_factory.mktemp("weights") / "sam.pt")
+
+
+def make_photo(path: Path, seed: int = 0, size: int = 80) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), dtype=np.uint8)
+    Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    make_photo(folder / "20_0.png", 0)
+    make_photo(folder / "30_1.JPG", 1)
+    make_photo(folder / "deeper" / "40_2.png", 2)
+    return folder
+
+
+def run(script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *map(str, arguments)]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, timeout=240, check=False)
+
+
+def files_below(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path)).astype(int)
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_inference_writes_what_the_official_script_writes(
+    checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = run(
+        "inference",
+        f"--exp_dir={out}",
+        f"--checkpoint_path={checkpoint}",
+        f"--data_path={photos}",
+        "--test_batch_size=2",
+        "--test_workers=1",
+        "--target_age=0,62.5,uniform_random",
+    )
+    assert result.returncode == 0, result.stderr
+    names = {"20_0.png", "30_1.JPG", "40_2.png"}
+    ages = {"0", "62.5", "uniform_random"}
+    expected = {f"inference_results/{age}/{name}" for age in ages for name in names}
+    expected |= {f"inference_coupled/{age}/20_0.png" for age in ages} | {"stats.txt"}
+    assert files_below(out) == expected
+    assert Image.open(out / "inference_results/0/20_0.png").size == (OUTPUT, OUTPUT)
+    assert Image.open(out / "inference_coupled/0/20_0.png").size == (2 * OUTPUT, OUTPUT)
+    assert (out / "stats.txt").read_text().startswith("Runtime ")
+    assert "3 photos aged" in result.stdout
+    different = pixels(out / "inference_results/0/20_0.png") - pixels(out / "inference_results/62.5/20_0.png")
+    assert abs(different).max() > 0, "the age changes nothing"
+
+
+def test_batches_do_not_change_results(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    common = [f"--checkpoint_path={checkpoint}", f"--data_path={photos}", "--target_age=5,80", "--device=cpu"]
+    for size, workers in ((1, 0), (3, 0)):
+        arguments = [*common, f"--test_batch_size={size}", f"--test_workers={workers}"]
+        assert run("inference", f"--exp_dir={tmp_path / str(size)}", *arguments).returncode == 0
+    for name in ("20_0.png", "40_2.png"):
+        one, three = (pixels(tmp_path / side / "inference_results/80" / name) for side in ("1", "3"))
+        assert abs(one - three).max() <= 1
+
+
+def test_couple_resize_and_limit(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run(
+        "inference",
+        f"--exp_dir={out}",
+        f"--checkpoint_path={checkpoint}",
+        f"--data_path={photos}",
+        "--couple_outputs",
+        "--resize_outputs",
+        "--n_images=2",
+        "--target_age=50",
+        "--latent_mask=8,9",
+    )
+    assert result.returncode == 0, result.stderr
+    assert files_below(out / "inference_coupled") == {"50/20_0.png", "50/30_1.JPG"}
+    assert Image.open(out / "inference_results/50/20_0.png").size == (INPUT, INPUT)
+    assert Image.open(out / "inference_coupled/50/20_0.png").size == (2 * INPUT, INPUT)
+    assert "--latent_mask has no effect" in result.stderr
+    left = pixels(out / "inference_coupled/50/20_0.png")[:, :INPUT]
+    photo = Image.open(photos / "20_0.png").resize((INPUT, INPUT), Image.Resampling.BILINEAR)
+    assert abs(left - np.asarray(photo).astype(int)).max() <= 1
+
+
+def test_side_by_side_equals_the_single_results(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    common = [f"--exp_dir={tmp_path}", f"--checkpoint_path={checkpoint}", f"--data_path={photos}"]
+    for script in ("inference", "inference_side_by_side"):
+        result = run(script, *common, "--target_age=10,70", "--test_workers=0")
+        assert result.returncode == 0, result.stderr
+    assert files_below(tmp_path / "inference_side_by_side") == {"20_0.png", "30_1.JPG", "40_2.png"}
+    strip = pixels(tmp_path / "inference_side_by_side/40_2.png")
+    assert strip.shape == (OUTPUT, 3 * OUTPUT, 3)
+    single = pixels(tmp_path / "inference_results/70/40_2.png")
+    assert abs(strip[:, 2 * OUTPUT :] - single).max() <= 1
+
+
+def test_results_depend_on_the_seed_only_where_an_age_is_drawn(
+    checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    common = [f"--checkpoint_path={checkpoint}", f"--data_path={photos}", "--target_age=uniform_random"]
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert run("inference", f"--exp_dir={tmp_path / name}", *common, f"--seed={seed}").returncode == 0
+    a, b, c = (pixels(tmp_path / n / "inference_results/uniform_random/20_0.png") for n in "abc")
+    assert (a == b).all() and (a != c).any()
+
+
+def test_same_names_in_two_folders_do_not_overwrite_each_other() -> None:
+    root = Path("photos")
+    paths = [root / "a" / "1.png", root / "b" / "1.png", root / "b" / "2.png"]
+    assert result_names(paths, root) == [Path("a/1.png"), Path("b/1.png"), Path("2.png")]
+
+
+def test_a_single_picture_is_a_folder_of_one(tmp_path: Path) -> None:
+    photo = make_photo(tmp_path / "me.png")
+    (batch,) = Photos(photo, INPUT).batches(4)
+    assert batch.images.shape == (1, 3, INPUT, INPUT) and batch.names == [Path("me.png")]
+
+
+# ---------------------------------------------------------------- options
+
+
+def test_target_ages() -> None:
+    assert parse_target_ages("0, 62.5,uniform_random") == [
+        TargetAge("0", 0.0),
+        TargetAge("62.5", 62.5),
+        TargetAge("uniform_random", None),
+    ]
+    assert [target.years for target in parse_target_ages(None)] == [float(age) for age in range(0, 101, 10)]
+
+
+def test_without_a_checkpoint_the_bundled_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    opts, _ = parse_inference_options(["--exp_dir=x"], "")
+    assert Path(opts.checkpoint_path) == ROOT / "pretrained_models" / "demo" / "sam.pt"
+    assert "bundled demonstration model" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- bad input
+
+
+BAD_OPTIONS = {
+    "no age": (["--target_age=abc"], "'abc' is no age"),
+    "too old": (["--target_age=130"], "130 is outside 0 to 100"),
+    "negative": (["--target_age=-5"], "-5 is outside 0 to 100"),
+    "not a number": (["--target_age=nan"], "outside 0 to 100"),
+    "empty entry": (["--target_age=10,,20"], "'' is no age"),
+    "twice": (["--target_age=10,10"], "names 10 twice"),
+    "no batch": (["--test_batch_size=0"], "--test_batch_size=0 must be at least 1"),
+    "no photos": (["--n_images=0"], "--n_images=0 must be at least 1"),
+    "text for a number": (["--test_workers=many"], "invalid int value"),
+    "unknown flag": (["--targetage=10"], "unrecognized arguments: --targetage=10"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
+def test_bad_options(arguments: list[str], sentence: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_inference_options(["--exp_dir=x", *arguments], "")
+    assert sentence in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_exp_dir_is_needed() -> None:
+    with pytest.raises(InputError, match="--exp_dir=DIR is needed"):
+        parse_inference_options([], "")
+
+
+def bad_inputs(folder: Path, checkpoint: Path) -> dict[str, tuple[list[str], str]]:
+    """Returns for each kind of bad input the arguments and a part of the sentence."""
+    good = make_photo(folder / "good" / "1.png").parent
+    empty = folder / "empty"
+    empty.mkdir()
+    torn = folder / "torn"
+    make_photo(torn / "1.jpg", size=300)
+    (torn / "1.jpg").write_bytes((torn / "1.jpg").read_bytes()[:2000])
+    text = folder / "text.pt"
+    text.write_text("this is no checkpoint")
+    cut = folder / "cut.pt"
+    cut.write_bytes(checkpoint.read_bytes()[:5000])
+    generator = StyleGAN2Config(size=16, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8})
+    from models.stylegan2.model import Generator
+
+    other_kind = save_checkpoint(
+        {"g_ema": Generator.from_config(generator).state_dict()}, folder / "stylegan2.pt"
+    )
+    content = torch.load(checkpoint, weights_only=True)
+    content["opts"]["architecture"]["generator"]["size"] = 64
+    content["opts"]["architecture"]["generator"]["channels"] = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8}
+    other_size = save_checkpoint(content, folder / "other_size.pt")
+    data, weights = f"--data_path={good}", f"--checkpoint_path={checkpoint}"
+    return {
+        "no such folder": ([f"--data_path={folder / 'nowhere'}", weights], "no such folder"),
+        "empty folder": ([f"--data_path={empty}", weights], "no pictures in"),
+        "a file that is no picture": ([f"--data_path={text}", weights], "text.pt is a file"),
+        "only a truncated picture": ([f"--data_path={torn}", weights], "not one of the 1 pictures"),
+        "no such checkpoint": ([data, f"--checkpoint_path={folder / 'no.pt'}"], "no such checkpoint"),
+        "no checkpoint": ([data, f"--checkpoint_path={text}"], "text.pt"),
+        "damaged checkpoint": ([data, f"--checkpoint_path={cut}"], "cut.pt"),
+        "another kind": ([data, f"--checkpoint_path={other_kind}"], "StyleGAN2"),
+        "another size": ([data, f"--checkpoint_path={other_size}"], "other_size.pt"),
+        "no such device": ([data, weights, "--device=abacus"], "--device=abacus"),
+        "age": ([data, weights, "--target_age=130"], "130 is outside"),
+    }
+
+
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs the script's own ``main`` in this process: the command's path, at a tenth of its time."""
+    from utils.errors import run_command
+
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import inference
+
+    for name, (arguments, sentence) in bad_inputs(tmp_path, checkpoint).items():
+        out = tmp_path / f"out of {name}"
+        command = [f"--exp_dir={out}", "--test_workers=0", *arguments]
+        with pytest.raises(SystemExit) as stop:
+            run_command(lambda command=command: inference.main(command))
+        errors = capsys.readouterr().err
+        last = errors.strip().splitlines()[-1]
+        assert stop.value.code == 2, name
+        assert last.startswith("error: ") and sentence in last, f"{name}: {errors}"
+        assert "Traceback" not in errors
+        assert not out.exists(), f"{name}: something was written"
+
+
+def test_bad_files_in_a_folder_are_named_skipped_and_counted(
+    checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    make_photo(photos / "50_torn.jpg", size=300)
+    (photos / "50_torn.jpg").write_bytes((photos / "50_torn.jpg").read_bytes()[:2000])
+    (photos / "notes.txt").write_text("not a picture, and not called one")
+    Image.new("L", (70, 90), 128).save(photos / "60_grey.png")
+    Image.new("CMYK", (70, 70)).save(photos / "61_cmyk.jpg")
+    Image.new("RGBA", (70, 70), (255, 0, 0, 0)).save(photos / "62_alpha.png")
+    result = run(
+        "inference",
+        f"--exp_dir={tmp_path / 'out'}",
+        f"--checkpoint_path={checkpoint}",
+        f"--data_path={photos}",
+        "--target_age=30",
+        "--test_workers=0",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "skipped: cannot read" in result.stderr and "50_torn.jpg" in result.stderr
+    assert "6 photos aged, 1 unreadable skipped" in result.stdout
+    assert len(files_below(tmp_path / "out" / "inference_results")) == 6
+
+
+def test_the_command_itself_exits_with_2(tmp_path: Path) -> None:
+    result = run("inference", f"--exp_dir={tmp_path / 'out'}", "--target_age=abc")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --target_age: 'abc' is no age")
+    assert not (tmp_path / "out").exists()
+
+
+def test_it_runs_from_any_folder(checkpoint: Path, photos: Path, tmp_path: Path) -> None:
+    shutil.copy(checkpoint, tmp_path / "mine.pt")
+    arguments = ["--exp_dir=out", "--checkpoint_path=mine.pt", "--data_path=photos", "--target_age=30"]
+    result = run("inference_side_by_side", *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert len(files_below(tmp_path / "out" / "inference_side_by_side")) == 3
