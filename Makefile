@@ -22,7 +22,7 @@ export PIP_NO_INPUT := 1
 # The programs find their packages through scripts/_bootstrap.py; a PYTHONPATH from outside could bring others first.
 unexport PYTHONPATH
 
-.PHONY: help install demo test test-slow lint demo-weights clean
+.PHONY: help install demo test test-slow lint demo-weights named-data clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -66,10 +66,12 @@ lint: $(VENV)/.linted
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m mypy
 
-demo-weights: $(VENV)/.installed
+demo-weights: named-data $(VENV)/.installed
+	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)"
+
+named-data:
 	@if [ -z "$(DATA)" ]; then \
 	  echo "error: name the folder of faces, e.g. make demo-weights DATA=/path/to/faces" >&2; exit 2; fi
-	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)"
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -219,6 +220,22 @@ def test_readme_documents_commands() -> None:
     assert any("scripts/inference.py" in command for command in documented_commands())
 
 
+def test_pages_name_only_files_that_exist() -> None:
+    rooms = "|".join([*FLOORS, "docs", "tests", "assets", "pretrained_models/demo"])
+    missing = []
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        for name in re.findall(rf"`@?((?:{rooms})/[\w./-]*)`", page.read_text()):
+            if not (ROOT / name).exists():
+                missing.append(f"{page.name} names {name}")
+    assert not missing
+
+
+def test_every_repair_of_mytimemachine_is_documented() -> None:
+    recipe = importlib.import_module("criteria.mytimemachine_recipe").MyTimeMachineRecipe
+    page = (ROOT / "docs" / "mytimemachine.md").read_text()
+    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(recipe.__dataclass_fields__)
+
+
 PRESETS = sorted((ROOT / "configs").rglob("*.args"))
 
 
@@ -308,6 +325,24 @@ def test_bundled_weights_are_all_there_and_small() -> None:
         pytest.skip("no demonstration weights in this checkout; make demo-weights trains them")
     assert not [path.name for path in files if not path.exists()]
     assert sum(path.stat().st_size for path in files) < 40e6
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_torch_wheels_can_be_chosen(tmp_path: Path) -> None:
+    command = ["make", "-n", "-C", str(ROOT), "install", f"VENV={tmp_path / 'venv'}"]
+    plain = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "install  torch torchvision" in plain and "--index-url" not in plain
+    chosen = [*command, "TORCH_INDEX_URL=https://example.org/cpu", "TORCH=torch==2.4.1 torchvision==0.19.1"]
+    output = subprocess.run(chosen, capture_output=True, text=True, check=True).stdout
+    assert '--index-url "https://example.org/cpu" torch==2.4.1 torchvision==0.19.1' in output
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_demo_weights_need_a_folder_before_anything_is_installed(tmp_path: Path) -> None:
+    command = ["make", "-C", str(ROOT), "demo-weights", f"VENV={tmp_path / 'venv'}"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 2 and "error: name the folder of faces" in result.stderr
+    assert not (tmp_path / "venv").exists()
 
 
 def test_too_old_python_is_one_clear_sentence(tmp_path: Path) -> None:
