@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import parity
+from models.encoders.helpers import PReLU
 from models.encoders.model_irse import Backbone
 from models.encoders.psp_encoders import GradualStyleEncoder
 
@@ -87,6 +88,17 @@ def test_every_weight_of_a_small_encoder_gets_a_gradient() -> None:
     encoder = GradualStyleEncoder(n_styles=8, input_size=32, style_dim=12, **TINY)
     encoder(torch.randn(2, 3, 32, 32)).square().sum().backward()
     assert all(parameter.grad is not None for parameter in encoder.parameters())
+
+
+def test_fast_prelu_has_the_derivatives_of_torch() -> None:
+    fast, plain = PReLU(5).double(), torch.nn.PReLU(5).double()
+    with torch.no_grad():
+        plain.weight.copy_(fast.weight.normal_())
+    x = torch.randn(2, 5, 4, 3, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn_like(x)
+    ours = torch.autograd.grad((fast(x) * upstream).sum(), (x, fast.weight))
+    torch.testing.assert_close(ours, torch.autograd.grad((plain(x) * upstream).sum(), (x, plain.weight)))
+    assert torch.autograd.gradcheck(fast, (x,)) and torch.autograd.gradgradcheck(fast, (x,))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from utils.errors import InputError
 MMAP_FROM_BYTES = 200_000_000  # larger files are mapped, so only the tensors that are used get read
 NESTED = "/"  # separates entry and key of nested state dicts in a safetensors file
 # How the weights-only loader words its refusal of anything but tensors and plain containers.
-FOREIGN_OBJECT = re.compile(r"unsupported (global|class)|can only build|trying to (instantiate|call)", re.IGNORECASE)
+FOREIGN_OBJECT = re.compile(r"unsupported (global|class)|can only build|trying to (instantiate|call)", re.I)
 Checkpoint = dict[str, Any]
 
 
@@ -88,7 +88,7 @@ def _why_unreadable(path: Path, error: Exception) -> str:
             f"{path} holds Python objects besides tensors and options and is not opened, because that could "
             f"run code; save only its state dict (or convert it to .safetensors) where you trust it"
         )
-    reason = _first_line(text) or type(error).__name__
+    reason = "not written by torch.save" if "Weights only load failed" in text else _first_line(text)
     return f"{path} is damaged or is not a checkpoint ({reason}); copy it again"
 
 

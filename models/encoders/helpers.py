@@ -1,6 +1,7 @@
 """Residual units of the IR-SE face networks (ArcFace, Deng et al. 2019; SE gates, Hu et al. 2018)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,31 @@ MODES = ("ir", "ir_se")
 def l2_norm(x: Tensor, dim: int = 1) -> Tensor:
     """Scales vectors along ``dim`` to unit length."""
     return x / torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+
+
+class _PReLU(torch.autograd.Function):
+    """PReLU with a derivative made of vectorised operators; PyTorch's own is ten times slower on CPUs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return F.prelu(x, slope)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        positive = torch.ops.aten.threshold_backward(gradient, x, 0)
+        negative = gradient - positive
+        return torch.addcmul(positive, negative, slope[:, None, None]), (negative * x).sum((0, 2, 3))
+
+
+class PReLU(nn.PReLU):
+    """``nn.PReLU`` with one slope per channel of (B, C, H, W), fast on CPUs in both directions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        slope = self.weight.to(x.dtype)
+        trained_on_cpu = x.device.type == "cpu" and torch.is_grad_enabled()
+        return _PReLU.apply(x, slope) if trained_on_cpu else F.prelu(x, slope)
 
 
 class SEModule(nn.Module):
@@ -63,7 +89,7 @@ class ResidualUnit(nn.Module):
         layers: list[nn.Module] = [
             nn.BatchNorm2d(in_channels),
             nn.Conv2d(in_channels, channels, 3, 1, 1, bias=False),
-            nn.PReLU(channels),
+            PReLU(channels),
             nn.Conv2d(channels, channels, 3, stride, 1, bias=False),
             nn.BatchNorm2d(channels),
         ]
@@ -99,7 +125,7 @@ def units_per_stage(num_layers: int, units: Sequence[int] | None) -> tuple[int, 
 def input_layer(input_nc: int, channels: int) -> nn.Sequential:
     """The stem: 3x3 convolution, norm, PReLU."""
     convolution = nn.Conv2d(input_nc, channels, 3, 1, 1, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.PReLU(channels))
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels), PReLU(channels))
 
 
 def body(channels: Sequence[int], stages: Sequence[int], mode: str) -> nn.Sequential:
