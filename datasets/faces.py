@@ -44,6 +44,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         resample: "bilinear" (official), "bicubic" or "lanczos".
         cache_bytes: budget of "auto".
         progress: whether a long decode shows a bar.
+        select: keeps only the files for which it holds, e.g. `in_share`.
 
     Raises:
         InputError: no such folder, no picture left, or more than a tenth of the files are bad.
@@ -65,8 +66,10 @@ class FaceFolder(Dataset[dict[str, Any]]):
         resample: str = "bilinear",
         cache_bytes: int = CACHE_BYTES,
         progress: bool = True,
+        select: Callable[[Path], bool] | None = None,
     ) -> None:
         self.folder = Path(folder)
+        self._select = select
         self.size = size
         self.augment = augment
         self.resample = resample
@@ -85,6 +88,8 @@ class FaceFolder(Dataset[dict[str, Any]]):
         """Lists the pictures and reads their ages; files whose age is needed and missing are bad."""
         paths, ages = [], []
         for path in list_images(self.folder):
+            if self._select is not None and not self._select(path):
+                continue
             try:
                 age = parse_age(path, official_ages)
             except InputError as error:

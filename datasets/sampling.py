@@ -1,6 +1,8 @@
 """An endless order of training pictures in which every position is a pure function of the seed."""
 
+import zlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -82,3 +84,11 @@ def balancing_weights(ages: Sequence[float], width: float = 10.0, power: float =
     groups = np.floor(np.asarray(ages, dtype=np.float64) / width).astype(np.int64)
     _, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     return counts[inverse].astype(np.float64) ** -power
+
+
+def in_share(path: Path, start: float, end: float) -> bool:
+    """Whether a file belongs to the part `start..end` (percent) of a folder; the parts are fixed by the file names.
+
+    Disjoint parts share no picture, whatever else lies in the folder: networks that judge each other are kept apart.
+    """
+    return start <= zlib.crc32(path.name.encode()) % 1000 / 10 < end

@@ -21,7 +21,10 @@ class CoachEntry:
 
 COACHES = {
     "stylegan2": CoachEntry(
-        "training.coach_stylegan2", "CoachStyleGAN2", "options.stylegan2_options", "generator and discriminator"
+        "training.coach_stylegan2",
+        "CoachStyleGAN2",
+        "options.stylegan2_options",
+        "generator and discriminator",
     ),
     "age_classifier": CoachEntry(
         "training.coach_age_classifier",
@@ -30,7 +33,10 @@ COACHES = {
         "DEX age classifier, also as a judge",
     ),
     "identity": CoachEntry(
-        "training.coach_identity", "CoachIdentity", "options.identity_options", "identity network, also as a judge"
+        "training.coach_identity",
+        "CoachIdentity",
+        "options.identity_options",
+        "identity network, also as a judge",
     ),
     "psp": CoachEntry("training.coach_psp", "CoachPSP", "options.psp_options", "pSp inversion encoder"),
     "sam": CoachEntry("training.coach_aging", "CoachAging", "options.sam_options", "SAM ageing encoder"),

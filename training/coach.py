@@ -91,7 +91,9 @@ class Coach:
         """Trains to `max_steps`, or until SIGTERM or Ctrl-C, after which the same command continues."""
         self.run.create(vars(self.opts))
         self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
-        previous = {number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        previous = {
+            number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             self._loop()
         finally:
@@ -102,13 +104,17 @@ class Coach:
     def _loop(self) -> None:
         opts = self.opts
         if self.step >= opts.max_steps:
-            print(f"{self.run.path} already has {self.step} of {opts.max_steps} steps; raise --max_steps to go on")
+            print(
+                f"{self.run.path} already has {self.step} of {opts.max_steps} steps; raise --max_steps to go on"
+            )
             return
         if self.step:
             print(f"continuing {self.run.path} at step {self.step}")
         sums: dict[str, Tensor] = {}
         since, last_save = 0, time.monotonic()
-        bar = tqdm(total=opts.max_steps, initial=self.step, unit="step", desc=type(self).__name__, smoothing=0.02)
+        bar = tqdm(
+            total=opts.max_steps, initial=self.step, unit="step", desc=type(self).__name__, smoothing=0.02
+        )
         with bar:
             while self.step < opts.max_steps and not self._stop:
                 for name, value in self.training_step().items():
@@ -144,7 +150,9 @@ class Coach:
     def _log(self, sums: Mapping[str, Tensor], count: int, bar: tqdm) -> None:
         """Writes the means since the last call; the one point where figures leave the device."""
         names = list(sums)
-        values = torch.stack([sums[name].float().reshape(()) for name in names]).cpu() / count if names else []
+        values = (
+            torch.stack([sums[name].float().reshape(()) for name in names]).cpu() / count if names else []
+        )
         means = {name: float(value) for name, value in zip(names, values, strict=True)}
         broken = [name for name, value in means.items() if not math.isfinite(value)]
         if broken:

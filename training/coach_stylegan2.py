@@ -27,6 +27,7 @@ from utils.errors import InputError
 from utils.images import image_sheet
 
 LATENT_AVERAGE_SAMPLES = 10_000
+EMA_RAMP = 0.05  # half-life as a share of the images seen so far
 
 
 class CoachStyleGAN2(Coach):
@@ -35,7 +36,11 @@ class CoachStyleGAN2(Coach):
     def build(self) -> None:
         opts = self.opts
         self.config = StyleGAN2Config(
-            opts.output_size, opts.style_dim, opts.n_mlp, opts.channel_multiplier, parse_channels(opts.channels)
+            opts.output_size,
+            opts.style_dim,
+            opts.n_mlp,
+            opts.channel_multiplier,
+            parse_channels(opts.channels),
         )
         self.generator = Generator.from_config(self.config).to(self.device)
         self.discriminator = Discriminator.from_config(self.config).to(self.device)
@@ -57,7 +62,6 @@ class CoachStyleGAN2(Coach):
             "d": self._adam(self.discriminator, opts.d_reg_every),
         }
         self.augment = SimpleAugment(probability=opts.augment_p)
-        self.ema_decay = 0.5 ** (opts.batch_size / opts.ema_halflife)
         dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
         self.batches = BatchSource(
             dataset,
@@ -148,8 +152,11 @@ class CoachStyleGAN2(Coach):
 
     @torch.no_grad()
     def _update_average(self) -> None:
+        """Moves the averaged generator; the half-life grows with the images seen, so that the start is forgotten."""
+        batch = self.opts.batch_size
+        halflife = min(self.opts.ema_halflife, EMA_RAMP * (self.step + 1) * batch)
         averaged = list(self.generator_ema.parameters())
-        torch._foreach_lerp_(averaged, list(self.generator.parameters()), 1 - self.ema_decay)
+        torch._foreach_lerp_(averaged, list(self.generator.parameters()), 1 - 0.5 ** (batch / halflife))
 
     # ---------------------------------------------------------------- results
 
@@ -196,6 +203,7 @@ def load_stylegan2_file(path: str) -> Mapping[str, Any]:
     checkpoint = load_checkpoint(path)
     missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
     if missing:
-        raise InputError(f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2")
+        raise InputError(
+            f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2"
+        )
     return checkpoint
-

@@ -31,7 +31,9 @@ class RunFolder:
             for folder in (self.images, self.checkpoints):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"--exp_dir={self.path} cannot be created ({error.strerror}); choose another") from error
+            raise InputError(
+                f"--exp_dir={self.path} cannot be created ({error.strerror}); choose another"
+            ) from error
         text = json.dumps(options | {"environment": describe_environment()}, indent=2, sort_keys=True)
         (self.path / "opt.json").write_text(text + "\n")
 
@@ -58,7 +60,9 @@ class RunFolder:
             except InputError as error:
                 print(f"warning: {error}; trying the state before it", file=sys.stderr)
         if found:
-            raise InputError(f"no resume state in {self.checkpoints} can be read; remove the folder to start afresh")
+            raise InputError(
+                f"no resume state in {self.checkpoints} can be read; remove the folder to start afresh"
+            )
         return None
 
 

@@ -45,5 +45,7 @@ def _fill(net: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> Non
     fresh = [key for key in own if key not in state]
     strange = [key for key in state if key not in own]
     if strange or not fresh:
-        raise InputError(f"{source} is not half the size of the new network; --output_size must be twice its size")
+        raise InputError(
+            f"{source} is not half the size of the new network; --output_size must be twice its size"
+        )
     load_into(net, {**{key: own[key] for key in fresh}, **state}, source)

@@ -149,7 +149,9 @@ class ModulatedConv2d(nn.Module):
         factor = 2
         if upsample:
             extra = len(blur_kernel) - factor - (kernel_size - 1)
-            self.blur = Blur(blur_kernel, ((extra + 1) // 2 + factor - 1, extra // 2 + 1), upsample_factor=factor)
+            self.blur = Blur(
+                blur_kernel, ((extra + 1) // 2 + factor - 1, extra // 2 + 1), upsample_factor=factor
+            )
         if downsample:
             extra = len(blur_kernel) - factor + (kernel_size - 1)
             self.blur = Blur(blur_kernel, ((extra + 1) // 2, extra // 2))
@@ -182,7 +184,11 @@ class ModulatedConv2d(nn.Module):
                 weight = weight.transpose(0, 1)
             else:
                 out, in_, k, _ = weight.shape
-                weight = weight.view(groups, out // groups, in_, k, k).transpose(1, 2).reshape(-1, out // groups, k, k)
+                weight = (
+                    weight.view(groups, out // groups, in_, k, k)
+                    .transpose(1, 2)
+                    .reshape(-1, out // groups, k, k)
+                )
             out = F.conv_transpose2d(x, weight, stride=2, groups=groups)
             # a blur without change of size, whatever the batch layout
             return upfirdn2d(out, self.blur.kernel, pad=self.blur.pad)
@@ -259,7 +265,11 @@ class StyledConv(nn.Module):
         gain = self.activate.scale
         # The gain goes into the factors, noise and bias: demodulation and noise are one fused multiply-add.
         shift = (self.noise.weight * gain * noise).to(out.dtype)
-        factor = out.new_tensor(gain) if demodulation is None else (demodulation * gain).to(out.dtype)[:, :, None, None]
+        factor = (
+            out.new_tensor(gain)
+            if demodulation is None
+            else (demodulation * gain).to(out.dtype)[:, :, None, None]
+        )
         out = torch.addcmul(shift, out, factor)
         out += (self.activate.bias * gain).to(out.dtype)[:, None, None]
         return F.leaky_relu(out, self.activate.negative_slope, inplace=True)
@@ -301,7 +311,9 @@ class ConvLayer(nn.Sequential):
             extra = len(blur_kernel) - 2 + (kernel_size - 1)
             layers.append(Blur(blur_kernel, ((extra + 1) // 2, extra // 2)))
             stride, padding = 2, 0
-        layers.append(EqualConv2d(in_channel, out_channel, kernel_size, stride, padding, bias=bias and not activate))
+        layers.append(
+            EqualConv2d(in_channel, out_channel, kernel_size, stride, padding, bias=bias and not activate)
+        )
         if activate:
             layers.append(FusedLeakyReLU(out_channel) if bias else FusedLeakyReLUWithoutBias())
         super().__init__(*layers)

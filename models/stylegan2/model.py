@@ -84,7 +84,9 @@ class Generator(nn.Module):
         self.num_layers = (self.log_size - 2) * 2 + 1
         self.n_latent = self.log_size * 2 - 2
 
-        mapping = [EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activation="fused_lrelu") for _ in range(n_mlp)]
+        mapping = [
+            EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activation="fused_lrelu") for _ in range(n_mlp)
+        ]
         self.style = nn.Sequential(PixelNorm(), *mapping)
         self.input = ConstantInput(table[4])
         self.conv1 = StyledConv(table[4], table[4], 3, style_dim, blur_kernel=blur_kernel)
@@ -239,7 +241,9 @@ class Discriminator(nn.Module):
         batch, _, height, width = x.shape
         group = min(batch, self.stddev_group)
         if batch % group:
-            raise ValueError(f"The discriminator takes a batch of at most {group} or a multiple of it, not {batch}.")
+            raise ValueError(
+                f"The discriminator takes a batch of at most {group} or a multiple of it, not {batch}."
+            )
         grouped = x.reshape(group, batch // group, *x.shape[1:])
         deviation = torch.sqrt(grouped.var(0, unbiased=False) + 1e-8).mean((1, 2, 3))
         return deviation.repeat(group)[:, None, None, None].expand(batch, 1, height, width)

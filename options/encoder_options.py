@@ -1,0 +1,99 @@
+"""Options that pSp, SAM and MyTimeMachine share: encoder sizes, loss weights, loss networks."""
+
+import argparse
+
+from configs.paths_config import dataset_paths, model_paths
+from options.base_options import positive
+from options.stylegan2_options import add_stylegan2_sizes
+
+
+def add_sizes(parser: argparse.ArgumentParser, input_nc: int) -> None:
+    """Adds the sizes of generator and encoder; the defaults are the official ones."""
+    group = parser.add_argument_group("network sizes")
+    group.add_argument("--output_size", type=positive, default=1024)
+    add_stylegan2_sizes(group)
+    group.add_argument("--input_nc", type=positive, default=input_nc, help="channels of the encoder's input")
+    group.add_argument("--label_nc", type=int, default=0, help="official flag without effect")
+    group.add_argument("--encoder_size", type=positive, default=256, help="side of the encoder's input")
+    group.add_argument(
+        "--encoder_channels", metavar="N,N,N,N,N", help="width of the stem and the four stages"
+    )
+    group.add_argument(
+        "--encoder_units", metavar="N,N,N,N", help="residual units of each stage instead of 50 layers"
+    )
+    group.add_argument("--style_channels", type=positive, help="width inside the map-to-style heads")
+    group.add_argument(
+        "--start_from_latent_avg", action="store_true", help="codes are offsets from the mean code"
+    )
+
+
+def add_losses(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the loss weights that all three share (official names, official defaults of 0)."""
+    group = parser.add_argument_group("losses")
+    for name, what in (
+        ("lpips_lambda", "perceptual loss"),
+        ("id_lambda", "identity loss"),
+        ("l2_lambda", "L2 loss"),
+        ("w_norm_lambda", "distance of the code from the mean"),
+        ("lpips_lambda_crop", "perceptual loss on the inner face"),
+        ("l2_lambda_crop", "L2 loss on the inner face"),
+    ):
+        group.add_argument(f"--{name}", type=float, default=0.0, help=f"weight of the {what}")
+    group.add_argument(
+        "--perceptual", default="lpips", choices=["lpips", "dex"], help="which perceptual loss"
+    )
+    group.add_argument(
+        "--lpips_weights", metavar="FILE", help="ImageNet weights of AlexNet, where they are not cached"
+    )
+    group.add_argument("--age_classifier", metavar="FILE", default=model_paths["age_predictor"])
+    group.add_argument("--identity_network", metavar="FILE", default=model_paths["ir_se50"])
+    return group
+
+
+def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds data and optimiser."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--dataset_type", default="ffhq_aging", help="official name of a pair of folders")
+    group.add_argument("--train_dataset", metavar="DIR", default=dataset_paths["ffhq"], help="training faces")
+    group.add_argument("--test_dataset", metavar="DIR", default=None, help="faces for validation")
+    group.add_argument("--learning_rate", type=float, default=1e-4)
+    group.add_argument("--optim_name", default="ranger", choices=["ranger", "adam", "adamw"])
+    group.add_argument("--train_decoder", action="store_true", help="train the generator too")
+    group.add_argument("--checkpoint_path", metavar="FILE", help="start from this checkpoint")
+    group.add_argument("--stylegan_weights", metavar="FILE", default=model_paths["stylegan_ffhq"])
+    group.add_argument("--n_test", type=positive, default=64, help="validation pictures")
+    return group
+
+
+def add_aging_losses(group: argparse._ArgumentGroup) -> None:
+    """Adds the weights that SAM and MyTimeMachine have beside the shared ones."""
+    group.add_argument("--aging_lambda", type=float, default=0.0, help="weight of the ageing loss")
+    group.add_argument("--cycle_lambda", type=float, default=0.0, help="weight of the cycle pass")
+    group.add_argument(
+        "--lpips_lambda_aging", type=float, default=0.0, help="perceptual loss where the age changes"
+    )
+    group.add_argument("--l2_lambda_aging", type=float, default=0.0, help="L2 loss where the age changes")
+    group.add_argument(
+        "--use_weighted_id_loss", action="store_true", help="weigh identity by the age difference"
+    )
+    group.add_argument("--target_age", default="uniform_random", help="uniform_random, or one age in years")
+    group.add_argument(
+        "--recipe",
+        default="corrected",
+        choices=["corrected", "official"],
+        help="with or without published faults",
+    )
+
+
+def check_target_age(opts: argparse.Namespace) -> str | None:
+    """Returns what is wrong with `--target_age`, if anything."""
+    if opts.target_age == "uniform_random":
+        return None
+    try:
+        return (
+            None
+            if 0 <= float(opts.target_age) <= 100
+            else f"--target_age={opts.target_age} lies outside 0-100"
+        )
+    except ValueError:
+        return f"--target_age={opts.target_age} is neither uniform_random nor an age in years"

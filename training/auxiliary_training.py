@@ -1,0 +1,139 @@
+"""What the coaches of the age classifier and of the identity network share."""
+
+import argparse
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from datasets.augment import ClassifierAugment
+from datasets.faces import FaceFolder
+from datasets.sampling import in_share
+from models.auxiliary import build_network
+from training.coach import Coach
+from utils.errors import InputError
+
+
+def parse_numbers(text: str | None, flag: str) -> list[int] | None:
+    """Reads `1,2,3`.
+
+    Raises:
+        InputError: not a list of integers.
+    """
+    try:
+        return [int(part) for part in text.split(",")] if text else None
+    except ValueError as error:
+        raise InputError(f"{flag}={text}: give integers separated by commas") from error
+
+
+def parse_share(text: str) -> tuple[float, float]:
+    """Reads `A-B`, two percentages.
+
+    Raises:
+        InputError: not two rising numbers within 0-100.
+    """
+    try:
+        start, end = (float(part) for part in text.split("-"))
+    except ValueError as error:
+        raise InputError(f"--data_share={text}: give two percentages such as 0-60") from error
+    if not 0 <= start < end <= 100:
+        raise InputError(f"--data_share={text}: the percentages must rise within 0-100")
+    return start, end
+
+
+def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool) -> dict[str, Any]:
+    """Returns the description of the network that the options ask for, with `outputs` output numbers."""
+    channels = parse_numbers(opts.network_channels, "--network_channels")
+    depths = parse_numbers(opts.network_depths, "--network_depths")
+    if opts.network == "vgg":
+        sizes = {"channels": channels or [32, 64, 96, 128, 160], "depths": depths or [1, 1, 2, 2, 2]}
+        return {
+            "network": "vgg",
+            "num_classes": outputs,
+            "input_size": opts.input_size,
+            "hidden": opts.hidden,
+            "batch_norm": True,
+            "dropout": 0.3,
+            **sizes,
+        }
+    sizes = {"channels": channels or [24, 32, 64, 96, 128], "units": depths or [2, 2, 2, 2]}
+    return {
+        "network": "ir_se",
+        "input_size": opts.input_size,
+        "embedding_dim": outputs,
+        "normalize": normalize,
+        "drop_ratio": 0.3,
+        **sizes,
+    }
+
+
+class AuxiliaryCoach(Coach):
+    """Builds network, average, data and optimiser of a supervised network on single faces."""
+
+    def build_supervised(self, architecture: dict[str, Any]) -> None:
+        """Makes `network`, `averaged` and the optimiser with a one-cycle learning rate."""
+        opts = self.opts
+        self.architecture = architecture
+        self.network = build_network(architecture).to(self.device, memory_format=torch.channels_last)
+        self.averaged = deepcopy(self.network).requires_grad_(False)
+        self.networks = {"network": self.network, "averaged": self.averaged}
+        self.augment = ClassifierAugment()
+        self.augment_random = torch.Generator()
+
+    def build_optimizer(self, *extra: nn.Module) -> None:
+        """Makes AdamW with a cosine schedule over all parameters."""
+        parameters = [p for net in (self.network, *extra) for p in net.parameters()]
+        optimizer = torch.optim.AdamW(
+            parameters, lr=self.opts.learning_rate, weight_decay=self.opts.weight_decay, fused=True
+        )
+        self.optimizers = {"main": optimizer}
+
+    def load_folder(self, folder: str, require_age: bool, share: str = "0-100") -> FaceFolder:
+        """Decodes a folder, or the part of it that `--data_share` names, at the size the network sees."""
+        start, end = parse_share(share)
+        select = None if (start, end) == (0, 100) else partial(in_share, start=start, end=end)
+        return FaceFolder(folder, self.picture_size, require_age, resample="lanczos", select=select)
+
+    @property
+    def picture_size(self) -> int:
+        """Side of the aligned pictures that are held in memory."""
+        return self.opts.input_size
+
+    def update(self, loss: torch.Tensor) -> None:
+        """One optimiser step on the cosine schedule with warm-up, then the running average."""
+        optimizer = self.optimizers["main"]
+        progress = self.step / max(1, self.opts.max_steps)
+        warm = min(1.0, (self.step + 1) / 100)
+        rate = (
+            self.opts.learning_rate * warm * (0.5 + 0.5 * float(torch.cos(torch.tensor(progress * torch.pi))))
+        )
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        decay = min(self.step / (self.step + 10), 1 - 1 / self.opts.ema_steps)
+        for mean, value in zip(
+            self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
+        ):
+            if mean.is_floating_point():
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def augmented(self, images: torch.Tensor) -> torch.Tensor:
+        """Augments a batch; the draw depends on seed and step alone."""
+        self.augment_random.manual_seed(self.opts.seed * 1_000_003 + self.step)
+        return self.augment(images, self.augment_random)
+
+
+def identity_of(path: Path, root: Path) -> str:
+    """The person of a picture: the name of the first folder below `root`."""
+    return path.relative_to(root).parts[0]

@@ -1,0 +1,79 @@
+"""Coach of the DEX age classifier (Rothe et al. 2015): one class a year, the age is the expectation."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from datasets.sampling import balancing_weights
+from models.auxiliary import network_checkpoint
+from models.dex_vgg import expected_age
+from training.auxiliary_training import AuxiliaryCoach, network_architecture
+from training.batches import BatchSource
+
+CLASSES = 101
+
+
+def soft_labels(ages: Tensor, deviation: float) -> Tensor:
+    """Class probabilities (B, 101) of ages (B,) in years: a normal curve about the age, cut to 0-100."""
+    years = torch.arange(CLASSES, device=ages.device)
+    return torch.softmax(-0.5 * ((years - ages[:, None]) / deviation) ** 2, dim=1)
+
+
+class CoachAgeClassifier(AuxiliaryCoach):
+    """Trains on faces named `{age}_{idx}`.
+
+    Cross entropy with labels spread over neighbouring years (label distribution learning, Gao et al. 2017) and the
+    absolute error of the expected age.
+    """
+
+    best_metric = "mean_absolute_error"
+
+    def build(self) -> None:
+        opts = self.opts
+        self.build_supervised(network_architecture(opts, CLASSES, normalize=False))
+        self.build_optimizer()
+        data = self.load_folder(opts.train_dataset, True, opts.data_share)
+        self.batches = BatchSource(
+            data,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            flip_probability=0.0,
+            workers=opts.workers,
+            device=self.device,
+            weights=balancing_weights(data.ages.tolist(), power=opts.age_balance),
+        )
+        self.test_data = self.load_folder(opts.test_dataset, True) if opts.test_dataset else None
+
+    def training_step(self) -> dict[str, Tensor]:
+        opts = self.opts
+        batch = self.batches.next()
+        ages = batch["age"].clamp(0, CLASSES - 1)
+        images = self.augmented(batch["image"])
+        self.network.train()
+        with self.autocast():
+            logits = self.network(images)
+        logits = logits.float()
+        entropy = F.cross_entropy(logits, soft_labels(ages, opts.label_deviation))
+        error = (expected_age(logits) - ages).abs().mean()
+        self.update(entropy + opts.expectation_lambda * error)
+        return {"cross_entropy": entropy.detach(), "absolute_error": error.detach()}
+
+    @torch.no_grad()
+    def validation_step(self) -> dict[str, float]:
+        if self.test_data is None:
+            return {}
+        self.averaged.eval()
+        predicted = []
+        for start in range(0, len(self.test_data), self.opts.batch_size):
+            items = range(start, min(start + self.opts.batch_size, len(self.test_data)))
+            images = self.test_data.batch(list(items))["image"].to(self.device)
+            both = self.averaged(images), self.averaged(images.flip(3))
+            predicted.append(sum(expected_age(logits) for logits in both).cpu() / 2)
+        error = torch.cat(predicted) - self.test_data.ages.clamp(0, CLASSES - 1)
+        return {"mean_absolute_error": float(error.abs().mean()), "bias": float(error.mean())}
+
+    def weights(self) -> dict[str, Any]:
+        return network_checkpoint(self.opts.kind, self.architecture, self.averaged, opts=vars(self.opts))

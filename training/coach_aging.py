@@ -1,0 +1,174 @@
+"""Coach of SAM (Alaluf et al. 2021): an age-conditioned encoder that adds to the code of a frozen prior."""
+
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from criteria.age_sampling import draw_no_aging, draw_uniform_ages
+from criteria.objective import LossWeights, Targets
+from criteria.sam_objective import SAMObjective
+from models.psp import append_age, pSp
+from training.coach import mean_figures
+from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
+from training.loss_networks import FeatureCache, build_loss_networks, require_file
+from training.steps_sam import sam_step
+from utils.checkpoints import load_checkpoint
+from utils.errors import InputError
+
+SHEET_AGES = (5, 20, 35, 50, 65, 80)
+VALIDATION_AGES = (10, 30, 50, 70)
+
+
+class CoachAging(EncoderCoach):
+    """Trains the encoder; a third of the steps keep the age, the others draw 0-100 (SAM, section 3.3).
+
+    `--recipe official` leaves the prior in train mode and starts the age plane's filters from unit normal numbers.
+    """
+
+    def build(self) -> None:
+        opts = self.opts
+        self.finish_network(self._start_network())
+        self.net.frozen_prior = opts.recipe == "corrected"
+        self.make_optimizer()
+        data = self.make_data()
+        losses = build_loss_networks(opts, self.device, needs_age=True)
+        names = LossWeights.__dataclass_fields__
+        weights = LossWeights(**{name: getattr(opts, name) for name in names})
+        self.objective = SAMObjective(weights, losses.identity, losses.perceptual, losses.aging)
+        self.features = FeatureCache(self._describe_photos, len(data))
+
+    def _start_network(self) -> pSp:
+        """A SAM checkpoint to go on from, or a fresh encoder beside the pSp prior and the generator."""
+        opts = self.opts
+        if opts.checkpoint_path:
+            net = pSp.from_file(opts.checkpoint_path)
+            if net.kind != "sam":
+                raise InputError(f"{opts.checkpoint_path} is a {net.kind} checkpoint, not one of SAM")
+            return net
+        if not opts.start_from_encoded_w_plus:
+            stylegan2 = self.read_generator()
+            net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=False)
+            net.load_generator(stylegan2, opts.stylegan_weights)
+        else:
+            net = self._with_prior()
+        if opts.encoder_start == "prior":
+            net.start_encoder_from_prior()
+        elif opts.encoder_start == "face_network":
+            path = require_file(opts.identity_network, "--identity_network", "the face recognition network")
+            net.load_face_network(
+                load_checkpoint(path)["state_dict"], path, official=opts.recipe == "official"
+            )
+        return net
+
+    def _with_prior(self) -> pSp:
+        """A network with pSp's encoder; its generator too, where pSp trained it."""
+        opts = self.opts
+        path = require_file(opts.pretrained_psp_path, "--pretrained_psp_path", "the pSp prior")
+        prior = load_checkpoint(path)
+        if (prior.get("opts") or {}).get("train_decoder"):
+            trained = pSp.from_checkpoint(prior, path)
+            net = self.make_network(trained.config.generator, start_from_encoded_w_plus=True)
+            net.decoder.load_state_dict(trained.decoder.state_dict())
+            net.set_latent_avg(trained.latent_avg)
+        else:
+            stylegan2 = self.read_generator()
+            net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=True)
+            net.load_generator(stylegan2, opts.stylegan_weights)
+        net.load_prior(prior, path)
+        return net
+
+    # ---------------------------------------------------------------- one step
+
+    def _describe_photos(self, images: Tensor) -> list[Tensor]:
+        """What depends on the photo alone: prior code, apparent age, identity."""
+        with self.autocast():
+            described = [self.net.encode_photo(images), self.objective.aging.extract_ages(images)]
+            if self.objective.identity is not None:
+                described.append(self.objective.identity.features(images))
+        return described
+
+    def _targets(self, images: Tensor, ages: Tensor, identity: list[Tensor]) -> Targets:
+        """Targets of a batch from known ages and identities; perceptual features are computed here."""
+        with self.autocast():
+            targets = self.objective.describe(images, identity=False, ages=False)
+        return replace(targets, ages=ages, identity=identity[0] if identity else None)
+
+    def training_step(self) -> dict[str, Tensor]:
+        batch = self.batches.next()
+        images = batch["image"]
+        draws = self.draws()
+        no_aging = draw_no_aging(draws)
+        self.net.train()
+        photo_codes, input_ages, *identity = self._photo_features(batch)
+        target_ages = input_ages if no_aging else self._target_ages(len(images), draws)
+        optimizer = self.optimizers["main"]
+        optimizer.zero_grad(set_to_none=True)
+        result = sam_step(
+            self.net,
+            self.objective,
+            images,
+            input_ages,
+            target_ages,
+            no_aging=no_aging,
+            targets=self._targets(images, input_ages, identity),
+            photo_codes=photo_codes if self.net.frozen_prior else None,
+            precision=self.precision,
+        )
+        optimizer.step()
+        return result.scalars
+
+    def _photo_features(self, batch: dict[str, Tensor]) -> list[Tensor]:
+        """Cached where they stay the same; a prior in train mode (official recipe) does not."""
+        return self.features(batch) if self.net.frozen_prior else self._describe_photos(batch["image"])
+
+    def draws(self) -> torch.Generator:
+        """The random numbers of this step, a function of seed and step."""
+        return torch.Generator().manual_seed(self.opts.seed * 1_000_003 + self.step)
+
+    def _target_ages(self, count: int, draws: torch.Generator) -> Tensor:
+        if self.opts.target_age == "uniform_random":
+            return draw_uniform_ages(count, draws).to(self.device)
+        return torch.full((count,), float(self.opts.target_age), device=self.device)
+
+    # ---------------------------------------------------------------- validation
+
+    @torch.no_grad()
+    def validation_step(self) -> dict[str, float]:
+        """Loss on fixed pictures, each at fixed target ages, with the fixed noise."""
+        self.net.eval()
+        rows = []
+        for images in self.test_batches():
+            photo_codes, input_ages, *identity = self._describe_photos(images)
+            targets = self._targets(images, input_ages, identity)
+            for age in VALIDATION_AGES:
+                target_ages = torch.full_like(input_ages, age)
+                result = sam_step(
+                    self.net,
+                    self.objective,
+                    images,
+                    input_ages,
+                    target_ages,
+                    no_aging=False,
+                    targets=targets,
+                    photo_codes=photo_codes,
+                    randomize_noise=False,
+                    precision=self.precision,
+                    backward=lambda loss: None,
+                )
+                error = (result.real.losses.per_image["output_age_real"] - target_ages).abs().mean()
+                rows.append({**result.scalars, "age_error_years": error})
+        return mean_figures(rows)
+
+    @torch.no_grad()
+    def sheets(self) -> dict[str, Image.Image]:
+        self.net.eval()
+        images = self.shown_images()
+        columns = [images]
+        with self.autocast():
+            photo_codes = self.net.encode_photo(images)
+            for age in SHEET_AGES:
+                codes = self.net.encode(append_age(images, float(age)), photo_codes)
+                columns.append(self.net.decode(codes, resize=True))
+        return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}

@@ -1,0 +1,200 @@
+"""Coach of the identity network: ArcFace margin on folders of people, or distillation from dlib's descriptor."""
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from datasets.faces import FaceFolder
+from models.auxiliary import FACE_BOX, network_checkpoint
+from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
+from training.batches import BatchSource
+from utils.errors import InputError
+from utils.face_descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
+from utils.images import read_pixels
+
+TEACHER_SIZE = 128
+SAVE_EVERY = 500  # pictures
+
+
+class ArcFaceHead(nn.Module):
+    """Additive angular margin (Deng et al. 2019, equation 3)."""
+
+    def __init__(self, embedding_dim: int, people: int, scale: float, margin: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(people, embedding_dim))
+        self.scale = scale
+        self.margin = margin
+
+    def forward(self, embeddings: Tensor, people: Tensor) -> Tensor:
+        """Cross entropy of (B, D) unit embeddings and (B,) indices of people."""
+        cosine = (embeddings @ F.normalize(self.weight, dim=1).t()).clamp(-1 + 1e-6, 1 - 1e-6)
+        angle = cosine.acos() + self.margin * F.one_hot(people, len(self.weight))
+        # Beyond pi the cosine would rise again; ArcFace's continuation keeps it falling.
+        widened = torch.where(angle <= math.pi, angle.cos(), -2 - angle.cos())
+        return F.cross_entropy(self.scale * widened, people)
+
+
+class CoachIdentity(AuxiliaryCoach):
+    """Trains unit embeddings of aligned faces.
+
+    With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and scaled to
+    unit length (descriptors of different people lie close together, centred ones do not); the loss is one minus
+    the cosine with the target plus the squared error of all pairwise cosines in the batch.
+    """
+
+    best_metric = "validation_loss"
+
+    def build(self) -> None:
+        opts = self.opts
+        self.teacher = self._choose_teacher()
+        dimension = DESCRIPTOR_LENGTH if self.teacher == "dlib" else opts.embedding_dim
+        # What the network sees is the face box of the aligned picture, as in the identity loss.
+        self.build_supervised(
+            network_architecture(opts, dimension, normalize=True) | {"crop": list(FACE_BOX)}
+        )
+        data = self.load_folder(opts.train_dataset, False, opts.data_share)
+        self.test_data = self.load_folder(opts.test_dataset, False) if opts.test_dataset else None
+        if self.teacher == "dlib":
+            described = describe_folder(data)
+            self.mean = described.mean(0)
+            self.targets = centred(described, self.mean).to(self.device)
+            if self.test_data is not None:
+                self.test_targets = centred(describe_folder(self.test_data), self.mean)
+            self.build_optimizer()
+        else:
+            names = [identity_of(path, Path(opts.train_dataset)) for path in data.paths]
+            people = sorted(set(names))
+            self.targets = torch.tensor([people.index(name) for name in names], device=self.device)
+            self.head = ArcFaceHead(dimension, len(people), opts.scale, opts.margin).to(self.device)
+            self.networks["head"] = self.head
+            self.build_optimizer(self.head)
+        self.batches = BatchSource(
+            data,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            flip_probability=0.0,
+            workers=opts.workers,
+            device=self.device,
+        )
+
+    @property
+    def picture_size(self) -> int:
+        """The face box must still hold `input_size` pixels, so aligned pictures are kept larger."""
+        top, bottom, *_ = FACE_BOX
+        return 2 ** math.ceil(math.log2(self.opts.input_size / (bottom - top)))
+
+    def _choose_teacher(self) -> str:
+        root = Path(self.opts.train_dataset)
+        folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+        if self.opts.teacher == "folders" and len(folders) < 2:
+            raise InputError(f"{root} has no folders of people; use --teacher=dlib for unlabelled faces")
+        if self.opts.teacher == "auto":
+            return "folders" if len(folders) >= 2 else "dlib"
+        return self.opts.teacher
+
+    def _embed(self, network: nn.Module, images: Tensor) -> Tensor:
+        images = face_box(images, self.opts.input_size)
+        with self.autocast():
+            out = network(images)
+        return F.normalize(out.float(), dim=1)
+
+    def training_step(self) -> dict[str, Tensor]:
+        batch = self.batches.next()
+        self.network.train()
+        embeddings = self._embed(self.network, self.augmented(batch["image"]))
+        target = self.targets[batch["index"]]
+        if self.teacher == "folders":
+            loss = self.head(embeddings, target)
+            self.update(loss)
+            return {"arcface": loss.detach()}
+        distance, relation = distillation_losses(embeddings, target)
+        self.update(distance + self.opts.relation_lambda * relation)
+        return {"distance": distance.detach(), "relation": relation.detach()}
+
+    @torch.no_grad()
+    def validation_step(self) -> dict[str, float]:
+        if self.test_data is None:
+            return {}
+        self.averaged.eval()
+        embeddings = []
+        for start in range(0, len(self.test_data), self.opts.batch_size):
+            items = range(start, min(start + self.opts.batch_size, len(self.test_data)))
+            images = self.test_data.batch(list(items))["image"].to(self.device)
+            embeddings.append(self._embed(self.averaged, images).cpu())
+        embedded = torch.cat(embeddings)
+        if self.teacher == "folders":
+            names = [identity_of(path, Path(self.opts.test_dataset)) for path in self.test_data.paths]
+            return {"validation_loss": 1 - nearest_is_same(embedded, names)}
+        distance, relation = distillation_losses(embedded, self.test_targets)
+        return {
+            "validation_loss": float(distance + relation),
+            "similarity_to_teacher": 1 - float(distance),
+            "pair_correlation": pair_correlation(embedded, self.test_targets),
+        }
+
+    def weights(self) -> dict[str, Any]:
+        return network_checkpoint(
+            self.opts.kind, self.architecture, self.averaged, opts=vars(self.opts), teacher=self.teacher
+        )
+
+
+def face_box(images: Tensor, size: int) -> Tensor:
+    """Cuts the face box out of (B, 3, S, S) pictures and averages it to `size` pixels."""
+    side = images.shape[-1]
+    top, bottom, left, right = (round(edge * side) for edge in FACE_BOX)
+    return F.adaptive_avg_pool2d(images[..., top:bottom, left:right], size)
+
+
+def distillation_losses(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """One minus the cosine with the target, and the squared error of pairwise cosines, of (B, D) unit vectors."""
+    distance = 1 - (embeddings * targets).sum(1).mean()
+    relation = (embeddings @ embeddings.t() - targets @ targets.t()).square().mean()
+    return distance, relation
+
+
+def pair_correlation(embeddings: Tensor, targets: Tensor) -> float:
+    """Correlation of student and teacher similarity over all pairs of different pictures."""
+    above = torch.triu_indices(len(embeddings), len(embeddings), 1)
+    pairs = [(x @ x.t())[above[0], above[1]] for x in (embeddings, targets)]
+    return float(torch.corrcoef(torch.stack(pairs))[0, 1])
+
+
+def nearest_is_same(embeddings: Tensor, names: list[str]) -> float:
+    """Share of pictures whose most similar other picture shows the same person."""
+    similarity = embeddings @ embeddings.t()
+    similarity.fill_diagonal_(-2)
+    nearest = similarity.argmax(1).tolist()
+    return float(np.mean([names[i] == names[j] for i, j in enumerate(nearest)]))
+
+
+def centred(descriptors: Tensor, mean: Tensor) -> Tensor:
+    """Unit vectors about the mean of all faces."""
+    return F.normalize(descriptors - mean, dim=1)
+
+
+def describe_folder(data: FaceFolder) -> Tensor:
+    """Returns the (N, 128) dlib descriptors of a folder; known pictures come from a cache file in the user's cache."""
+    cache = Path(torch.hub.get_dir()).parent / "agelab" / "dlib_descriptors.safetensors"
+    known = load_file(cache) if cache.exists() else {}
+    keys = [hashlib.sha256(path.read_bytes()).hexdigest()[:24] for path in data.paths]
+    missing = {key: path for key, path in zip(keys, data.paths, strict=True) if key not in known}
+    if missing:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        describe = FaceDescriptor()
+        for done, (key, path) in enumerate(
+            tqdm(missing.items(), "dlib descriptors", unit="picture"), start=1
+        ):
+            known[key] = torch.from_numpy(describe(read_pixels(path, TEACHER_SIZE)))
+            if done % SAVE_EVERY == 0 or done == len(missing):
+                save_file(known, cache.with_suffix(".tmp"))
+                cache.with_suffix(".tmp").replace(cache)
+    return torch.stack([known[key] for key in keys])

@@ -1,0 +1,131 @@
+"""What the coaches of pSp and SAM share: network sizes, test pictures, checkpoints."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from datasets.faces import FaceFolder
+from models.encoders.psp_encoders import EncoderConfig
+from models.psp import pSp
+from models.psp_config import PSPConfig
+from models.stylegan2.model import StyleGAN2Config
+from training.auxiliary_training import parse_numbers
+from training.batches import BatchSource
+from training.coach import Coach
+from training.coach_stylegan2 import parse_channels
+from training.loss_networks import require_file
+from training.ranger import build_optimizer
+from utils.checkpoints import load_checkpoint
+from utils.images import image_sheet
+
+
+def generator_config(opts: argparse.Namespace, checkpoint: Mapping[str, Any] | None) -> StyleGAN2Config:
+    """Sizes of the generator: those its checkpoint records, else the options."""
+    recorded = ((checkpoint or {}).get("opts") or {}).get("architecture") or {}
+    if recorded.get("generator"):
+        return StyleGAN2Config.from_dict(recorded["generator"])
+    channels = parse_channels(opts.channels)
+    return StyleGAN2Config(opts.output_size, opts.style_dim, opts.n_mlp, opts.channel_multiplier, channels)
+
+
+def encoder_config(opts: argparse.Namespace) -> EncoderConfig:
+    """Sizes of the encoder from the options."""
+    channels = parse_numbers(opts.encoder_channels, "--encoder_channels")
+    units = parse_numbers(opts.encoder_units, "--encoder_units")
+    sizes = {"channels": tuple(channels)} if channels else {}
+    return EncoderConfig(
+        input_size=opts.encoder_size,
+        units=tuple(units) if units else None,
+        style_channels=opts.style_channels,
+        **sizes,
+    )
+
+
+class EncoderCoach(Coach):
+    """Builds data and optimiser of a `pSp` network, `self.net`."""
+
+    best_metric = "loss"
+    net: pSp
+
+    def read_generator(self) -> dict[str, Any]:
+        """Reads `--stylegan_weights`."""
+        path = require_file(self.opts.stylegan_weights, "--stylegan_weights", "the StyleGAN2 generator")
+        return load_checkpoint(path)
+
+    def make_network(self, generator: StyleGAN2Config, start_from_encoded_w_plus: bool) -> pSp:
+        """A fresh network of the sizes in the options."""
+        config = PSPConfig(
+            generator=generator,
+            encoder=encoder_config(self.opts),
+            input_nc=self.opts.input_nc,
+            start_from_latent_avg=self.opts.start_from_latent_avg,
+            start_from_encoded_w_plus=start_from_encoded_w_plus,
+        )
+        return pSp.from_config(config)
+
+    def finish_network(self, net: pSp) -> None:
+        """Freezes what is not trained and moves the network to the device."""
+        net.decoder.requires_grad_(self.opts.train_decoder)
+        net.decoder.compute_dtype = self.precision
+        self.net = net.to(self.device)
+        self.net.encoder.to(memory_format=torch.channels_last)
+        self.networks["net"] = self.net
+
+    def make_optimizer(self) -> None:
+        """Optimiser over encoder and, with `--train_decoder`, generator."""
+        groups: list[dict[str, Any]] = [{"params": list(self.net.encoder.parameters())}]
+        if self.opts.train_decoder:
+            decoder: dict[str, Any] = {"params": list(self.net.decoder.parameters())}
+            if getattr(self.opts, "decoder_learning_rate", None):
+                decoder["lr"] = self.opts.decoder_learning_rate
+            groups.append(decoder)
+        optimizer = build_optimizer(self.opts.optim_name, groups, self.opts.learning_rate)
+        self.optimizers["main"] = optimizer
+
+    def make_data(self, require_age: bool = False) -> FaceFolder:
+        """Training batches and the fixed test pictures."""
+        opts, size = self.opts, self.net.input_size
+        data = FaceFolder(opts.train_dataset, size, require_age)
+        self.batches = BatchSource(
+            data,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            workers=opts.workers,
+            device=self.device,
+        )
+        self.test_images: Tensor | None = None
+        if opts.test_dataset:
+            test = FaceFolder(opts.test_dataset, size)
+            count = min(opts.n_test, len(test))
+            items = [round(i * (len(test) - 1) / max(1, count - 1)) for i in range(count)]
+            self.test_images = test.batch(items)["image"]
+        return data
+
+    def shown_images(self, count: int = 8) -> Tensor:
+        """Pictures for the sheets: of the test folder, else of the training folder."""
+        if self.test_images is not None:
+            step = max(1, len(self.test_images) // count)
+            return self.test_images[::step][:count].to(self.device)
+        dataset = self.batches.dataset
+        return dataset.batch(list(range(min(count, len(dataset)))))["image"].to(self.device)
+
+    def test_batches(self) -> list[Tensor]:
+        """The fixed test pictures in batches on the device."""
+        if self.test_images is None:
+            return []
+        return [part.to(self.device) for part in self.test_images.split(self.opts.test_batch_size)]
+
+    def weights(self) -> dict[str, Any]:
+        return self.net.to_checkpoint(vars(self.opts))
+
+
+def sheet_of_columns(columns: list[Tensor], labels: list[str]) -> Any:
+    """A sheet with one row a picture; `columns` hold (B, 3, S, S) batches, shown at the size of the first."""
+    size = columns[0].shape[-1]
+    fitted = [c if c.shape[-1] == size else torch.nn.functional.adaptive_avg_pool2d(c, size) for c in columns]
+    rows = [list(row) for row in zip(*[c.float().cpu() for c in fitted], strict=True)]
+    return image_sheet(rows, column_labels=labels)

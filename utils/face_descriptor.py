@@ -1,0 +1,49 @@
+"""dlib's 128-number face descriptor (King 2017) of aligned faces, the teacher of the identity network."""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import InputError
+
+DESCRIPTOR_LENGTH = 128
+BORDER = 0.3  # of the side: the descriptor's own crop is wider than the tight square
+
+
+def _model_file(name: str) -> str:
+    """Finds a file of the `face-recognition-models` package without importing it (it needs setuptools)."""
+    spec = importlib.util.find_spec("face_recognition_models")
+    folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
+    if folder is None or not (folder / name).exists():
+        raise InputError(f"{name} is missing; run: pip install face-recognition-models")
+    return str(folder / name)
+
+
+class FaceDescriptor:
+    """Computes descriptors of aligned faces of one size.
+
+    Raises:
+        InputError: dlib or its model files are not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            import dlib
+        except ImportError as error:
+            raise InputError("the dlib teacher needs dlib; run: pip install dlib-bin") from error
+        self._dlib = dlib
+        self._landmarks = dlib.shape_predictor(_model_file("shape_predictor_68_face_landmarks.dat"))
+        self._network = dlib.face_recognition_model_v1(
+            _model_file("dlib_face_recognition_resnet_model_v1.dat")
+        )
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the (128,) float32 descriptor of one (S, S, 3) uint8 aligned face."""
+        side = pixels.shape[0]
+        border = round(BORDER * side)
+        padded = np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="reflect")
+        face = self._dlib.rectangle(border, border, border + side - 1, border + side - 1)
+        shape = self._landmarks(padded, face)
+        chip = self._dlib.get_face_chip(padded, shape, size=150, padding=0.25)
+        return np.array(self._network.compute_face_descriptor(chip), dtype=np.float32)
