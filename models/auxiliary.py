@@ -96,7 +96,13 @@ class AgeClassifier(FrozenNetwork):
         return expected_age(_float(self.logits(images)))
 
     def feature_maps(self, images: Tensor) -> list[Tensor]:
-        """Activations of the network's stages for images of any size, not resized (``vgg`` only)."""
+        """Activations of the network's stages for images of any size, not resized.
+
+        Raises:
+            InputError: the network is not a ``vgg``.
+        """
+        if not isinstance(self.network, VGG):
+            raise InputError("--perceptual=dex needs an age classifier of the network type vgg")
         return self.network.feature_maps(images)
 
     def forward(self, images: Tensor) -> Tensor:

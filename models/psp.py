@@ -22,6 +22,7 @@ from utils.checkpoints import (
     SkipInit,
     checkpoint_kind,
     describe,
+    halved,
     load_checkpoint,
     load_into,
     subset,
@@ -293,8 +294,6 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             half: store weights in half precision (vectors such as biases and norms stay float32).
         """
         state = {key: value.detach().cpu() for key, value in self.state_dict().items()}
-        if half:
-            state = {k: v.half() if v.is_floating_point() and v.dim() > 1 else v for k, v in state.items()}
         merged = {
             **OFFICIAL_OPTS,
             **{key: _storable(value) for key, value in (opts or {}).items()},
@@ -304,6 +303,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             "start_from_encoded_w_plus": self.config.start_from_encoded_w_plus,
             "architecture": self.config.to_dict(),
         }
+        state = halved(state) if half else state
         return {"state_dict": state, "opts": merged, "latent_avg": self.latent_avg.detach().cpu().clone()}
 
     def load_checkpoint_content(self, checkpoint: Mapping[str, Any], source: str) -> None:

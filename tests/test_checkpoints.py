@@ -139,6 +139,17 @@ def test_options_that_safetensors_cannot_hold(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_paths_become_text(tmp_path: Path) -> None:
+    path = save_checkpoint({"opts": {"exp_dir": tmp_path, "files": [tmp_path]}}, tmp_path / "model.pt")
+    assert load_checkpoint(path)["opts"] == {"exp_dir": str(tmp_path), "files": [str(tmp_path)]}
+
+
+def test_halved_keeps_vectors() -> None:
+    dtypes = {key: value.dtype for key, value in checkpoints.halved(small().state_dict()).items()}
+    assert dtypes["0.weight"] == torch.float16
+    assert dtypes["1.running_var"] == torch.float32 and dtypes["1.num_batches_tracked"] == torch.int64
+
+
 def test_subset() -> None:
     state = {"encoder.a": torch.zeros(1), "encoder.b.c": torch.ones(1), "decoder.a": torch.ones(1)}
     assert list(subset(state, "encoder.")) == ["a", "b.c"]
@@ -162,6 +173,7 @@ def test_kind_by_keys(keys: list[str], kind: str) -> None:
 
 def test_kind_by_entry() -> None:
     assert checkpoint_kind({"kind": "judge_age", "state_dict": {}}) == "judge_age"
+    assert checkpoint_kind({"step": 3, "networks": {"g": {}}, "optimizers": {}}) == "resume"
     assert checkpoint_kind({"g_ema": {}, "latent_avg": torch.zeros(1)}) == "stylegan2"
 
 

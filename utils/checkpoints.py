@@ -7,7 +7,7 @@ import os
 import re
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -167,7 +167,7 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def _plain(value: Any) -> Any:
-    """Tensors detached, on the CPU, each with a storage of its own; containers rebuilt as plain ones."""
+    """Tensors detached, on the CPU, each with a storage of its own; containers plain, paths as text."""
     if isinstance(value, Tensor):
         value = value.detach().cpu().contiguous()
         whole = value.untyped_storage().nbytes() == value.numel() * value.element_size()
@@ -176,7 +176,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
         return type(value)(_plain(item) for item in value)
-    return value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 def _safetensors_bytes(checkpoint: Mapping[str, Any], path: Path) -> bytes:
@@ -225,6 +225,7 @@ KINDS = {
     "identity": "a face recognition network",
     "judge_age": "an age judge",
     "judge_identity": "an identity judge",
+    "resume": "the resume state of a training, not its weights",
     "unknown": "a checkpoint of a kind that is not known here",
 }
 
@@ -237,6 +238,8 @@ def checkpoint_kind(checkpoint: Mapping[str, Any]) -> str:
     """
     if isinstance(checkpoint.get("kind"), str):
         return checkpoint["kind"]
+    if {"networks", "optimizers"} <= checkpoint.keys():
+        return "resume"
     if isinstance(checkpoint.get("g_ema"), Mapping) or isinstance(checkpoint.get("g"), Mapping):
         return "stylegan2"
     return state_kind(checkpoint.get("state_dict") or {})
@@ -268,6 +271,11 @@ def describe(checkpoint: Mapping[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------- state dicts
+
+
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict with matrices and filters in half precision; vectors (biases, norms) stay as they are."""
+    return {key: v.half() if v.is_floating_point() and v.dim() > 1 else v for key, v in state.items()}
 
 
 def subset(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
