@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class LPIPSLoss(PerceptualLoss):
 
     def __init__(self, network: str = "alex", weights_file: str | os.PathLike[str] | None = None) -> None:
         super().__init__()
-        model = _build_lpips(network, download=weights_file is None)
+        model = build_lpips(network, download=weights_file is None)
         if weights_file is not None:
             _load_backbone(model.net, Path(weights_file))
         self.model = self.freeze(model)
@@ -102,7 +103,16 @@ def build_perceptual_loss(
     raise InputError(f"--perceptual={kind} is unknown; choose lpips or dex")
 
 
-def _build_lpips(network: str, download: bool) -> nn.Module:
+def build_lpips(network: str, download: bool) -> nn.Module:
+    """The module of the lpips package with its learned heads.
+
+    Args:
+        network: backbone, ``alex``, ``vgg`` or ``squeeze``.
+        download: let torchvision find or download the backbone's ImageNet weights; otherwise they are random.
+
+    Raises:
+        InputError: without the package, or where the download fails.
+    """
     if network not in ("alex", "vgg", "squeeze"):
         raise InputError(f"LPIPS has no backbone {network!r}; choose alex, vgg or squeeze")
     try:
@@ -113,7 +123,9 @@ def _build_lpips(network: str, download: bool) -> nn.Module:
             f"install them or {REMEDY}"
         ) from error
     try:
-        return lpips.LPIPS(net=network, pnet_rand=not download, verbose=False)
+        with warnings.catch_warnings():  # the package calls torchvision by a deprecated argument
+            warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
+            return lpips.LPIPS(net=network, pnet_rand=not download, verbose=False)
     except (OSError, RuntimeError) as error:  # no network, no cache, or a broken download
         raise InputError(
             f"the ImageNet weights of the {network} backbone cannot be had ({error}); "

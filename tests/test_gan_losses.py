@@ -3,10 +3,10 @@
 import functools
 import math
 
-import parity
 import pytest
 import torch
 
+import parity
 from criteria import gan_losses
 from models.stylegan2.model import Discriminator, Generator
 

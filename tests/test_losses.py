@@ -1,12 +1,12 @@
-"""Identity, ageing, W-norm, crop and neighbour losses: golden numbers, gradients in float64, and behaviour."""
+"""Identity, ageing, W-norm, crop, neighbour losses: golden numbers, float64 gradients, and behaviour."""
 
 import functools
 
-import parity
 import pytest
 import torch
 from torch import nn
 
+import parity
 from criteria.adaptive_w_norm import PUBLISHED_BATCH, AdaptiveWNormLoss, adaptive_weights
 from criteria.aging_loss import AgingLoss
 from criteria.crops import FACE_CROP, FractionalCrop

@@ -34,7 +34,7 @@ class StepResult:
 
     @property
     def scalars(self) -> dict[str, Tensor]:
-        """Figures to log, detached; ``loss`` is the sum of both passes before ``cycle_lambda``, as officially."""
+        """Figures to log, detached; ``loss`` sums both passes before ``cycle_lambda``, as officially."""
         figures = dict(self.real.losses.scalars)
         total = self.real.losses.total.detach()
         if self.cycle is not None:

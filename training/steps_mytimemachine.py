@@ -26,9 +26,10 @@ def mytimemachine_step(
 ) -> StepResult:
     """Computes both passes and leaves the sum of the adapter's gradients in ``.grad``.
 
-    One network serves as the global and the personal one: they share encoders and generator, and only the adapter
-    is trained.  Passes whose result nobody uses are not made: the encoders run once a pass and without gradient, the
-    picture of the global network is rendered in extrapolation only.  Noise is that of the fixed buffers.
+    One network serves as the global and the personal one: they share encoders and generator, and only the
+    adapter is trained.  Passes that nobody uses are not made: the encoders run once a pass and without
+    gradient, the picture of the global network is rendered in extrapolation only.  Noise comes from the fixed
+    buffers.
 
     Args:
         net: network with an adapter, everything but the adapter frozen; its mode decides about batch norm.

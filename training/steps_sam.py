@@ -1,4 +1,4 @@
-"""One training step of SAM: a pass to the target age, and a cycle pass back (Alaluf et al. 2021, section 3.3)."""
+"""One training step of SAM: a pass to the target age and a cycle pass back (Alaluf et al. 2021)."""
 
 import torch
 from torch import Tensor

@@ -1,0 +1,324 @@
+"""Whole training steps of both coaches: official numbers up to the updated weights, and small networks."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+import parity
+from criteria.aging_loss import AgingLoss
+from criteria.id_loss import IDLoss
+from criteria.lpips_loss import AgeFeatureLoss
+from criteria.mytimemachine_objective import MyTimeMachineObjective, MyTimeMachineWeights
+from criteria.mytimemachine_recipe import CORRECTED, OFFICIAL
+from criteria.nearest_neighbor_id_loss import ReferenceBank
+from criteria.objective import LossWeights
+from criteria.sam_objective import SAMObjective
+from models.blender import BlenderConfig
+from models.dex_vgg import VGG
+from models.encoders.psp_encoders import EncoderConfig
+from models.psp import append_age, pSp
+from models.stylegan2.model import StyleGAN2Config
+from training.ranger import build_optimizer
+from training.step_result import StepResult
+from training.steps_mytimemachine import mytimemachine_step
+from training.steps_sam import sam_step
+
+SAM = parity.entries("sam_coach_steps")
+MTM = parity.entries("mtm_coach_steps")
+QUICK = ("size64/no_aging/eval_batch_norm", "size64/aging/train_batch_norm")
+
+
+def cases(entries, quick=()):
+    """Entries as parameters; all but the quick ones are slow."""
+    return [
+        pytest.param(entry, id=entry["name"], marks=() if entry["name"] in quick else pytest.mark.slow)
+        for entry in entries
+    ]
+
+
+@functools.cache
+def network_state(size, seed, blender):
+    """The golden weights of a whole network; filled once for all entries of a size."""
+    return parity.fill_library.fill_arrays(
+        {key: tuple(value.shape) for key, value in empty_network(size, blender).state_dict().items()}, seed
+    )
+
+
+def empty_network(size, blender):
+    return parity.quick(
+        pSp,
+        StyleGAN2Config(size=size),
+        EncoderConfig(),
+        blender=BlenderConfig(zero_init=False) if blender else None,
+    )
+
+
+def official_network(entry, size, dtype, blender=False):
+    seed = entry["weights"]["seed"]
+    net = empty_network(size, blender)
+    own = net.state_dict()
+    for key, value in network_state(size, seed, blender).items():
+        own[key].copy_(torch.from_numpy(value))
+    recipe = {"fn": "array", "key": "latent_avg", "shape": [net.n_styles, 512], "seed": seed}
+    net.set_latent_avg(parity.tensor(recipe))
+    net.requires_grad_(False)
+    (net.blender if blender else net.encoder).requires_grad_(True)
+    net.frozen_prior = "train mode" not in entry["mode"]
+    return net.to(dtype).train("train mode" in entry["mode"])
+
+
+class Snapshots:
+    """Runs each backward pass and checks the gradients that the golden entry has after it."""
+
+    def __init__(self, module, entry, float64):
+        self.module, self.entry, self.float64 = module, entry, float64
+        self.names = iter(("real", "cycle"))
+
+    def __call__(self, loss):
+        loss.backward()
+        prefix = f"grad_after_{next(self.names)}/"
+        for name, parameter in self.module.named_parameters():
+            if prefix + name in self.entry["outputs"]:
+                parity.check(parameter.grad, self.entry, prefix + name, self.float64)
+
+
+def check_step(result: StepResult, entry, codes_name, float64):
+    import coach_parity
+
+    for name, one in (("real", result.real), ("cycle", result.cycle)):
+        parity.check(one.images, entry, f"{name}/y_hat", float64)
+        parity.check(one.codes, entry, f"{name}/{codes_name}", float64)
+        parity.check(one.losses.total, entry, f"{name}/total", float64)
+        tolerance = max(1e-5, 10 * entry["f32_error"].get(f"{name}/total", 0), 1e-4 * (name == "cycle"))
+        coach_parity.check_log(one.losses.scalars, entry["outputs"][f"{name}/loss_dict"], tolerance)
+
+
+def check_updated_weights(module, entry, float64):
+    state = module.state_dict()
+    for output in entry["outputs"]:
+        if output.startswith("after_step/"):
+            parity.check(state[output.removeprefix("after_step/")], entry, output, float64)
+
+
+def weights_of(entry, kind):
+    flags = dict(entry["args"]["flags"])
+    assert flags.pop("start_from_encoded_w_plus")
+    return kind(**flags)
+
+
+def sam_official_step(entry, dtype):
+    pytest.importorskip("lpips")
+    import coach_parity
+
+    args, float64 = entry["args"], dtype == torch.float64
+    net = official_network(entry, args["output_size"], dtype)
+    terms = coach_parity.terms(entry["weights"]["seed"], dtype)
+    objective = SAMObjective(weights_of(entry, LossWeights), *terms, distinct_log_names=False)
+    images = parity.inputs(entry, dtype)["x"]
+    targets = objective.describe(images)
+    target_ages = targets.ages if args["no_aging"] else coach_parity.years(args["target_ages"], dtype)
+    parity.check(targets.ages / 100, entry, "input_ages", float64)
+    optimizer = build_optimizer("ranger", net.parameters(), 1e-4)
+    result = sam_step(
+        net,
+        objective,
+        images,
+        targets.ages,
+        target_ages,
+        no_aging=args["no_aging"],
+        targets=targets,
+        randomize_noise=args["randomize_noise"],
+        backward=Snapshots(net, entry, float64),
+    )
+    check_step(result, entry, "latent", float64)
+    return net, optimizer
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("entry", cases(SAM, QUICK))
+def test_official_sam_step(entry):
+    net, optimizer = sam_official_step(entry, torch.float32)
+    optimizer.step()
+    check_updated_weights(net, entry, float64=False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("entry", cases([entry for entry in SAM if "outputs_f64" in entry]))
+def test_official_sam_gradients_in_float64(entry):
+    sam_official_step(entry, torch.float64)
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("entry", cases(MTM))
+def test_official_mytimemachine_step(entry, dtype):
+    pytest.importorskip("lpips")
+    import coach_parity
+
+    args, float64 = entry["args"], dtype == torch.float64
+    net = official_network(entry, 1024, dtype, blender=True)
+    identity, perceptual, aging = coach_parity.terms(entry["weights"]["seed"], dtype)
+    with torch.no_grad():
+        photos = [parity.tensor(reference["image"], dtype)[None] for reference in args["reference_images"]]
+        features = torch.cat([identity.features(photo) for photo in photos])
+    objective = MyTimeMachineObjective(
+        weights_of(entry, MyTimeMachineWeights),
+        identity,
+        perceptual,
+        aging,
+        references=ReferenceBank(features, tuple(float(r["age"]) for r in args["reference_images"])),
+        age_range=tuple(args["training_age_range"]),
+        recipe=OFFICIAL,
+    )
+    optimizer = build_optimizer("ranger", net.parameters(), 1e-4)
+    result = mytimemachine_step(
+        net,
+        objective,
+        parity.inputs(entry, dtype)["x"],
+        coach_parity.years(args["input_ages"], dtype),
+        coach_parity.years(args["target_ages"], dtype),
+        mode=args["mode"],
+        backward=Snapshots(net.blender, entry, float64),
+    )
+    check_step(result, entry, "latent_final", float64)
+    if not float64:
+        optimizer.step()
+        check_updated_weights(net.blender, entry, float64)
+
+
+# ---------------------------------------------------------------- small networks
+
+
+class TinyIdentity(nn.Module):
+    """Embeds a picture as its 4 x 4 average."""
+
+    def embed(self, images):
+        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+
+
+def tiny_net(blender=None):
+    torch.manual_seed(3)
+    return pSp(
+        StyleGAN2Config(size=32, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8}),
+        EncoderConfig(input_size=32, channels=(4, 4, 8, 8, 16), units=(1, 1, 1, 1), style_channels=8),
+        blender=blender,
+    )
+
+
+def tiny_terms():
+    torch.manual_seed(4)
+    age_network = VGG(input_size=16, channels=(4, 4), depths=(1, 1), hidden=8)
+    return IDLoss(TinyIdentity()), AgeFeatureLoss(age_network), AgingLoss(age_network)
+
+
+def tiny_batch():
+    torch.manual_seed(5)
+    return torch.rand(2, 3, 32, 32) * 2 - 1, torch.tensor([33.0, 36.0]), torch.tensor([60.0, 12.0])
+
+
+def tiny_mytimemachine(zero_init=True):
+    net = tiny_net(BlenderConfig(bottleneck=4, global_dim=8, age_dim=4, hidden=8, zero_init=zero_init)).eval()
+    net.requires_grad_(False)
+    net.blender.requires_grad_(True)
+    identity, perceptual, aging = tiny_terms()
+    references = ReferenceBank.build(identity.features(torch.rand(3, 3, 32, 32)), [30.0, 33.0, 36.0])
+    objective = MyTimeMachineObjective(
+        MyTimeMachineWeights(), identity, perceptual, aging, references, (30.0, 36.0), CORRECTED
+    )
+    return net, objective
+
+
+@pytest.mark.parametrize("no_aging", [True, False])
+def test_sam_step_fills_the_encoders_gradients_and_logs_both_passes(no_aging):
+    net = tiny_net().train()
+    net.decoder.requires_grad_(False)
+    images, input_ages, target_ages = tiny_batch()
+    objective = SAMObjective(LossWeights(), *tiny_terms())
+    result = sam_step(
+        net, objective, images, input_ages, input_ages if no_aging else target_ages, no_aging=no_aging
+    )
+    assert all(parameter.grad is not None for parameter in net.encoder.parameters())
+    assert all(parameter.grad is None for parameter in net.decoder.parameters())
+    assert all(parameter.grad is None for parameter in net.pretrained_encoder.parameters())
+    assert {"loss", "loss_real", "loss_cycle", "loss_l2_crop_real", "loss_l2_crop_cycle"} <= set(
+        result.scalars
+    )
+    torch.testing.assert_close(
+        result.scalars["loss"], result.scalars["loss_real"] + result.scalars["loss_cycle"]
+    )
+    assert not any(value.requires_grad for value in result.scalars.values())
+    assert result.real.images.shape == images.shape
+
+
+def test_what_depends_on_the_photo_alone_may_be_given():
+    net = tiny_net().eval()
+    images, input_ages, target_ages = tiny_batch()
+    objective = SAMObjective(LossWeights(), *tiny_terms())
+    settings = {"no_aging": False, "randomize_noise": False}
+    plain = sam_step(net, objective, images, input_ages, target_ages, **settings)
+    known = {"targets": objective.describe(images), "photo_codes": net.encode_photo(images)}
+    given = sam_step(net, objective, images, input_ages, target_ages, **settings, **known)
+    for name, value in plain.scalars.items():
+        torch.testing.assert_close(given.scalars[name], value)
+
+
+def test_cycle_weight_zero_leaves_the_cycle_out():
+    net = tiny_net().eval()
+    images, input_ages, target_ages = tiny_batch()
+    objective = SAMObjective(LossWeights(cycle_lambda=0.0), *tiny_terms())
+    result = sam_step(net, objective, images, input_ages, target_ages, no_aging=False)
+    assert result.cycle is None and "loss_cycle" not in result.scalars
+
+
+@pytest.mark.parametrize("mode", ["no_aging", "interpolation", "extrapolation"])
+def test_mytimemachine_step_trains_the_adapter_only(mode):
+    net, objective = tiny_mytimemachine()
+    images, input_ages, target_ages = tiny_batch()
+    result = mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+    assert any(parameter.grad.abs().sum() > 0 for parameter in net.blender.parameters())
+    others = [p for name, p in net.named_parameters() if not name.startswith("blender.")]
+    assert all(parameter.grad is None for parameter in others)
+    assert ("nearest_neighbor_id_loss_real" in result.scalars) == (mode == "interpolation")
+    # an adapter that starts at zero starts from the global network's codes
+    torch.testing.assert_close(result.real.codes, net.encode(append_age(images, target_ages)))
+
+
+def test_the_global_picture_is_rendered_in_extrapolation_only(monkeypatch):
+    net, objective = tiny_mytimemachine()
+    images, input_ages, target_ages = tiny_batch()
+    rendered = []
+    decode = net.decode
+    monkeypatch.setattr(net, "decode", lambda *args, **kwargs: rendered.append(1) or decode(*args, **kwargs))
+    counts = {}
+    for mode in ("no_aging", "interpolation", "extrapolation"):
+        rendered.clear()
+        mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+        counts[mode] = len(rendered)
+    assert counts == {"no_aging": 2, "interpolation": 2, "extrapolation": 4}
+
+
+@pytest.mark.parametrize("mode", ["interpolation", "extrapolation"])
+def test_the_loss_falls_in_30_steps(mode):
+    net, objective = tiny_mytimemachine(zero_init=False)
+    images, input_ages, target_ages = tiny_batch()
+    optimizer = build_optimizer("ranger", net.parameters(), 1e-2)
+    totals = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        result = mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+        optimizer.step()
+        totals.append(float(result.scalars["loss"]))
+    assert totals[-1] < totals[0]
+
+
+def test_steps_run_in_bfloat16():
+    net, objective = tiny_mytimemachine()
+    images, input_ages, target_ages = tiny_batch()
+    result = mytimemachine_step(
+        net, objective, images, input_ages, target_ages, mode="extrapolation", precision=torch.bfloat16
+    )
+    assert result.real.losses.total.dtype == torch.float32
+    assert result.scalars["loss"].isfinite()
