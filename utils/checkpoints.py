@@ -166,6 +166,18 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
     return path
 
 
+def halved(content: Any) -> Any:
+    """A copy with every floating-point tensor of two or more dimensions in half precision.
+
+    Vectors (biases, norms, averages) stay as they are: they are small, and some need the range of float32.
+    """
+    if isinstance(content, Tensor):
+        return content.half() if content.is_floating_point() and content.dim() > 1 else content
+    if isinstance(content, Mapping):
+        return {key: halved(value) for key, value in content.items()}
+    return content
+
+
 def _plain(value: Any) -> Any:
     """Tensors detached, on the CPU, each with a storage of its own; containers plain, paths as text."""
     if isinstance(value, Tensor):
@@ -271,11 +283,6 @@ def describe(checkpoint: Mapping[str, Any]) -> str:
 
 
 # ---------------------------------------------------------------- state dicts
-
-
-def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict with matrices and filters in half precision; vectors (biases, norms) stay as they are."""
-    return {key: v.half() if v.is_floating_point() and v.dim() > 1 else v for key, v in state.items()}
 
 
 def subset(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -62,7 +62,8 @@ class Generator(nn.Module):
         n_mlp: layers of the mapping network.
         channels: feature channels by resolution, overriding `channel_multiplier`.
 
-    `compute_dtype` (default float32) is the dtype of the activations; the image is always float32 or wider.
+    `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last, which
+    is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Generator(nn.Module):
         self.size = size
         self.style_dim = style_dim
         self.compute_dtype: torch.dtype | None = None
+        self.memory_format = torch.channels_last
         table = dict(channels or default_channels(channel_multiplier))
         self.log_size = int(math.log2(size))
         self.num_layers = (self.log_size - 2) * 2 + 1
@@ -184,7 +186,7 @@ class Generator(nn.Module):
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.to(self.input.input.dtype)
             x = self.input(latent).to(self.compute_dtype or latent.dtype)
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=self.memory_format)
             x = self.conv1(x, latent[:, 0], noise[0])
             image = self.to_rgb1(x, latent[:, 1])
             for i, to_rgb in enumerate(self.to_rgbs):
@@ -213,6 +215,7 @@ class Discriminator(nn.Module):
         table = dict(channels or default_channels(channel_multiplier))
         self.size = size
         self.compute_dtype: torch.dtype | None = None
+        self.memory_format = torch.channels_last
         self.stddev_group = 4
         log_size = int(math.log2(size))
         layers: list[nn.Module] = [ConvLayer(3, table[size], 1)]
@@ -231,7 +234,7 @@ class Discriminator(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Returns (B, 1) logits of (B, 3, size, size) images; B is at most 4 or a multiple of 4 (else ValueError)."""
         with torch.autocast(image.device.type, enabled=False):
-            x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=torch.channels_last)
+            x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
             x = self.convs(x).to(self.final_linear[0].weight.dtype)
             x = self.final_conv(torch.cat([x, self._minibatch_deviation(x)], dim=1))
             return self.final_linear(x.flatten(1))
