@@ -54,7 +54,7 @@ def mytimemachine_step(
                 global_codes = net.encode(append_age(inputs, ages), known_codes)
                 if mode == "extrapolation":
                     pictures = net.decode(global_codes, resize=True)
-                    global_targets = objective.describe(pictures, identity=False)
+                    global_targets = objective.describe(pictures, identity=False, ages=False)
             codes = net.personalize(global_codes, ages)
             generated = net.decode(codes, resize=True)
             losses = objective(
