@@ -9,7 +9,7 @@ What only some methods have (W+ codes, an adapter) lives on their own class.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +20,7 @@ from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_i
 from utils.device import autocast, select_precision
 from utils.errors import InputError
 
-Ages = Tensor | Sequence[float] | float
+Ages: TypeAlias = Tensor | Sequence[float] | float
 DECODER_PIXELS = 1 << 22  # pixels rendered at a time: 4 pictures of 1024, 256 of 128
 
 
@@ -90,13 +90,13 @@ class PSPAgingModel(AgingModel):
         """W+ codes (B, A, n_styles, style_dim) of each face at each age; arguments as in :meth:`age_path`."""
         network = self.network
         images = resize(images.to(network.latent_avg.device), self.input_size)
-        ages = _age_grid(ages, images)
-        count = ages.shape[1]
+        grid = _age_grid(ages, images)
+        years, count = grid.flatten(), grid.shape[1]
         with self._autocast():
             photo_codes = network.encode_photo(images).float()
-            x = append_age(images.repeat_interleave(count, dim=0), ages.flatten())
+            x = append_age(images.repeat_interleave(count, dim=0), years)
             codes = network.encoder(x).float() + photo_codes.repeat_interleave(count, dim=0)
-        codes = network.personalize(codes, ages.flatten())
+        codes = network.personalize(codes, years)
         return codes.view(images.shape[0], count, *codes.shape[1:])
 
     @torch.no_grad()
@@ -120,10 +120,10 @@ def resize(images: Tensor, size: int) -> Tensor:
 
 def _age_grid(ages: Ages, images: Tensor) -> Tensor:
     """Ages as a (B, A) float32 tensor on the device of the images."""
-    ages = torch.as_tensor(ages, dtype=torch.float32, device=images.device)
-    if ages.dim() < 2:
-        ages = ages.reshape(1, -1)
-    return ages.expand(images.shape[0], -1)
+    years = torch.as_tensor(ages, dtype=torch.float32, device=images.device)
+    if years.dim() < 2:
+        years = years.reshape(1, -1)
+    return years.expand(images.shape[0], -1)
 
 
 def load_aging_model(

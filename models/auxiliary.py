@@ -20,8 +20,8 @@ IDENTITY_KINDS = ("identity", "judge_identity")
 # Top, bottom, left, right: the face without hair and background, in fractions of an aligned picture.
 FACE_BOX = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
 ALIGNED_SIZE = 256  # pixels of the aligned faces that the official networks were used with
-OFFICIAL_DEX = {"network": "vgg", "num_classes": 101, "input_size": 224}
-OFFICIAL_IDENTITY = {"network": "ir_se", "input_size": 112, "num_layers": 50, "drop_ratio": 0.6}
+OFFICIAL_DEX: dict[str, Any] = {"network": "vgg", "num_classes": 101, "input_size": 224}
+OFFICIAL_IDENTITY: dict[str, Any] = {"network": "ir_se", "input_size": 112, "num_layers": 50}
 
 
 def build_network(architecture: Mapping[str, Any]) -> nn.Module:

@@ -73,7 +73,7 @@ class VGG(nn.Module):
 
     def feature_maps(self, x: Tensor) -> list[Tensor]:
         """Activations at the end of each stage, before pooling, for (B, 3, H, W) images from 16 pixels on."""
-        maps = []
+        maps: list[Tensor] = []
         for names in self.stages:
             x = self._stage(names, F.max_pool2d(x, 2) if maps else x)
             maps.append(x)

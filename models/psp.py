@@ -227,7 +227,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         """
         if checkpoint_kind(checkpoint) != "stylegan2":
             raise InputError(f"{source} is {describe(checkpoint)}, not a StyleGAN2 checkpoint")
-        state = checkpoint.get("g_ema") or checkpoint.get("g") or checkpoint.get("state_dict")
+        state = checkpoint.get("g_ema") or checkpoint.get("g") or checkpoint["state_dict"]
         load_into(self.decoder, state, source)
         latent = checkpoint.get("latent_avg")
         if latent is None:
