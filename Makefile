@@ -57,7 +57,7 @@ demo: $(VENV)/.installed
 	@$(VENV)/bin/python scripts/demo.py
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest -n auto --dist loadfile $(TESTS)
+	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(TESTS)
 
 test-slow: $(VENV)/.tested
 	$(VENV)/bin/python -m pytest --slow $(TESTS)
