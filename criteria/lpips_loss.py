@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from criteria.frozen import full_precision
 from criteria.perceptual_loss import PerceptualLoss
 from utils.errors import InputError
 
@@ -66,6 +67,25 @@ class AgeFeatureLoss(PerceptualLoss):
     def feature_maps(self, images: Tensor) -> Sequence[Tensor]:
         """Maps of the classifier at the size of the images: without resizing, detail keeps its gradient."""
         return self.classifier.feature_maps(images)
+
+    def forward(
+        self,
+        generated: Tensor,
+        target: Tensor | None = None,
+        *,
+        target_features: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """The same distance from scalar products: no unit-normalised copy of the generated maps is made."""
+        known = self.known_features(target, target_features)
+        layers = []
+        for raw, unit in zip(self.feature_maps(generated), known, strict=True):
+            maps = full_precision(raw)
+            squared = maps.square().sum(dim=1)
+            norm = torch.where(squared > 0, squared, torch.ones_like(squared)).sqrt()
+            cosine = (maps * unit).sum(dim=1) / norm
+            distance = (squared > 0).to(squared.dtype) + unit.square().sum(dim=1) - 2 * cosine
+            layers.append(distance.mean(dim=(1, 2)))
+        return self.combine(layers).mean()
 
     def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
         """Plain sum over the channels."""

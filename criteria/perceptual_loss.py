@@ -63,9 +63,13 @@ class PerceptualLoss(FrozenLoss):
         Raises:
             ValueError: if neither is given.
         """
-        if target_features is None:
-            if target is None:
-                raise ValueError("a perceptual loss needs target images or their features")
-            with torch.no_grad():
-                target_features = self.features(target)
-        return self.distance(self.features(generated), target_features).mean()
+        return self.distance(self.features(generated), self.known_features(target, target_features)).mean()
+
+    def known_features(self, target: Tensor | None, target_features: Sequence[Tensor] | None) -> Sequence[Tensor]:
+        """Features of the target, computed without gradient where they are not given."""
+        if target_features is not None:
+            return target_features
+        if target is None:
+            raise ValueError("a perceptual loss needs target images or their features")
+        with torch.no_grad():
+            return self.features(target)

@@ -94,10 +94,11 @@ def test_dex_distance_takes_any_size_and_falls_towards_the_target(size):
     loss = small_dex()
     target = torch.rand(2, 3, size, size) * 2 - 1
     other = torch.rand(2, 3, size, size) * 2 - 1
-    assert loss(target, target) == 0
+    assert abs(loss(target, target)) < 1e-6
     near, far = loss(0.9 * target + 0.1 * other, target), loss(other, target)
     assert 0 < near < far <= 4
     assert loss(other, target_features=loss.features(target)) == far
+    torch.testing.assert_close(loss.distance(loss.features(other), loss.features(target)).mean(), far)
 
 
 def test_dex_gradient_moves_an_image_towards_the_target():
