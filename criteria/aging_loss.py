@@ -22,7 +22,7 @@ class AgingLoss(FrozenLoss):
     def __init__(self, network: nn.Module, input_size: int | None = None) -> None:
         super().__init__()
         self.network = self.freeze(network)
-        self.input_size = input_size or getattr(network, "input_size", 224)
+        self.input_size = int(input_size or getattr(network, "input_size", 224))
 
     def extract_ages(self, images: Tensor) -> Tensor:
         """Years ``(B,)`` that the classifier sees in ``(B, 3, S, S)`` images in [-1, 1]; differentiable."""

@@ -98,13 +98,13 @@ class MyTimeMachineObjective(Objective):
         generated, latent = full_precision(generated), full_precision(latent)
         losses = Losses(total=generated.new_zeros(()))
         extrapolates = mode == "extrapolation"
-        if extrapolates and global_targets is None:
+        compared = global_targets if extrapolates else targets
+        if compared is None:
             raise ValueError(
                 "extrapolation compares with the pictures of the global network; none were given"
             )
         self._add_identity(losses, generated, targets, target_ages, input_ages, mode, pass_name)
         l2, lpips = self._reconstruction_weights(mode, pass_name)
-        compared = global_targets if extrapolates else targets
         self.add_reconstruction(losses, generated, compared, l2, lpips, pass_name)
         if self.weights.w_norm_lambda > 0:
             if extrapolates:
@@ -133,6 +133,7 @@ class MyTimeMachineObjective(Objective):
         neighbour = mode == "interpolation" and self.neighbour_weight > 0
         if self.weights.id_lambda <= 0 and not neighbour:
             return
+        assert self.identity is not None  # a weight without its network was refused
         features = self.identity.features(generated)
         if self.weights.id_lambda > 0:
             similarity = cosine_similarity(features, targets.identity)

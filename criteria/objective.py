@@ -114,14 +114,17 @@ class Objective(nn.Module):
             identity: whether they are compared in identity.
             ages: whether the age seen in them is wanted (an input of SAM; only logged by MyTimeMachine).
         """
-        weights = self.weights
-        whole = self.perceptual is not None and max(weights.lpips_lambda, weights.lpips_lambda_aging) > 0
-        inner = self.perceptual is not None and weights.lpips_lambda_crop > 0
+        weights, perceptual = self.weights, self.perceptual
+        whole = inner = None
+        if perceptual is not None and max(weights.lpips_lambda, weights.lpips_lambda_aging) > 0:
+            whole = perceptual.features(images)
+        if perceptual is not None and weights.lpips_lambda_crop > 0:
+            inner = perceptual.features(self.crop(images))
         return Targets(
             images=images,
             identity=self.identity.features(images) if identity and self.identity is not None else None,
-            perceptual=self.perceptual.features(images) if whole else None,
-            perceptual_crop=self.perceptual.features(self.crop(images)) if inner else None,
+            perceptual=whole,
+            perceptual_crop=inner,
             ages=self.aging.extract_ages(images) if ages and self.aging is not None else None,
         )
 
@@ -139,10 +142,12 @@ class Objective(nn.Module):
             losses.log(f"loss_l2_{pass_name}", term)
             losses.add(l2, term)
         if lpips > 0:
+            assert self.perceptual is not None  # a weight without its network was refused
             term = self.perceptual(generated, target_features=targets.perceptual)
             losses.log(f"loss_lpips_{pass_name}", term)
             losses.add(lpips, term)
         if weights.lpips_lambda_crop > 0:
+            assert self.perceptual is not None
             term = self.perceptual(self.crop(generated), target_features=targets.perceptual_crop)
             losses.log(self.name("loss_lpips_crop", pass_name), term)
             losses.add(weights.lpips_lambda_crop, term)
@@ -163,6 +168,7 @@ class Objective(nn.Module):
         """Ageing term towards ``target_ages`` ``(B,)`` in years."""
         if weight <= 0:
             return
+        assert self.aging is not None  # a weight without its network was refused
         term, ages = self.aging(generated, target_ages)
         losses.log(f"loss_aging_{pass_name}", term)
         losses.add(weight, term)

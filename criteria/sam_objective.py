@@ -43,6 +43,7 @@ class SAMObjective(Objective):
         losses = Losses(total=generated.new_zeros(()))
         if weights.id_lambda > 0:
             pair_weights = cosine_weight(target_ages - input_ages) if weights.use_weighted_id_loss else None
+            assert self.identity is not None  # a weight without its network was refused
             term, similarity = self.identity(
                 generated, target_features=targets.identity, weights=pair_weights
             )
