@@ -65,7 +65,9 @@ class PerceptualLoss(FrozenLoss):
         """
         return self.distance(self.features(generated), self.known_features(target, target_features)).mean()
 
-    def known_features(self, target: Tensor | None, target_features: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    def known_features(
+        self, target: Tensor | None, target_features: Sequence[Tensor] | None
+    ) -> Sequence[Tensor]:
         """Features of the target, computed without gradient where they are not given."""
         if target_features is not None:
             return target_features

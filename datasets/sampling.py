@@ -87,8 +87,10 @@ def balancing_weights(ages: Sequence[float], width: float = 10.0, power: float =
 
 
 def in_share(path: Path, start: float, end: float) -> bool:
-    """Whether a file belongs to the part `start..end` (percent) of a folder; the parts are fixed by the file names.
+    """Whether a file belongs to the part `start..end` (percent) of a folder; the parts are fixed by the file
+    names.
 
-    Disjoint parts share no picture, whatever else lies in the folder: networks that judge each other are kept apart.
+    Disjoint parts share no picture, whatever else lies in the folder: networks that judge each other are
+    kept apart.
     """
     return start <= zlib.crc32(path.name.encode()) % 1000 / 10 < end

@@ -6,7 +6,9 @@ from options.base_options import positive
 
 
 def add_network_options(group: argparse._ArgumentGroup, kinds: tuple[str, str]) -> None:
-    """Adds what both auxiliary networks share: kind of file, architecture, data and its share, augmentation."""
+    """Adds what both auxiliary networks share: kind of file, architecture, data and its share,
+    augmentation.
+    """
     group.add_argument(
         "--kind", default=kinds[0], choices=kinds, help="what the file is for: losses, or judging"
     )

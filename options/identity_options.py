@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         default="auto",
         choices=["auto", "folders", "dlib"],
-        help="folders: ArcFace margin, one folder a person; dlib: distil dlib's face descriptor; auto: by the folder",
+        help="folders: ArcFace margin, one folder a person; dlib: distil its descriptor; auto: by the folder",
     )
     group.add_argument("--margin", type=float, default=0.5, help="ArcFace margin in radians")
     group.add_argument("--scale", type=float, default=32.0, help="ArcFace scale")

@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--encoder_start",
         default="face_network",
         choices=["face_network", "prior", "random"],
-        help="body of the face recognition network (official), a copy of the prior that adds nothing yet, or random",
+        help="the face network's body (official), a copy of the prior that adds nothing yet, or random",
     )
     add_aging_losses(add_losses(parser))
 

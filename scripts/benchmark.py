@@ -1,4 +1,5 @@
-"""Times the StyleGAN2 training step in one run: grouped float32 convolutions in NCHW against what training uses.
+"""Times the StyleGAN2 training step in one run: grouped float32 convolutions in NCHW against what training
+uses.
 
 python scripts/benchmark.py --output_size=64 --batch_size=16
 """
@@ -43,7 +44,8 @@ class TrainingStep:
     """One step of both networks (without the lazy penalties) in one of the variants.
 
     Args:
-        grouped: one weight per sample and grouped convolutions, NCHW, float32: the plain form of the paper's code.
+        grouped: one weight per sample and grouped convolutions, NCHW, float32: the plain form of the paper's
+        code.
         dtype: of the activations otherwise.
     """
 
@@ -117,9 +119,8 @@ def main() -> None:
         for name, step in variants.items():
             times[name].append(seconds(step, opts.steps, device))
     base = times["grouped float32 NCHW"]
-    print(
-        f"StyleGAN2 step, {opts.output_size} px, batch {opts.batch_size}, {device}, {torch.get_num_threads()} threads"
-    )
+    threads = torch.get_num_threads()
+    print(f"StyleGAN2 step, {opts.output_size} px, batch {opts.batch_size}, {device}, {threads} threads")
     rows = {}
     for name, values in times.items():
         ratio = median([b / v for b, v in zip(base, values, strict=True)])

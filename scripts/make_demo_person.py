@@ -1,7 +1,9 @@
 """Makes the fictional person of `make demo`: pictures `{age}_{idx}.png` along an ageing path of their own.
 
-The path starts from one face of the bundled generator. Ageing moves its code along the direction in which the age
-classifier's age grows over random faces, and, more and more, along a direction that only this person has. Each
+The path starts from one face of the bundled generator. Ageing moves its code along the direction in which
+the age
+classifier's age grows over random faces, and, more and more, along a direction that only this person has.
+Each
 picture has its own pose, light, blur and noise.
 """
 
@@ -82,7 +84,9 @@ class Person:
         return axes[0].view(difference.shape[1:]) * difference.flatten(1).norm(dim=1).mean()
 
     def code(self, age: float) -> Tensor:
-        """The (n_styles, style_dim) code at an age: the amount of ageing is found by bisection on the classifier."""
+        """The (n_styles, style_dim) code at an age: the amount of ageing is found by bisection on the
+        classifier.
+        """
         own = self.own_direction * ((age - 20) / 55)
         low, high = -6.0, 6.0
         for _ in range(14):
@@ -120,7 +124,9 @@ class Person:
 
 
 def regression_direction(w: Tensor, ages: Tensor) -> Tensor:
-    """The (style_dim,) step in w that goes with one standard deviation of age (least squares, slightly damped)."""
+    """The (style_dim,) step in w that goes with one standard deviation of age (least squares, slightly
+    damped).
+    """
     centred, target = w - w.mean(0), (ages - ages.mean()) / ages.std()
     gram = centred.t() @ centred
     gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram))

@@ -1,6 +1,7 @@
 """Trains every bundled network from a folder of `{age}_{idx}` faces: `make demo-weights DATA=folder`.
 
-Each network is one run of `scripts/train.py` with a preset of `configs/demo`; a stopped command continues where it
+Each network is one run of `scripts/train.py` with a preset of `configs/demo`; a stopped command continues
+where it
 was. The results are stored in half precision.
 """
 
@@ -132,9 +133,10 @@ def main() -> None:
                 raise InputError(
                     f"training {name} ended with exit code {code}; the same command continues it"
                 )
-        if STAGES[name].file:
+        file = STAGES[name].file
+        if file:
             weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-            path = save_checkpoint(halved(weights), Path(opts.output_dir) / STAGES[name].file)
+            path = save_checkpoint(halved(weights), Path(opts.output_dir) / file)
             print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 

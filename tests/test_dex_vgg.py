@@ -104,8 +104,7 @@ def test_a_face_network_can_judge_ages(tmp_path: Path) -> None:
 
 
 def test_official_identity_file_loads_and_crops_like_the_official_loss(tmp_path: Path) -> None:
-    entry = parity.entry("encoders", "ir_se50_backbone/batch2")
-    network = parity.fill(parity.quick(Backbone, **entry["args"]).eval(), entry)
+    network = Backbone(112, 50, "ir_se", drop_ratio=0.6).eval()
     path = save_checkpoint(network.state_dict(), tmp_path / "model_ir_se50.pth")
     loaded = auxiliary.load_identity(path)
     images = parity.fill_library.image("x", (1, 3, 256, 256))

@@ -75,7 +75,6 @@ class AuxiliaryCoach(Coach):
 
     def build_supervised(self, architecture: dict[str, Any]) -> None:
         """Makes `network`, `averaged` and the optimiser with a one-cycle learning rate."""
-        opts = self.opts
         self.architecture = architecture
         self.network = build_network(architecture).to(self.device, memory_format=torch.channels_last)
         self.averaged = deepcopy(self.network).requires_grad_(False)

@@ -1,5 +1,8 @@
-"""Batches of a `FaceFolder` by step number: the same step gives the same pictures, in memory or through workers."""
+"""Batches of a `FaceFolder` by step number: the same step gives the same pictures, in memory or through
+workers.
+"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,7 +32,7 @@ class BatchSource:
         flip_probability: float = 0.5,
         workers: int = 0,
         device: torch.device | None = None,
-        weights: list[float] | None = None,
+        weights: Sequence[float] | None = None,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size

@@ -7,7 +7,7 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,8 @@ class Coach:
     """Runs `training_step` to `max_steps`.
 
     A coach provides `build`, `training_step` and `weights`, and as far as it needs them `validation_step`,
-    `sheets` and `extra_state`. `networks` and `optimizers` (filled by `build`) are what the resume state holds.
+    `sheets` and `extra_state`. `networks` and `optimizers` (filled by `build`) are what the resume state
+    holds.
 
     Args:
         opts: parsed options; see `options/base_options.py` for those the engine itself reads.
@@ -91,9 +92,8 @@ class Coach:
         """Trains to `max_steps`, or until SIGTERM or Ctrl-C, after which the same command continues."""
         self.run.create(vars(self.opts))
         self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
-        previous = {
-            number: signal.signal(number, self._request_stop) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        signals = (signal.SIGINT, signal.SIGTERM)
+        previous = {number: signal.signal(number, self._request_stop) for number in signals}
         try:
             self._loop()
         finally:
@@ -142,7 +142,7 @@ class Coach:
             self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
 
     def _due(self, interval: int | None) -> bool:
-        return bool(interval) and self.step % interval == 0
+        return interval is not None and interval > 0 and self.step % interval == 0
 
     def _request_stop(self, *_: Any) -> None:
         self._stop = True
@@ -250,7 +250,7 @@ def set_random_state(state: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def mean_figures(rows: list[Mapping[str, float]]) -> dict[str, float]:
+def mean_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Averages dictionaries of figures by name."""
     collected: dict[str, list[float]] = defaultdict(list)
     for row in rows:

@@ -24,7 +24,8 @@ def soft_labels(ages: Tensor, deviation: float) -> Tensor:
 class CoachAgeClassifier(AuxiliaryCoach):
     """Trains on faces named `{age}_{idx}`.
 
-    Cross entropy with labels spread over neighbouring years (label distribution learning, Gao et al. 2017) and the
+    Cross entropy with labels spread over neighbouring years (label distribution learning, Gao et al. 2017)
+    and the
     absolute error of the expected age.
     """
 
@@ -43,7 +44,7 @@ class CoachAgeClassifier(AuxiliaryCoach):
             flip_probability=0.0,
             workers=opts.workers,
             device=self.device,
-            weights=balancing_weights(data.ages.tolist(), power=opts.age_balance),
+            weights=balancing_weights(data.ages.tolist(), power=opts.age_balance).tolist(),
         )
         self.test_data = self.load_folder(opts.test_dataset, True) if opts.test_dataset else None
 

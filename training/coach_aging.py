@@ -24,7 +24,8 @@ VALIDATION_AGES = (10, 30, 50, 70)
 class CoachAging(EncoderCoach):
     """Trains the encoder; a third of the steps keep the age, the others draw 0-100 (SAM, section 3.3).
 
-    `--recipe official` leaves the prior in train mode and starts the age plane's filters from unit normal numbers.
+    `--recipe official` leaves the prior in train mode and starts the age plane's filters from unit normal
+    numbers.
     """
 
     def build(self) -> None:
@@ -34,6 +35,8 @@ class CoachAging(EncoderCoach):
         self.make_optimizer()
         data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=True)
+        assert losses.aging is not None
+        self.aging = losses.aging
         names = LossWeights.__dataclass_fields__
         weights = LossWeights(**{name: getattr(opts, name) for name in names})
         self.objective = SAMObjective(weights, losses.identity, losses.perceptual, losses.aging)
@@ -84,7 +87,7 @@ class CoachAging(EncoderCoach):
     def _describe_photos(self, images: Tensor) -> list[Tensor]:
         """What depends on the photo alone: prior code, apparent age, identity."""
         with self.autocast():
-            described = [self.net.encode_photo(images), self.objective.aging.extract_ages(images)]
+            described = [self.net.encode_photo(images), self.aging.extract_ages(images)]
             if self.objective.identity is not None:
                 described.append(self.objective.identity.features(images))
         return described

@@ -1,4 +1,6 @@
-"""Coach of the identity network: ArcFace margin on folders of people, or distillation from dlib's descriptor."""
+"""Coach of the identity network: ArcFace margin on folders of people, or distillation from dlib's
+descriptor.
+"""
 
 import hashlib
 import math
@@ -45,8 +47,10 @@ class ArcFaceHead(nn.Module):
 class CoachIdentity(AuxiliaryCoach):
     """Trains unit embeddings of aligned faces.
 
-    With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and scaled to
-    unit length (descriptors of different people lie close together, centred ones do not); the loss is one minus
+    With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and
+    scaled to
+    unit length (descriptors of different people lie close together, centred ones do not); the loss is one
+    minus
     the cosine with the target plus the squared error of all pairwise cosines in the batch.
     """
 
@@ -155,7 +159,9 @@ def face_box(images: Tensor, size: int) -> Tensor:
 
 
 def distillation_losses(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """One minus the cosine with the target, and the squared error of pairwise cosines, of (B, D) unit vectors."""
+    """One minus the cosine with the target, and the squared error of pairwise cosines, of (B, D) unit
+    vectors.
+    """
     distance = 1 - (embeddings * targets).sum(1).mean()
     relation = (embeddings @ embeddings.t() - targets @ targets.t()).square().mean()
     return distance, relation
@@ -182,7 +188,9 @@ def centred(descriptors: Tensor, mean: Tensor) -> Tensor:
 
 
 def describe_folder(data: FaceFolder) -> Tensor:
-    """Returns the (N, 128) dlib descriptors of a folder; known pictures come from a cache file in the user's cache."""
+    """Returns the (N, 128) dlib descriptors of a folder; known pictures come from a cache file in the user's
+    cache.
+    """
     cache = Path(torch.hub.get_dir()).parent / "agelab" / "dlib_descriptors.safetensors"
     known = load_file(cache) if cache.exists() else {}
     keys = [hashlib.sha256(path.read_bytes()).hexdigest()[:24] for path in data.paths]

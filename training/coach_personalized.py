@@ -1,5 +1,8 @@
-"""Coach of MyTimeMachine (Qi et al. 2024): an adapter that personalises a frozen SAM to one person's photos."""
+"""Coach of MyTimeMachine (Qi et al. 2024): an adapter that personalises a frozen SAM to one person's
+photos.
+"""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +38,11 @@ LEAST_PHOTOS = 2
 
 
 class CoachPersonalized(EncoderCoach):
-    """Trains the adapter only; each step keeps the age, interpolates inside the person's ages or extrapolates.
+    """Trains the adapter only; each step keeps the age, interpolates inside the person's ages or
+    extrapolates.
 
-    Photos are named `{age}_{idx}`. `--recipe corrected` (default) or `official`: see `criteria/mytimemachine_recipe`.
+    Photos are named `{age}_{idx}`. `--recipe corrected` (default) or `official`: see
+    `criteria/mytimemachine_recipe`.
     """
 
     def build(self) -> None:
@@ -45,16 +50,17 @@ class CoachPersonalized(EncoderCoach):
         self.recipe = get_recipe(opts.recipe)
         net = self._start_network()
         net.requires_grad_(False)
-        net.blender.requires_grad_(True)
+        adapter = net.blender
+        assert adapter is not None
+        adapter.requires_grad_(True)
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.recipe.prior_in_eval_mode
         self.net = net.to(self.device)
         self.networks["net"] = self.net
-        self.optimizers["main"] = build_optimizer(
-            opts.optim_name, net.blender.parameters(), opts.learning_rate
-        )
+        self.optimizers["main"] = build_optimizer(opts.optim_name, adapter.parameters(), opts.learning_rate)
         self._load_photos()
         losses = build_loss_networks(opts, self.device, needs_age=True)
+        assert losses.identity is not None
         names = MyTimeMachineWeights.__dataclass_fields__
         self.objective = MyTimeMachineObjective(
             MyTimeMachineWeights(**{name: getattr(opts, name) for name in names}),
@@ -100,7 +106,7 @@ class CoachPersonalized(EncoderCoach):
             self.test_images = test.batch(list(range(min(opts.n_test, len(test)))))["image"]
 
     @torch.no_grad()
-    def _reference_bank(self, features: object) -> ReferenceBank:
+    def _reference_bank(self, features: Callable[[Tensor], Tensor]) -> ReferenceBank:
         """Identity of the training photos: of both flips, or of one at random (official recipe)."""
         photos = self.batches.dataset
         plain = photos.batch(list(range(len(photos))))["image"].to(self.device)
@@ -155,7 +161,9 @@ class CoachPersonalized(EncoderCoach):
         return official_target_ages(mode, input_ages, age_range, random)
 
     def _photo_features(self, batch: dict[str, Tensor]) -> tuple[Targets | None, Tensor | None]:
-        """Targets and prior codes of each photo and flip, computed once; None where the prior is in train mode."""
+        """Targets and prior codes of each photo and flip, computed once; None where the prior is in train
+        mode.
+        """
         if not self.recipe.prior_in_eval_mode:
             return None, None
         rows = []

@@ -23,9 +23,11 @@ R1_EVERY = 16
 
 
 class CoachPSP(EncoderCoach):
-    """Reconstruction of the input: L2, perceptual, identity, their inner-face forms and W-norm (pSp, section 3.2).
+    """Reconstruction of the input: L2, perceptual, identity, their inner-face forms and W-norm (pSp, section
+    3.2).
 
-    With `--train_decoder` the generator follows; `--adversarial_lambda` then keeps its pictures sharp with the
+    With `--train_decoder` the generator follows; `--adversarial_lambda` then keeps its pictures sharp with
+    the
     discriminator of the StyleGAN2 checkpoint (not in the official code).
     """
 
@@ -79,7 +81,9 @@ class CoachPSP(EncoderCoach):
         total.backward()
         optimizer.step()
         if self.discriminator is not None:
-            figures["loss_discriminator"] = self._discriminator_step(full.detach(), images)
+            figures["loss_discriminator"] = self._discriminator_step(
+                self.discriminator, full.detach(), images
+            )
         return {"loss": total.detach(), **figures}
 
     def _reconstruction(
@@ -92,9 +96,9 @@ class CoachPSP(EncoderCoach):
             terms["loss_l2"] = opts.l2_lambda, F.mse_loss(output, images)
         if opts.l2_lambda_crop > 0:
             terms["loss_l2_crop"] = opts.l2_lambda_crop, F.mse_loss(FACE_CROP(output), FACE_CROP(images))
-        if opts.lpips_lambda > 0:
+        if self.perceptual is not None and opts.lpips_lambda > 0:
             terms["loss_lpips"] = opts.lpips_lambda, self.perceptual(output, images)
-        if opts.lpips_lambda_crop > 0:
+        if self.perceptual is not None and opts.lpips_lambda_crop > 0:
             term = self.perceptual(FACE_CROP(output), FACE_CROP(images))
             terms["loss_lpips_crop"] = opts.lpips_lambda_crop, term
         if self.identity is not None:
@@ -105,17 +109,17 @@ class CoachPSP(EncoderCoach):
         total = sum((weight * term for weight, term in terms.values()), start=output.new_zeros(()))
         return total, {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _discriminator_step(self, fake: Tensor, images: Tensor) -> Tensor:
+    def _discriminator_step(self, discriminator: Discriminator, fake: Tensor, images: Tensor) -> Tensor:
         real = (
             F.interpolate(images, fake.shape[-1], mode="bilinear") if fake.shape != images.shape else images
         )
         optimizer = self.optimizers["d"]
-        loss = discriminator_logistic_loss(self.discriminator(real), self.discriminator(fake))
+        loss = discriminator_logistic_loss(discriminator(real), discriminator(fake))
         if self.opts.r1 > 0 and is_regularization_step(self.step, R1_EVERY):
-            self.discriminator.compute_dtype = torch.float32
+            discriminator.compute_dtype = torch.float32
             inputs = real.detach().clone().requires_grad_(True)
-            loss = loss + lazy_r1_loss(self.discriminator(inputs), inputs, self.opts.r1, R1_EVERY)
-            self.discriminator.compute_dtype = self.precision
+            loss = loss + lazy_r1_loss(discriminator(inputs), inputs, self.opts.r1, R1_EVERY)
+            discriminator.compute_dtype = self.precision
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

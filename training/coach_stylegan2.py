@@ -1,4 +1,6 @@
-"""Coach of StyleGAN2: non-saturating logistic loss, lazy R1 and path length, EMA, simple augmentation, growing."""
+"""Coach of StyleGAN2: non-saturating logistic loss, lazy R1 and path length, EMA, simple augmentation,
+growing.
+"""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -31,7 +33,9 @@ EMA_RAMP = 0.05  # half-life as a share of the images seen so far
 
 
 class CoachStyleGAN2(Coach):
-    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, section 5 and appendix B)."""
+    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, section 5 and appendix
+    B).
+    """
 
     def build(self) -> None:
         opts = self.opts
@@ -83,7 +87,8 @@ class CoachStyleGAN2(Coach):
             load_into(self.discriminator, self._checkpoint["d"], opts.checkpoint_path)
         elif opts.grow_from:
             small = load_stylegan2_file(opts.grow_from)
-            # The averaged generator is the better start; the first steps would pull the other one there anyway.
+            # The averaged generator is the better start; the first steps would pull the other one there
+            # anyway.
             grow(self.generator, small["g_ema"], self.discriminator, small["d"], opts.grow_from)
 
     def _adam(self, net: torch.nn.Module, regularised_every: int) -> torch.optim.Adam:
@@ -97,7 +102,8 @@ class CoachStyleGAN2(Coach):
         real = self.batches.next()["image"]
         figures: dict[str, Tensor] = {}
         self.generator.requires_grad_(True)
-        # One picture serves both networks: the discriminator sees it detached, the generator's loss comes after
+        # One picture serves both networks: the discriminator sees it detached, the generator's loss comes
+        # after
         # the discriminator's update.
         fake, _ = self.generator(self._styles(len(real)))
         figures["d_loss"], figures["real_score"], figures["fake_score"] = self._discriminator_step(real, fake)
@@ -152,7 +158,9 @@ class CoachStyleGAN2(Coach):
 
     @torch.no_grad()
     def _update_average(self) -> None:
-        """Moves the averaged generator; the half-life grows with the images seen, so that the start is forgotten."""
+        """Moves the averaged generator; the half-life grows with the images seen, so that the start is
+        forgotten.
+        """
         batch = self.opts.batch_size
         halflife = min(self.opts.ema_halflife, EMA_RAMP * (self.step + 1) * batch)
         averaged = list(self.generator_ema.parameters())

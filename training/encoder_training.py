@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from datasets.faces import FaceFolder
+from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.psp_config import PSPConfig
@@ -35,12 +36,11 @@ def encoder_config(opts: argparse.Namespace) -> EncoderConfig:
     """Sizes of the encoder from the options."""
     channels = parse_numbers(opts.encoder_channels, "--encoder_channels")
     units = parse_numbers(opts.encoder_units, "--encoder_units")
-    sizes = {"channels": tuple(channels)} if channels else {}
     return EncoderConfig(
         input_size=opts.encoder_size,
+        channels=tuple(channels) if channels else OFFICIAL_CHANNELS,
         units=tuple(units) if units else None,
         style_channels=opts.style_channels,
-        **sizes,
     )
 
 

@@ -1,4 +1,6 @@
-"""The frozen networks behind the losses of pSp, SAM and MyTimeMachine, and their features of training pictures."""
+"""The frozen networks behind the losses of pSp, SAM and MyTimeMachine, and their features of training
+pictures.
+"""
 
 import argparse
 from collections.abc import Callable, Sequence

@@ -17,7 +17,9 @@ STATE_NAMES = ("resume_state.pt", "resume_state_previous.pt")
 
 
 class RunFolder:
-    """`exp_dir` with the official names: `opt.json`, `logs/`, `checkpoints/` (weights and, apart, resume state)."""
+    """`exp_dir` with the official names: `opt.json`, `logs/`, `checkpoints/` (weights and, apart, resume
+    state).
+    """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)

@@ -1,4 +1,6 @@
-"""Growing a trained StyleGAN2 to twice its resolution: shared layers are carried over, new ones start neutral."""
+"""Growing a trained StyleGAN2 to twice its resolution: shared layers are carried over, new ones start
+neutral.
+"""
 
 from collections.abc import Mapping
 
@@ -19,7 +21,8 @@ def grow(
 ) -> None:
     """Fills networks of twice the size from the state dicts of a trained pair.
 
-    The new to-RGB layer starts at zero, so the grown generator first renders exactly the enlarged pictures of the
+    The new to-RGB layer starts at zero, so the grown generator first renders exactly the enlarged pictures
+    of the
     small one. In the discriminator the blocks move up by one and the new first block is fresh.
 
     Raises:

@@ -70,7 +70,9 @@ class Blur(nn.Module):
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate: unit-normal weights, scaled by `1 / sqrt(fan_in)` at run time."""
+    """Convolution with equalised learning rate: unit-normal weights, scaled by `1 / sqrt(fan_in)` at run
+    time.
+    """
 
     def __init__(
         self,
@@ -95,7 +97,9 @@ class EqualConv2d(nn.Module):
 
 
 class EqualLinear(nn.Module):
-    """Linear layer with equalised learning rate and an optional learning-rate multiplier (mapping network: 0.01)."""
+    """Linear layer with equalised learning rate and an optional learning-rate multiplier (mapping network:
+    0.01).
+    """
 
     def __init__(
         self,
@@ -121,10 +125,13 @@ class EqualLinear(nn.Module):
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose input channels are scaled by a style and whose output is renormalised (StyleGAN2, section 2.2).
+    """Convolution whose input channels are scaled by a style and whose output is renormalised (StyleGAN2,
+    section 2.2).
 
-    Two equal forms: `shared` scales the activations before and after one convolution with a weight shared by the
-    batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped convolution.
+    Two equal forms: `shared` scales the activations before and after one convolution with a weight shared by
+    the
+    batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped
+    convolution.
     """
 
     def __init__(
@@ -164,7 +171,9 @@ class ModulatedConv2d(nn.Module):
         return out if demodulation is None else out * demodulation.to(out.dtype)[:, :, None, None]
 
     def convolve(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns the convolution and the (B, out) factors still to be applied to it (None where there are none)."""
+        """Returns the convolution and the (B, out) factors still to be applied to it (None where there are
+        none).
+        """
         modulation = self.modulation(style)
         weight = self.weight[0] * self.scale
         if self.grouped:
@@ -207,7 +216,9 @@ class ModulatedConv2d(nn.Module):
 
 
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """1x1 convolution of (B, C, H, W) with one (B, out, C) weight per sample, as a matrix product in NHWC order."""
+    """1x1 convolution of (B, C, H, W) with one (B, out, C) weight per sample, as a matrix product in NHWC
+    order.
+    """
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     out = rows @ weight.to(x.dtype).transpose(1, 2)
@@ -321,7 +332,9 @@ class ConvLayer(nn.Sequential):
         self.activate = activate
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """Returns `gain` times the layer's output; `gain` and the activation's gain are folded into the weights."""
+        """Returns `gain` times the layer's output; `gain` and the activation's gain are folded into the
+        weights.
+        """
         conv: EqualConv2d = self[1 if self.downsample else 0]
         stride, padding = conv.stride, conv.padding
         if self.downsample and conv.weight.shape[2] == 1:

@@ -62,7 +62,8 @@ class Generator(nn.Module):
         n_mlp: layers of the mapping network.
         channels: feature channels by resolution, overriding `channel_multiplier`.
 
-    `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last, which
+    `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default
+    channels-last, which
     is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
     """
 
@@ -152,7 +153,8 @@ class Generator(nn.Module):
         """Renders images.
 
         Args:
-            styles: one (B, style_dim) z or w, two of them for style mixing, or one (B, n_latent, style_dim) W+ code.
+            styles: one (B, style_dim) z or w, two of them for style mixing, or one (B, n_latent, style_dim)
+            W+ code.
             inject_index: with two styles, the number of layers that take the first; drawn at random if None.
             truncation: below 1, moves w towards `truncation_latent`.
             noise: one plane a layer; None means fresh noise, or the fixed buffers without `randomize_noise`.
@@ -182,7 +184,9 @@ class Generator(nn.Module):
         return torch.cat([first, second], dim=1)
 
     def synthesize(self, latent: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        """Renders (B, n_latent, style_dim) codes; `noise` holds one plane (or None for fresh noise) a layer."""
+        """Renders (B, n_latent, style_dim) codes; `noise` holds one plane (or None for fresh noise) a
+        layer.
+        """
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.to(self.input.input.dtype)
             x = self.input(latent).to(self.compute_dtype or latent.dtype)
@@ -232,7 +236,9 @@ class Discriminator(nn.Module):
         return cls(config.size, config.channel_multiplier, channels=config.channels)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Returns (B, 1) logits of (B, 3, size, size) images; B is at most 4 or a multiple of 4 (else ValueError)."""
+        """Returns (B, 1) logits of (B, 3, size, size) images; B is at most 4 or a multiple of 4 (else
+        ValueError).
+        """
         with torch.autocast(image.device.type, enabled=False):
             x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
             x = self.convs(x).to(self.final_linear[0].weight.dtype)

@@ -1,4 +1,6 @@
-"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) in plain PyTorch, with exact derivatives of any order."""
+"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) in plain PyTorch, with exact derivatives of any
+order.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -20,7 +22,9 @@ def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[
 
 
 class _UpFirDn2d(torch.autograd.Function):
-    """The gradient of upfirdn2d is another upfirdn2d, so the backward pass runs as fast as the forward one."""
+    """The gradient of upfirdn2d is another upfirdn2d, so the backward pass runs as fast as the forward
+    one.
+    """
 
     @staticmethod
     def forward(ctx, x, kernel, up, down, pad):
