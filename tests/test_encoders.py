@@ -21,7 +21,7 @@ def golden_encoder(entry: parity.Entry) -> GradualStyleEncoder:
     [
         pytest.param("n_styles18_input_nc3", marks=pytest.mark.slow),
         pytest.param("n_styles18_input_nc4", marks=pytest.mark.slow),
-        pytest.param("n_styles10_input_nc3", marks=pytest.mark.slow),  # the quick pSp test has such an encoder
+        pytest.param("n_styles10_input_nc3", marks=pytest.mark.slow),  # inside the pSp test
         "n_styles10_input_nc4",
     ],
 )
