@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.run_folder import RunFolder
+from training.run_folder import RunFolder, newest_run
 from utils.device import autocast, keep_freed_memory, select_device, select_precision
 from utils.errors import InputError
 from utils.images import save_pil
@@ -35,6 +35,7 @@ class Coach:
     """
 
     best_metric: str | None = None  # name of the validation figure whose minimum makes `best_model.pt`
+    numbered_runs = False  # whether runs get folders 00000, 00001 ... below `exp_dir`
 
     def __init__(self, opts: argparse.Namespace) -> None:
         self.opts = opts
@@ -49,8 +50,9 @@ class Coach:
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.step = 0
         self.best_value = math.inf
-        self.run = RunFolder(opts.exp_dir)
         self._stop = False
+        folder = newest_run(opts.exp_dir, opts.max_steps) if self.numbered_runs else opts.exp_dir
+        self.run = RunFolder(folder)
         state = self.run.load_state()
         self.start_step = state["step"] if state else 0
         self.build()
@@ -104,9 +106,7 @@ class Coach:
     def _loop(self) -> None:
         opts = self.opts
         if self.step >= opts.max_steps:
-            print(
-                f"{self.run.path} already has {self.step} of {opts.max_steps} steps; raise --max_steps to go on"
-            )
+            print(f"{self.run.path} has {self.step} of {opts.max_steps} steps already; raise --max_steps")
             return
         if self.step:
             print(f"continuing {self.run.path} at step {self.step}")

@@ -45,6 +45,8 @@ class CoachPersonalized(EncoderCoach):
     `criteria/mytimemachine_recipe`.
     """
 
+    numbered_runs = True
+
     def build(self) -> None:
         opts = self.opts
         self.recipe = get_recipe(opts.recipe)

@@ -68,6 +68,21 @@ class RunFolder:
         return None
 
 
+def newest_run(exp_dir: str | Path, max_steps: int) -> Path:
+    """The numbered folder below `exp_dir` to continue or to begin, as MyTimeMachine numbers its runs.
+
+    The newest run goes on while it has fewer than `max_steps` steps; a finished one is followed by the next
+    number.
+    """
+    numbers = [int(path.name) for path in Path(exp_dir).glob("[0-9]" * 5) if path.is_dir()]
+    if not numbers:
+        return Path(exp_dir) / "00000"
+    newest = Path(exp_dir) / f"{max(numbers):05d}"
+    state = RunFolder(newest).load_state()
+    finished = state is not None and state["step"] >= max_steps
+    return Path(exp_dir) / f"{max(numbers) + 1:05d}" if finished else newest
+
+
 def describe_environment() -> dict[str, str]:
     """Versions and revision of what runs, for the record beside the options."""
     revision = subprocess.run(
