@@ -15,7 +15,7 @@ def unit_normalise(features: Tensor, eps: float = 1e-10) -> Tensor:
     returns NaN, from the derivative of the square root.
     """
     squared = features.square().sum(dim=1, keepdim=True)
-    norm = torch.where(squared > 0, squared, torch.ones_like(squared)).sqrt()
+    norm = (squared + (squared == 0)).sqrt()  # torch.where is slow on CPUs
     return features / (norm + eps)
 
 

@@ -34,8 +34,7 @@ STAGES = {
     "judge_age": Stage("judge_age", "judge_age.pt"),
     "identity": Stage("identity", "identity.pt"),
     "judge_identity": Stage("judge_identity", "judge_identity.pt"),
-    "stylegan2_64": Stage("stylegan2_64", None),
-    "stylegan2": Stage("stylegan2_128", "stylegan2.pt", (("--grow_from", "stylegan2_64"),)),
+    "stylegan2": Stage("stylegan2_64", "stylegan2.pt"),
     "psp": Stage("psp", "psp.pt"),
     "sam": Stage("sam", "sam.pt"),
 }
