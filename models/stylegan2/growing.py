@@ -28,6 +28,12 @@ def grow(
     Raises:
         InputError: the weights are not those of the same network at half the size.
     """
+    found = _picture_size(generator_state)
+    if 2 * found != generator.size:
+        raise InputError(
+            f"{source} is not half the size of the new network: it makes pictures of {found} pixels, "
+            f"so --output_size must be {2 * found}, not {generator.size}"
+        )
     _fill(generator, generator_state, source)
     last = generator.to_rgbs[-1]
     with torch.no_grad():
@@ -42,13 +48,14 @@ def grow(
     _fill(discriminator, moved, source)
 
 
+def _picture_size(generator_state: Mapping[str, Tensor]) -> int:
+    """Side of the pictures of a generator: that of its largest noise plane, 0 without any."""
+    planes = (plane for key, plane in generator_state.items() if key.startswith("noises."))
+    return max((plane.shape[-1] for plane in planes), default=0)
+
+
 def _fill(net: torch.nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     """Loads `state`, leaving only the layers of the new resolution as they are."""
     own = net.state_dict()
-    fresh = [key for key in own if key not in state]
-    strange = [key for key in state if key not in own]
-    if strange or not fresh:
-        raise InputError(
-            f"{source} is not half the size of the new network; --output_size must be twice its size"
-        )
-    load_into(net, {**{key: own[key] for key in fresh}, **state}, source)
+    fresh = {key: own[key] for key in own if key not in state}
+    load_into(net, {**fresh, **state}, source)

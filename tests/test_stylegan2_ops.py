@@ -1,0 +1,176 @@
+"""StyleGAN2's operators and layers: official numbers, exact derivatives, two forms of one convolution."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+import parity
+from models.stylegan2 import layers
+from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
+
+LAYERS = {
+    "modulated_conv2d": layers.ModulatedConv2d,
+    "blur": layers.Blur,
+    "upsample": layers.Upsample,
+    "downsample": layers.Downsample,
+    "equal_linear": layers.EqualLinear,
+    "equal_conv2d": layers.EqualConv2d,
+    "conv_layer": layers.ConvLayer,
+    "res_block": layers.ResBlock,
+    "pixel_norm": layers.PixelNorm,
+    "constant_input": layers.ConstantInput,
+    "noise_injection": layers.NoiseInjection,
+    "styled_conv": layers.StyledConv,
+    "to_rgb": layers.ToRGB,
+}
+BLOCKS = parity.entries("stylegan2_blocks")
+
+
+def arguments(entry: parity.Entry) -> dict[str, Any]:
+    """Constructor or call arguments of an entry, padding as a tuple."""
+    return {name: tuple(value) if name == "pad" else value for name, value in entry["args"].items()}
+
+
+def golden_layer(entry: parity.Entry) -> torch.nn.Module:
+    return parity.fill(LAYERS[entry["name"].split("/")[0]](**arguments(entry)), entry)
+
+
+@pytest.mark.parametrize("entry", BLOCKS, ids=lambda entry: entry["name"])
+def test_block_is_official(entry: parity.Entry) -> None:
+    inputs = list(parity.inputs(entry).values())
+    kind = entry["name"].split("/")[0]
+    if kind == "upfirdn2d":
+        settings = arguments(entry)
+        if isinstance(settings.get("kernel"), str):  # described in words
+            settings["kernel"] = layers.make_kernel((1, 3, 3, 1))
+        result = upfirdn2d(*inputs, **settings)
+    elif kind == "fused_leaky_relu":
+        result = fused_leaky_relu(*inputs)
+    else:
+        with torch.no_grad():
+            result = golden_layer(entry)(*inputs)
+    parity.check(result, entry, "y")
+
+
+def test_every_kind_of_block_has_a_golden_entry() -> None:
+    kinds = {entry["name"].split("/")[0] for entry in BLOCKS}
+    assert kinds == {*LAYERS, "upfirdn2d", "fused_leaky_relu"}
+
+
+MODULATED = parity.entries("stylegan2_blocks", "modulated_conv2d")
+
+
+@pytest.mark.parametrize("entry", MODULATED, ids=lambda entry: entry["name"])
+def test_grouped_form_equals_the_shared_one(entry: parity.Entry) -> None:
+    """In value, on the official numbers, and in every gradient."""
+    layer = golden_layer(entry).double()
+    x, style = (value.requires_grad_() for value in parity.inputs(entry, torch.float64).values())
+    results = {}
+    for layer.grouped in (False, True):
+        out = layer(x, style)
+        parity.check(out, entry, "y")
+        results[layer.grouped] = (
+            out,
+            *torch.autograd.grad(out.square().sum(), [x, style, *layer.parameters()]),
+        )
+    for shared, grouped in zip(results[False], results[True], strict=True):
+        torch.testing.assert_close(grouped, shared, rtol=1e-9, atol=1e-9)
+
+
+UPFIRDN = [
+    {"up": 1, "down": 1, "pad": (2, 1)},
+    {"up": 2, "down": 1, "pad": (2, 1)},
+    {"up": 1, "down": 2, "pad": (1, 1)},
+    {"up": 3, "down": 2, "pad": (2, 3)},
+    {"up": 2, "down": 1, "pad": (-1, 2)},
+    {"up": 1, "down": 2, "pad": (1, -1)},
+]
+
+
+@pytest.mark.parametrize("settings", UPFIRDN, ids=str)
+def test_upfirdn2d_derivatives(settings: dict[str, Any]) -> None:
+    x = torch.randn(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
+    kernel = torch.randn(4, 3, dtype=torch.float64)
+    torch.autograd.gradcheck(lambda x: upfirdn2d(x, kernel, **settings), x)
+    torch.autograd.gradgradcheck(lambda x: upfirdn2d(x, kernel, **settings), x)
+
+
+def slow_upfirdn2d(
+    x: torch.Tensor, kernel: torch.Tensor, up: int, down: int, pad: tuple[int, int]
+) -> torch.Tensor:
+    """The definition, sample by sample."""
+    batch, channels, height, width = x.shape
+    spread = torch.zeros(batch, channels, height * up, width * up, dtype=x.dtype)
+    spread[..., ::up, ::up] = x
+    before, after = pad
+    spread = torch.nn.functional.pad(spread, (before, after, before, after))
+    taps_y, taps_x = kernel.shape
+    rows = range(0, spread.shape[2] - taps_y + 1, down)
+    columns = range(0, spread.shape[3] - taps_x + 1, down)
+    out = torch.empty(batch, channels, len(rows), len(columns), dtype=x.dtype)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            window = spread[..., row : row + taps_y, column : column + taps_x]
+            out[..., i, j] = (window * kernel.flip(0, 1)).sum((2, 3))
+    return out
+
+
+@pytest.mark.parametrize("settings", UPFIRDN, ids=str)
+def test_upfirdn2d_is_its_definition(settings: dict[str, Any]) -> None:
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64)
+    kernel = torch.randn(4, 3, dtype=torch.float64)
+    torch.testing.assert_close(upfirdn2d(x, kernel, **settings), slow_upfirdn2d(x, kernel, **settings))
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 3, 2), (3, 4)])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_fused_leaky_relu_derivatives(shape: tuple[int, ...], with_bias: bool) -> None:
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    tensors = [x, torch.randn(shape[1], dtype=torch.float64, requires_grad=True)][: 1 + with_bias]
+    torch.autograd.gradcheck(fused_leaky_relu, tensors)
+    torch.autograd.gradgradcheck(fused_leaky_relu, tensors)
+
+
+@pytest.mark.parametrize("scale", [1.0, math.sqrt(2), 3.0])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_fused_leaky_relu_leaves_its_input_alone(scale: float, with_bias: bool) -> None:
+    """It works in place on its own intermediate, never on what it was given."""
+    x, bias = torch.randn(2, 4, 3, 3), torch.randn(4) if with_bias else None
+    before = x.clone()
+    result = fused_leaky_relu(x, bias, 0.1, scale)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
+    shifted = before if bias is None else before + bias[:, None, None]
+    torch.testing.assert_close(result, torch.where(shifted > 0, shifted, 0.1 * shifted) * scale)
+
+
+def test_discriminator_layers_leave_their_input_alone() -> None:
+    x = torch.randn(2, 8, 8, 8)
+    before = x.clone()
+    with torch.no_grad():
+        layers.ResBlock(8, 8)(x)
+        layers.StyledConv(8, 8, 3, 4)(x, torch.randn(2, 4))
+        FusedLeakyReLU(8)(x)
+    torch.testing.assert_close(x, before, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_fresh_noise_has_one_channel_and_the_learned_strength() -> None:
+    layer = layers.NoiseInjection()
+    torch.nn.init.constant_(layer.weight, 2.0)
+    image = torch.zeros(2, 3, 64, 64)
+    first, second = layer(image), layer(image)
+    assert not torch.equal(first, second)
+    torch.testing.assert_close(first[:, :1].expand(-1, 3, -1, -1), first)
+    assert first.std() == pytest.approx(2.0, rel=0.05)
+
+
+def test_activations_keep_their_precision_and_weights_stay_in_float32() -> None:
+    layer = layers.StyledConv(8, 8, 3, 4, upsample=True)
+    x, style = torch.randn(2, 8, 4, 4), torch.randn(2, 4)
+    noise = torch.randn(1, 1, 8, 8)
+    full, half = layer(x, style, noise), layer(x.bfloat16(), style, noise)
+    assert half.dtype == torch.bfloat16
+    assert all(parameter.dtype == torch.float32 for parameter in layer.parameters())
+    torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.05)
