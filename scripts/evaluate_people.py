@@ -158,14 +158,16 @@ def personalise(
     """
     options = training_options(opts, training, place / "photos", place / "run")
     record_fold(photos, opts, training, place / "fold.json")
-    weights = place / "run" / "checkpoints" / f"iteration_{options.max_steps}.pt"
-    if not weights.is_file():
+    name = f"checkpoints/iteration_{options.max_steps}.pt"
+    finished = sorted((place / "run").glob(f"*/{name}"))
+    if not finished:
         link_photos(photos, place / "photos")
         coach = CoachPersonalized(options)
         coach.train()
-        if not weights.is_file():
+        finished = [coach.run.path / name]
+        if not finished[0].is_file():
             raise KeyboardInterrupt
-    return load_aging_model(weights, select_device(opts.device), None, opts.mixed_precision)
+    return load_aging_model(finished[-1], select_device(opts.device), None, opts.mixed_precision)
 
 
 def record_fold(

@@ -1,5 +1,6 @@
 """Tables, JSON files and curves of a report; files appear whole or not at all."""
 
+import contextlib
 import json
 import math
 import os
@@ -29,7 +30,8 @@ def write_text(text: str, path: str | Path) -> Path:
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
