@@ -1,6 +1,7 @@
 """What the coaches of the age classifier and of the identity network share."""
 
 import argparse
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -13,35 +14,9 @@ from datasets.augment import ClassifierAugment
 from datasets.faces import FaceFolder
 from datasets.sampling import in_share
 from models.auxiliary import build_network
+from options.base_options import parse_numbers, parse_share
+from training.batches import BatchSource
 from training.coach import Coach
-from utils.errors import InputError
-
-
-def parse_numbers(text: str | None, flag: str) -> list[int] | None:
-    """Reads `1,2,3`.
-
-    Raises:
-        InputError: not a list of integers.
-    """
-    try:
-        return [int(part) for part in text.split(",")] if text else None
-    except ValueError as error:
-        raise InputError(f"{flag}={text}: give integers separated by commas") from error
-
-
-def parse_share(text: str) -> tuple[float, float]:
-    """Reads `A-B`, two percentages.
-
-    Raises:
-        InputError: not two rising numbers within 0-100.
-    """
-    try:
-        start, end = (float(part) for part in text.split("-"))
-    except ValueError as error:
-        raise InputError(f"--data_share={text}: give two percentages such as 0-60") from error
-    if not 0 <= start < end <= 100:
-        raise InputError(f"--data_share={text}: the percentages must rise within 0-100")
-    return start, end
 
 
 def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool) -> dict[str, Any]:
@@ -73,6 +48,8 @@ def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool
 class AuxiliaryCoach(Coach):
     """Builds network, average, data and optimiser of a supervised network on single faces."""
 
+    test_data: FaceFolder | None = None
+
     def build_supervised(self, architecture: dict[str, Any]) -> None:
         """Makes `network`, `averaged` and the optimiser with a one-cycle learning rate."""
         self.architecture = architecture
@@ -95,6 +72,31 @@ class AuxiliaryCoach(Coach):
         start, end = parse_share(share)
         select = None if (start, end) == (0, 100) else partial(in_share, start=start, end=end)
         return FaceFolder(folder, self.picture_size, require_age, resample="lanczos", select=select)
+
+    def make_batches(self, data: FaceFolder, weights: Sequence[float] | None = None) -> BatchSource:
+        """Training batches, drawn with `weights`; mirroring is left to the augmentation."""
+        opts = self.opts
+        return BatchSource(
+            data,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            flip_probability=0.0,
+            workers=opts.workers,
+            device=self.device,
+            weights=weights,
+        )
+
+    @torch.no_grad()
+    def on_test_data(self, compute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        """Results of `compute` on all test pictures, (N, ...) on the CPU, by the averaged network in eval
+        mode.
+        """
+        assert self.test_data is not None
+        self.averaged.eval()
+        items = torch.arange(len(self.test_data)).split(self.opts.batch_size)
+        batches = (self.test_data.batch(part.tolist())["image"].to(self.device) for part in items)
+        return torch.cat([compute(images).cpu() for images in batches])
 
     @property
     def picture_size(self) -> int:

@@ -131,9 +131,10 @@ class Coach:
                 if self._due(opts.val_interval) or last:
                     self.validate()
                 timed = opts.save_minutes and time.monotonic() - last_save > 60 * opts.save_minutes
-                if self._due(opts.save_interval):
-                    self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
                 if timed or last or self._stop or self._due(opts.save_interval):
+                    self._require_finite(sums)
+                    if self._due(opts.save_interval):
+                        self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
                     self.save_state()
                     last_save = time.monotonic()
         if self._stop:
@@ -148,21 +149,29 @@ class Coach:
         self._stop = True
 
     def _log(self, sums: Mapping[str, Tensor], count: int, bar: tqdm) -> None:
-        """Writes the means since the last call; the one point where figures leave the device."""
-        names = list(sums)
-        values = (
-            torch.stack([sums[name].float().reshape(()) for name in names]).cpu() / count if names else []
-        )
-        means = {name: float(value) for name, value in zip(names, values, strict=True)}
-        broken = [name for name, value in means.items() if not math.isfinite(value)]
-        if broken:
-            raise InputError(
-                f"{broken[0]} is not finite at step {self.step}; the state before it is kept in "
-                f"{self.run.checkpoints}: lower --learning_rate or use --mixed_precision=no"
-            )
+        """Writes the means since the last call."""
+        means = {name: value / count for name, value in self._require_finite(sums).items()}
         for name, value in means.items():
             self._writer.add_scalar(name if "/" in name else f"train/{name}", value, self.step)
         bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)
+
+    def _require_finite(self, sums: Mapping[str, Tensor]) -> dict[str, float]:
+        """The figures as numbers: where they leave the device, at logging and before a state is written.
+
+        Raises:
+            InputError: one is infinite or not a number, so that no such state replaces a sound one.
+        """
+        if not sums:
+            return {}
+        values = torch.stack([value.float().reshape(()) for value in sums.values()]).tolist()
+        figures = dict(zip(sums, values, strict=True))
+        broken = [name for name, value in figures.items() if not math.isfinite(value)]
+        if broken:
+            raise InputError(
+                f"{broken[0]} is not finite at step {self.step}; lower --learning_rate or use "
+                f"--mixed_precision=no (the last sound state, if one was due, is in {self.run.checkpoints})"
+            )
+        return figures
 
     def validate(self) -> dict[str, float]:
         """Runs validation, logs it, and keeps the best model."""

@@ -10,7 +10,6 @@ from datasets.sampling import balancing_weights
 from models.auxiliary import network_checkpoint
 from models.dex_vgg import expected_age
 from training.auxiliary_training import AuxiliaryCoach, network_architecture
-from training.batches import BatchSource
 
 CLASSES = 101
 
@@ -36,16 +35,8 @@ class CoachAgeClassifier(AuxiliaryCoach):
         self.build_supervised(network_architecture(opts, CLASSES, normalize=False))
         self.build_optimizer()
         data = self.load_folder(opts.train_dataset, True, opts.data_share)
-        self.batches = BatchSource(
-            data,
-            opts.batch_size,
-            seed=opts.seed,
-            start_step=self.start_step,
-            flip_probability=0.0,
-            workers=opts.workers,
-            device=self.device,
-            weights=balancing_weights(data.ages.tolist(), power=opts.age_balance).tolist(),
-        )
+        weights = balancing_weights(data.ages.tolist(), power=opts.age_balance).tolist()
+        self.batches = self.make_batches(data, weights)
         self.test_data = self.load_folder(opts.test_dataset, True) if opts.test_dataset else None
 
     def training_step(self) -> dict[str, Tensor]:
@@ -66,14 +57,12 @@ class CoachAgeClassifier(AuxiliaryCoach):
     def validation_step(self) -> dict[str, float]:
         if self.test_data is None:
             return {}
-        self.averaged.eval()
-        predicted = []
-        for start in range(0, len(self.test_data), self.opts.batch_size):
-            items = range(start, min(start + self.opts.batch_size, len(self.test_data)))
-            images = self.test_data.batch(list(items))["image"].to(self.device)
-            both = self.averaged(images), self.averaged(images.flip(3))
-            predicted.append(sum(expected_age(logits) for logits in both).cpu() / 2)
-        error = torch.cat(predicted) - self.test_data.ages.clamp(0, CLASSES - 1)
+
+        def both_flips(images: Tensor) -> Tensor:
+            logits = (self.averaged(x).float() for x in (images, images.flip(3)))
+            return sum((expected_age(x) for x in logits), start=images.new_zeros(())) / 2
+
+        error = self.on_test_data(both_flips) - self.test_data.ages.clamp(0, CLASSES - 1)
         return {"mean_absolute_error": float(error.abs().mean()), "bias": float(error.mean())}
 
     def weights(self) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from datasets.faces import FaceFolder
 from models.auxiliary import FACE_BOX, network_checkpoint
 from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
-from training.batches import BatchSource
 from utils.errors import InputError
 from utils.face_descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
 from utils.images import read_pixels
@@ -80,15 +79,7 @@ class CoachIdentity(AuxiliaryCoach):
             self.head = ArcFaceHead(dimension, len(people), opts.scale, opts.margin).to(self.device)
             self.networks["head"] = self.head
             self.build_optimizer(self.head)
-        self.batches = BatchSource(
-            data,
-            opts.batch_size,
-            seed=opts.seed,
-            start_step=self.start_step,
-            flip_probability=0.0,
-            workers=opts.workers,
-            device=self.device,
-        )
+        self.batches = self.make_batches(data)
 
     @property
     def picture_size(self) -> int:
@@ -128,13 +119,7 @@ class CoachIdentity(AuxiliaryCoach):
     def validation_step(self) -> dict[str, float]:
         if self.test_data is None:
             return {}
-        self.averaged.eval()
-        embeddings = []
-        for start in range(0, len(self.test_data), self.opts.batch_size):
-            items = range(start, min(start + self.opts.batch_size, len(self.test_data)))
-            images = self.test_data.batch(list(items))["image"].to(self.device)
-            embeddings.append(self._embed(self.averaged, images).cpu())
-        embedded = torch.cat(embeddings)
+        embedded = self.on_test_data(lambda images: self._embed(self.averaged, images))
         if self.teacher == "folders":
             names = [identity_of(path, Path(self.opts.test_dataset)) for path in self.test_data.paths]
             return {"validation_loss": 1 - nearest_is_same(embedded, names)}

@@ -22,6 +22,7 @@ from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from options.stylegan2_options import parse_channels
 from training.batches import BatchSource
 from training.coach import Coach
 from utils.checkpoints import load_checkpoint, load_into
@@ -170,7 +171,9 @@ class CoachStyleGAN2(Coach):
 
     def weights(self) -> dict[str, Any]:
         with torch.no_grad():
-            z = torch.randn(LATENT_AVERAGE_SAMPLES, self.opts.style_dim, device=self.device)
+            # a generator of its own: saving must not change the course of the training
+            draws = torch.Generator().manual_seed(self.opts.seed)
+            z = torch.randn(LATENT_AVERAGE_SAMPLES, self.opts.style_dim, generator=draws).to(self.device)
             latent_avg = self.generator_ema.get_latent(z).mean(0)
         return {
             "g": self.generator.state_dict(),
@@ -186,20 +189,6 @@ class CoachStyleGAN2(Coach):
         columns = max(1, round(len(images) ** 0.5))
         rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
         return {"samples": image_sheet(rows)}
-
-
-def parse_channels(text: str | None) -> dict[int, int] | None:
-    """Reads `4:128,8:128,...` (resolution:channels); None gives the official table.
-
-    Raises:
-        InputError: not of that form.
-    """
-    if not text:
-        return None
-    try:
-        return {int(size): int(count) for size, count in (pair.split(":") for pair in text.split(","))}
-    except ValueError as error:
-        raise InputError(f"--channels={text}: give resolution:channels pairs such as 4:128,8:128") from error
 
 
 def load_stylegan2_file(path: str) -> Mapping[str, Any]:

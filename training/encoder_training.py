@@ -13,10 +13,10 @@ from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.model import StyleGAN2Config
-from training.auxiliary_training import parse_numbers
+from options.base_options import parse_numbers
+from options.stylegan2_options import parse_channels
 from training.batches import BatchSource
 from training.coach import Coach
-from training.coach_stylegan2 import parse_channels
 from training.loss_networks import require_file
 from training.ranger import build_optimizer
 from utils.checkpoints import load_checkpoint

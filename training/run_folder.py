@@ -1,19 +1,21 @@
 """The folder of a training run: options, logs, pictures, weights and resume state."""
 
+import contextlib
 import json
 import platform
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from utils.checkpoints import load_checkpoint, save_checkpoint
 from utils.errors import InputError
 
 STATE_NAMES = ("resume_state.pt", "resume_state_previous.pt")
+STATE_ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "lpips", "pytorch-optimizer")
 
 
 class RunFolder:
@@ -58,7 +60,10 @@ class RunFolder:
         found = [self.checkpoints / name for name in STATE_NAMES if (self.checkpoints / name).exists()]
         for path in found:
             try:
-                return load_checkpoint(path)
+                state = load_checkpoint(path)
+                if not state.keys() >= STATE_ENTRIES:
+                    raise InputError(f"{path} is not the resume state of a training")
+                return state
             except InputError as error:
                 print(f"warning: {error}; trying the state before it", file=sys.stderr)
         if found:
@@ -85,12 +90,18 @@ def newest_run(exp_dir: str | Path, max_steps: int) -> Path:
 
 def describe_environment() -> dict[str, str]:
     """Versions and revision of what runs, for the record beside the options."""
-    revision = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent, check=False
-    )
-    return {
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "git": revision.stdout.strip() if revision.returncode == 0 else "unknown",
-    }
+    environment = {"python": platform.python_version(), "machine": platform.machine(), "git": git_revision()}
+    for name in LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            environment[name] = metadata.version(name)
+    return environment
+
+
+def git_revision() -> str:
+    """Revision of the checkout; `unknown` without git or a repository."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

@@ -12,8 +12,12 @@ Backward = Callable[[Tensor], None]
 
 
 def plain_backward(loss: Tensor) -> None:
-    """Ordinary backward pass; a coach that scales its loss passes a function of its own."""
-    loss.backward()
+    """Ordinary backward pass; a coach that scales its loss passes a function of its own.
+
+    A loss without any term that has a weight, as some modes may have, leaves the gradients alone.
+    """
+    if loss.requires_grad:
+        loss.backward()
 
 
 @dataclass(frozen=True)
