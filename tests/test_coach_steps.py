@@ -27,7 +27,7 @@ from training.steps_sam import sam_step
 
 SAM = parity.entries("sam_coach_steps")
 MTM = parity.entries("mtm_coach_steps")
-QUICK = ("size64/no_aging/eval_batch_norm", "size64/aging/train_batch_norm")
+QUICK = ("size64/aging/train_batch_norm",)
 
 
 def cases(entries, quick=()):
