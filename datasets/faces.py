@@ -77,6 +77,8 @@ class FaceFolder(Dataset[dict[str, Any]]):
         self._pixels: Tensor | None = None
         paths, ages = self._scan(require_age, official_ages)
         self._total = len(paths) + len(self.skipped)
+        if self._total == 0:
+            raise InputError(f"none of the pictures in {self.folder} belongs to the chosen share of it")
         if cache is True or (cache == "auto" and len(paths) * 3 * size * size <= cache_bytes):
             good = self._decode_all(paths, progress)
             paths, ages = [paths[i] for i in good], [ages[i] for i in good]

@@ -2,7 +2,11 @@
 
 import argparse
 
-from options.base_options import positive
+from options.base_options import fraction, parse_numbers, parse_share, positive, rate, weight
+
+# Numbers that --network_channels and --network_depths take for each network.
+NETWORK_SIZES = {"vgg": (5, 5), "ir_se": (5, 4)}
+SMALLEST_INPUT = {"vgg": 32, "ir_se": 16}
 
 
 def add_network_options(group: argparse._ArgumentGroup, kinds: tuple[str, str]) -> None:
@@ -28,11 +32,25 @@ def add_network_options(group: argparse._ArgumentGroup, kinds: tuple[str, str]) 
     group.add_argument(
         "--data_share", default="0-100", metavar="A-B", help="percent of the training folder used"
     )
-    group.add_argument("--learning_rate", type=float, default=1e-3)
-    group.add_argument("--weight_decay", type=float, default=1e-2)
+    group.add_argument("--learning_rate", type=rate, default=1e-3)
+    group.add_argument("--weight_decay", type=weight, default=1e-2)
     group.add_argument(
         "--ema_steps", type=positive, default=500, help="steps over which the saved weights average"
     )
+
+
+def check(opts: argparse.Namespace) -> str | None:
+    """Returns what is wrong with network or data of either auxiliary network, if anything."""
+    parse_share(opts.data_share)
+    widths, depths = NETWORK_SIZES[opts.network]
+    parse_numbers(opts.network_channels, "--network_channels", widths)
+    parse_numbers(opts.network_depths, "--network_depths", depths)
+    smallest = SMALLEST_INPUT[opts.network]
+    if opts.input_size < smallest:
+        return f"--input_size={opts.input_size}: --network={opts.network} needs at least {smallest}"
+    if opts.batch_size < 2:
+        return "--batch_size=1: the norms of the network need at least two pictures a batch"
+    return None
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,11 +58,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("age classifier")
     add_network_options(group, ("age_classifier", "judge_age"))
     group.add_argument(
-        "--label_deviation", type=float, default=3.0, help="years of spread of the class labels"
+        "--label_deviation", type=rate, default=3.0, help="years of spread of the class labels"
     )
     group.add_argument(
-        "--expectation_lambda", type=float, default=0.1, help="weight of |expected age - age| in years"
+        "--expectation_lambda", type=weight, default=0.1, help="weight of |expected age - age| in years"
     )
     group.add_argument(
-        "--age_balance", type=float, default=0.5, help="0: ages as in the data, 1: all groups alike"
+        "--age_balance", type=fraction, default=0.5, help="0: ages as in the data, 1: all groups alike"
     )

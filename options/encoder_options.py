@@ -3,8 +3,10 @@
 import argparse
 
 from configs.paths_config import dataset_paths, model_paths
-from options.base_options import positive
-from options.stylegan2_options import add_stylegan2_sizes
+from options.base_options import parse_numbers, positive, rate, weight
+from options.stylegan2_options import add_stylegan2_sizes, check_sizes
+
+STAGES = 4  # of the encoder
 
 
 def add_sizes(parser: argparse.ArgumentParser, input_nc: int) -> None:
@@ -38,7 +40,7 @@ def add_losses(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         ("lpips_lambda_crop", "perceptual loss on the inner face"),
         ("l2_lambda_crop", "L2 loss on the inner face"),
     ):
-        group.add_argument(f"--{name}", type=float, default=0.0, help=f"weight of the {what}")
+        group.add_argument(f"--{name}", type=weight, default=0.0, help=f"weight of the {what}")
     group.add_argument(
         "--perceptual", default="lpips", choices=["lpips", "dex"], help="which perceptual loss"
     )
@@ -53,10 +55,14 @@ def add_losses(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Adds data and optimiser."""
     group = parser.add_argument_group("training")
-    group.add_argument("--dataset_type", default="ffhq_aging", help="official name of a pair of folders")
+    group.add_argument(
+        "--dataset_type", default="ffhq_aging", choices=["ffhq_aging"], help="names the default folders"
+    )
     group.add_argument("--train_dataset", metavar="DIR", default=dataset_paths["ffhq"], help="training faces")
-    group.add_argument("--test_dataset", metavar="DIR", default=None, help="faces for validation")
-    group.add_argument("--learning_rate", type=float, default=1e-4)
+    group.add_argument(
+        "--test_dataset", metavar="DIR", help="faces for validation; beside the default folder: its own"
+    )
+    group.add_argument("--learning_rate", type=rate, default=1e-4)
     group.add_argument("--optim_name", default="ranger", choices=["ranger", "adam", "adamw"])
     group.add_argument("--train_decoder", action="store_true", help="train the generator too")
     group.add_argument("--checkpoint_path", metavar="FILE", help="start from this checkpoint")
@@ -67,12 +73,12 @@ def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
 
 def add_aging_losses(group: argparse._ArgumentGroup) -> None:
     """Adds the weights that SAM and MyTimeMachine have beside the shared ones."""
-    group.add_argument("--aging_lambda", type=float, default=0.0, help="weight of the ageing loss")
-    group.add_argument("--cycle_lambda", type=float, default=0.0, help="weight of the cycle pass")
+    group.add_argument("--aging_lambda", type=weight, default=0.0, help="weight of the ageing loss")
+    group.add_argument("--cycle_lambda", type=weight, default=0.0, help="weight of the cycle pass")
     group.add_argument(
-        "--lpips_lambda_aging", type=float, default=0.0, help="perceptual loss where the age changes"
+        "--lpips_lambda_aging", type=weight, default=0.0, help="perceptual loss where the age changes"
     )
-    group.add_argument("--l2_lambda_aging", type=float, default=0.0, help="L2 loss where the age changes")
+    group.add_argument("--l2_lambda_aging", type=weight, default=0.0, help="L2 loss where the age changes")
     group.add_argument(
         "--use_weighted_id_loss", action="store_true", help="weigh identity by the age difference"
     )
@@ -83,6 +89,21 @@ def add_aging_losses(group: argparse._ArgumentGroup) -> None:
         choices=["corrected", "official"],
         help="with or without published faults",
     )
+
+
+def check_encoder(opts: argparse.Namespace) -> str | None:
+    """Returns what is wrong with the sizes of generator and encoder, if anything."""
+    parse_numbers(opts.encoder_channels, "--encoder_channels", STAGES + 1)
+    parse_numbers(opts.encoder_units, "--encoder_units", STAGES)
+    return check_sizes(opts)
+
+
+def check_losses(opts: argparse.Namespace) -> str | None:
+    """Returns that there is nothing to minimise, if so; the cycle only repeats other losses."""
+    names = [name for name in vars(opts) if "_lambda" in name and name != "cycle_lambda"]
+    if any(getattr(opts, name) > 0 for name in names):
+        return None
+    return "no loss has a weight; give at least one of " + ", ".join(f"--{name}" for name in names)
 
 
 def check_target_age(opts: argparse.Namespace) -> str | None:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from options.base_options import positive, weight
 from options.encoder_options import add_aging_losses, add_losses, add_sizes, add_training, check_target_age
 
 
@@ -17,14 +18,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--train_encoder", action="store_true", help="official flag: trains the adapter, always so"
     )
     group.add_argument("--gpus", type=int, default=1, help="official flag without effect; use torchrun")
-    group.add_argument("--n_bottleneck", type=int, default=32, help="the adapter's summary of one style")
+    group.add_argument("--n_bottleneck", type=positive, default=32, help="the adapter's summary of one style")
     losses = add_losses(parser)
     add_aging_losses(losses)
     losses.add_argument(
-        "--adaptive_w_norm_lambda", type=float, default=7.0, help="W-norm that grows with the distance"
+        "--adaptive_w_norm_lambda", type=weight, default=7.0, help="W-norm that grows with the distance"
     )
     losses.add_argument(
-        "--nearest_neighbor_id_loss_lambda", type=float, default=1.0, help="identity to the nearest photo"
+        "--nearest_neighbor_id_loss_lambda", type=weight, default=1.0, help="identity to the nearest photo"
     )
     parser.set_defaults(max_steps=15_000, save_interval=2000)
 

@@ -3,7 +3,15 @@
 import argparse
 
 from configs.paths_config import model_paths
-from options.encoder_options import add_aging_losses, add_losses, add_sizes, add_training, check_target_age
+from options.encoder_options import (
+    add_aging_losses,
+    add_losses,
+    add_sizes,
+    add_training,
+    check_encoder,
+    check_losses,
+    check_target_age,
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -31,4 +39,4 @@ def check(opts: argparse.Namespace) -> str | None:
         return "--encoder_start=prior needs --start_from_encoded_w_plus"
     if opts.input_nc != 4:
         return f"--input_nc={opts.input_nc}: SAM's encoder reads RGB and an age plane, --input_nc=4"
-    return check_target_age(opts)
+    return check_target_age(opts) or check_encoder(opts) or check_losses(opts)

@@ -5,8 +5,10 @@ import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NoReturn
 
 from options.base_options import add_base_options
+from utils.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,16 @@ COACHES = {
 
 
 class OptionsParser(argparse.ArgumentParser):
-    """Reads `@file` arguments: one or more flags a line, `#` starts a comment."""
+    """Reads `@file` arguments (one or more flags a line, `#` starts a comment); reports a wrong command line
+    as one sentence.
+    """
 
     def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
         return arg_line.split("#", 1)[0].split()
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the message as InputError."""
+        raise InputError(f"{message} (--help lists the options)")
 
 
 def choose_coach(arguments: Sequence[str]) -> str:
@@ -82,7 +90,11 @@ def build_parser(coach: str) -> argparse.ArgumentParser:
 
 
 def parse_train_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses a training command line (`@preset.args` files included; later flags win) and checks it."""
+    """Parses a training command line (`@preset.args` files included; later flags win) and checks it.
+
+    Raises:
+        InputError: a flag is unknown or its value cannot be used, or two contradict each other.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     coach = choose_coach(arguments)
     parser = build_parser(coach)

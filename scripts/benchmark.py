@@ -16,7 +16,7 @@ from torch import Tensor
 
 from criteria.gan_losses import discriminator_logistic_loss, generator_nonsaturating_loss
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from training.coach_stylegan2 import parse_channels
+from options.stylegan2_options import parse_channels
 from utils.device import keep_freed_memory, select_device, select_precision
 from utils.errors import run_command
 

@@ -12,7 +12,15 @@ from criteria.sam_objective import SAMObjective
 from models.psp import append_age, pSp
 from training.coach import mean_figures
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
-from training.loss_networks import FeatureCache, build_loss_networks, require_file
+from training.loss_networks import (
+    IDENTITY,
+    FeatureCache,
+    NeededFile,
+    build_loss_networks,
+    loss_files,
+    require_file,
+    require_files,
+)
 from training.steps_sam import sam_step
 from utils.checkpoints import load_checkpoint
 from utils.errors import InputError
@@ -30,6 +38,7 @@ class CoachAging(EncoderCoach):
 
     def build(self) -> None:
         opts = self.opts
+        require_files(self._files())
         self.finish_network(self._start_network())
         self.net.frozen_prior = opts.recipe == "corrected"
         self.make_optimizer()
@@ -41,6 +50,22 @@ class CoachAging(EncoderCoach):
         weights = LossWeights(**{name: getattr(opts, name) for name in names})
         self.objective = SAMObjective(weights, losses.identity, losses.perceptual, losses.aging)
         self.features = FeatureCache(self._describe_photos, len(data))
+
+    def _files(self) -> list[NeededFile]:
+        """Everything that will be read; the official files are not in the repository."""
+        opts = self.opts
+        files = []
+        if opts.checkpoint_path:
+            files.append(NeededFile("the SAM checkpoint", "--checkpoint_path", opts.checkpoint_path))
+        else:
+            files.append(NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights))
+            if opts.start_from_encoded_w_plus:
+                files.append(NeededFile("the pSp prior", "--pretrained_psp_path", opts.pretrained_psp_path))
+        files += loss_files(opts, needs_age=True)
+        starts_from_face = opts.encoder_start == "face_network" and not opts.checkpoint_path
+        if starts_from_face and IDENTITY not in {file.flag for file in files}:
+            files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))
+        return files + self.data_folders()
 
     def _start_network(self) -> pSp:
         """A SAM checkpoint to go on from, or a fresh encoder beside the pSp prior and the generator."""
@@ -60,9 +85,8 @@ class CoachAging(EncoderCoach):
             net.start_encoder_from_prior()
         elif opts.encoder_start == "face_network":
             path = require_file(opts.identity_network, "--identity_network", "the face recognition network")
-            net.load_face_network(
-                load_checkpoint(path)["state_dict"], path, official=opts.recipe == "official"
-            )
+            state = load_checkpoint(path).get("state_dict") or {}
+            net.load_face_network(state, path, official=opts.recipe == "official")
         return net
 
     def _with_prior(self) -> pSp:
@@ -160,8 +184,8 @@ class CoachAging(EncoderCoach):
                     precision=self.precision,
                     backward=lambda loss: None,
                 )
-                error = (result.real.losses.per_image["output_age_real"] - target_ages).abs().mean()
-                rows.append({**result.scalars, "age_error_years": error})
+                ages = self.aging.extract_ages(result.real.images)
+                rows.append({**result.scalars, "age_error_years": (ages - target_ages).abs().mean()})
         return mean_figures(rows)
 
     @torch.no_grad()

@@ -2,6 +2,7 @@
 descriptor.
 """
 
+import contextlib
 import hashlib
 import math
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -177,7 +179,9 @@ def describe_folder(data: FaceFolder) -> Tensor:
     cache.
     """
     cache = Path(torch.hub.get_dir()).parent / "agelab" / "dlib_descriptors.safetensors"
-    known = load_file(cache) if cache.exists() else {}
+    known: dict[str, Tensor] = {}
+    with contextlib.suppress(OSError, SafetensorError):  # a damaged cache is made again
+        known = load_file(cache)
     keys = [hashlib.sha256(path.read_bytes()).hexdigest()[:24] for path in data.paths]
     missing = {key: path for key, path in zip(keys, data.paths, strict=True) if key not in known}
     if missing:

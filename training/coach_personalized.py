@@ -2,9 +2,6 @@
 photos.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 import torch
 from PIL import Image
@@ -18,6 +15,7 @@ from criteria.age_sampling import (
     official_target_ages,
     training_age_range,
 )
+from criteria.id_loss import IDLoss
 from criteria.mytimemachine_objective import MyTimeMachineObjective, MyTimeMachineWeights
 from criteria.mytimemachine_recipe import get_recipe
 from criteria.nearest_neighbor_id_loss import ReferenceBank
@@ -29,7 +27,7 @@ from training.batches import BatchSource
 from training.coach import mean_figures
 from training.coach_aging import SHEET_AGES
 from training.encoder_training import EncoderCoach, sheet_of_columns
-from training.loss_networks import build_loss_networks, require_file
+from training.loss_networks import NeededFile, build_loss_networks, loss_files, require_files
 from training.ranger import build_optimizer
 from training.steps_mytimemachine import mytimemachine_step
 from utils.errors import InputError
@@ -50,6 +48,8 @@ class CoachPersonalized(EncoderCoach):
     def build(self) -> None:
         opts = self.opts
         self.recipe = get_recipe(opts.recipe)
+        sam = NeededFile("the SAM checkpoint to personalise", "--checkpoint_path", opts.checkpoint_path)
+        require_files([sam, *loss_files(opts, needs_age=True), *self.data_folders()])
         net = self._start_network()
         net.requires_grad_(False)
         adapter = net.blender
@@ -62,14 +62,15 @@ class CoachPersonalized(EncoderCoach):
         self.optimizers["main"] = build_optimizer(opts.optim_name, adapter.parameters(), opts.learning_rate)
         self._load_photos()
         losses = build_loss_networks(opts, self.device, needs_age=True)
-        assert losses.identity is not None
+        assert losses.aging is not None
+        self.aging = losses.aging
         names = MyTimeMachineWeights.__dataclass_fields__
         self.objective = MyTimeMachineObjective(
             MyTimeMachineWeights(**{name: getattr(opts, name) for name in names}),
             losses.identity,
             losses.perceptual,
             losses.aging,
-            self._reference_bank(losses.identity.features),
+            self._reference_bank(losses.identity),
             training_age_range(self.photo_ages, official=not self.recipe.exact_age_range),
             self.recipe,
         )
@@ -77,7 +78,7 @@ class CoachPersonalized(EncoderCoach):
 
     def _start_network(self) -> pSp:
         opts = self.opts
-        path = require_file(opts.checkpoint_path, "--checkpoint_path", "the SAM to personalise")
+        path = opts.checkpoint_path
         blender = BlenderConfig(bottleneck=opts.n_bottleneck, zero_init=self.recipe.adapter_starts_at_zero)
         net = pSp.from_file(path, blender)
         if net.config.input_nc != 4:
@@ -103,14 +104,17 @@ class CoachPersonalized(EncoderCoach):
             photos, opts.batch_size, seed=opts.seed, start_step=self.start_step, device=self.device
         )
         self.test_images = None
-        if opts.test_dataset and Path(opts.test_dataset).is_dir():
+        if opts.test_dataset:
             test = FaceFolder(opts.test_dataset, size)
             self.test_images = test.batch(list(range(min(opts.n_test, len(test)))))["image"]
 
     @torch.no_grad()
-    def _reference_bank(self, features: Callable[[Tensor], Tensor]) -> ReferenceBank:
+    def _reference_bank(self, identity: IDLoss | None) -> ReferenceBank:
         """Identity of the training photos: of both flips, or of one at random (official recipe)."""
         photos = self.batches.dataset
+        if identity is None:  # no term compares identities
+            return ReferenceBank.build(torch.zeros(len(photos), 1), self.photo_ages)
+        features = identity.features
         plain = photos.batch(list(range(len(photos))))["image"].to(self.device)
         if self.recipe.references_of_both_flips:
             return ReferenceBank.build([features(plain), features(plain.flip(3))], self.photo_ages)
@@ -200,7 +204,7 @@ class CoachPersonalized(EncoderCoach):
                 precision=self.precision,
                 backward=lambda loss: None,
             )
-            error = (result.real.losses.per_image["output_age_real"] - target_ages).abs().mean()
+            error = (self.aging.extract_ages(result.real.images) - target_ages).abs().mean()
             rows.append(
                 {"loss": result.scalars["loss"], f"loss_{mode}": result.scalars["loss"], "age_error": error}
             )

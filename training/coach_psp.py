@@ -15,30 +15,34 @@ from criteria.gan_losses import (
 from criteria.w_norm import w_norm
 from models.stylegan2.model import Discriminator
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
-from training.loss_networks import FeatureCache, build_loss_networks
-from utils.checkpoints import load_checkpoint, load_into
+from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
 from utils.errors import InputError
 
 R1_EVERY = 16
 
 
 class CoachPSP(EncoderCoach):
-    """Reconstruction of the input: L2, perceptual, identity, their inner-face forms and W-norm (pSp, section
-    3.2).
+    """Reconstruction of the input: L2, perceptual, identity, inner-face forms and W-norm (pSp, section 3.2).
 
     With `--train_decoder` the generator follows; `--adversarial_lambda` then keeps its pictures sharp with
-    the
-    discriminator of the StyleGAN2 checkpoint (not in the official code).
+    the discriminator of the StyleGAN2 checkpoint (not in the official code).
     """
 
     def build(self) -> None:
         opts = self.opts
+        generator = NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights)
+        require_files([generator, *loss_files(opts, needs_age=False), *self.data_folders()])
         stylegan2 = self.read_generator()
         config = generator_config(opts, stylegan2)
         net = self.make_network(config, start_from_encoded_w_plus=False)
         net.load_generator(stylegan2, opts.stylegan_weights)
         if opts.checkpoint_path:
-            net.load_checkpoint_content(load_checkpoint(opts.checkpoint_path), opts.checkpoint_path)
+            start = load_checkpoint(opts.checkpoint_path)
+            if checkpoint_kind(start) != "psp":
+                found = describe(start)
+                raise InputError(f"--checkpoint_path={opts.checkpoint_path} is {found}, not one of pSp")
+            net.load_checkpoint_content(start, opts.checkpoint_path)
         self.finish_network(net)
         self.make_optimizer()
         self.discriminator: Discriminator | None = None

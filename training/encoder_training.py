@@ -2,11 +2,13 @@
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from configs.paths_config import dataset_paths
 from datasets.faces import FaceFolder
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
@@ -17,9 +19,10 @@ from options.base_options import parse_numbers
 from options.stylegan2_options import parse_channels
 from training.batches import BatchSource
 from training.coach import Coach
-from training.loss_networks import require_file
+from training.loss_networks import NeededFile, require_file
 from training.ranger import build_optimizer
-from utils.checkpoints import load_checkpoint
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
+from utils.errors import InputError
 from utils.images import image_sheet
 
 
@@ -53,7 +56,11 @@ class EncoderCoach(Coach):
     def read_generator(self) -> dict[str, Any]:
         """Reads `--stylegan_weights`."""
         path = require_file(self.opts.stylegan_weights, "--stylegan_weights", "the StyleGAN2 generator")
-        return load_checkpoint(path)
+        checkpoint = load_checkpoint(path)
+        if checkpoint_kind(checkpoint) != "stylegan2":
+            found = describe(checkpoint)
+            raise InputError(f"--stylegan_weights={path} is {found}, not a StyleGAN2 checkpoint")
+        return checkpoint
 
     def make_network(self, generator: StyleGAN2Config, start_from_encoded_w_plus: bool) -> pSp:
         """A fresh network of the sizes in the options."""
@@ -98,12 +105,27 @@ class EncoderCoach(Coach):
             device=self.device,
         )
         self.test_images: Tensor | None = None
-        if opts.test_dataset:
-            test = FaceFolder(opts.test_dataset, size)
+        folder = self.test_folder()
+        if folder:
+            test = FaceFolder(folder, size)
             count = min(opts.n_test, len(test))
             items = [round(i * (len(test) - 1) / max(1, count - 1)) for i in range(count)]
             self.test_images = test.batch(items)["image"]
         return data
+
+    def test_folder(self) -> str | None:
+        """`--test_dataset`; beside the official training folder the official test folder, where it exists."""
+        official = self.opts.train_dataset == dataset_paths["ffhq"]
+        if self.opts.test_dataset is None and official and Path(dataset_paths["celeba_test"]).is_dir():
+            return dataset_paths["celeba_test"]
+        return self.opts.test_dataset
+
+    def data_folders(self) -> list[NeededFile]:
+        """The folders of pictures that the options name."""
+        folders = [NeededFile("the training pictures", "--train_dataset", self.opts.train_dataset)]
+        if self.opts.test_dataset:
+            folders.append(NeededFile("the test pictures", "--test_dataset", self.opts.test_dataset))
+        return folders
 
     def shown_images(self, count: int = 8) -> Tensor:
         """Pictures for the sheets: of the test folder, else of the training folder."""

@@ -1,6 +1,4 @@
-"""The frozen networks behind the losses of pSp, SAM and MyTimeMachine, and their features of training
-pictures.
-"""
+"""The frozen networks behind the losses of pSp, SAM and MyTimeMachine; their features of training photos."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -10,12 +8,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from configs.paths_config import model_paths
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import build_perceptual_loss
 from criteria.perceptual_loss import PerceptualLoss
 from models.auxiliary import load_age_classifier, load_identity
 from utils.errors import InputError
+
+AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
 
 
 @dataclass(frozen=True)
@@ -33,35 +34,74 @@ def build_loss_networks(opts: argparse.Namespace, device: torch.device, *, needs
     Raises:
         InputError: a file is missing or of another kind.
     """
-    perceptual_weight = max(
-        opts.lpips_lambda, opts.lpips_lambda_crop, getattr(opts, "lpips_lambda_aging", 0.0)
-    )
-    wants_dex = perceptual_weight > 0 and opts.perceptual == "dex"
-    classifier = None
-    if needs_age or wants_dex:
-        require_file(opts.age_classifier, "--age_classifier", "the age classifier")
-        classifier = load_age_classifier(opts.age_classifier, device)
-    identity = None
-    if opts.id_lambda > 0 or getattr(opts, "nearest_neighbor_id_loss_lambda", 0) > 0:
-        require_file(opts.identity_network, "--identity_network", "the face recognition network")
-        identity = IDLoss(load_identity(opts.identity_network, device))
+    needed = loss_files(opts, needs_age=needs_age)
+    require_files(needed)
+    flags = {file.flag for file in needed}
+    classifier = load_age_classifier(opts.age_classifier, device) if AGE_CLASSIFIER in flags else None
+    identity = IDLoss(load_identity(opts.identity_network, device)) if IDENTITY in flags else None
     perceptual = None
-    if perceptual_weight > 0:
+    if wants_perceptual(opts):
         perceptual = build_perceptual_loss(
             opts.perceptual, age_classifier=classifier, weights_file=opts.lpips_weights
         ).to(device)
     return LossNetworks(identity, perceptual, AgingLoss(classifier) if needs_age else None)
 
 
+@dataclass(frozen=True)
+class NeededFile:
+    """A file or folder that a training reads, and the flag that names it."""
+
+    what: str
+    flag: str
+    path: str | None
+
+
+def wants_perceptual(opts: argparse.Namespace) -> bool:
+    """Whether any perceptual term has a weight."""
+    names = ("lpips_lambda", "lpips_lambda_crop", "lpips_lambda_aging")
+    return max(getattr(opts, name, 0.0) for name in names) > 0
+
+
+def wants_identity(opts: argparse.Namespace) -> bool:
+    """Whether any identity term has a weight; the official MyTimeMachine always compares with real photos."""
+    neighbours = getattr(opts, "nearest_neighbor_id_loss_lambda", None)
+    compares = neighbours is not None and (neighbours > 0 or opts.recipe == "official")
+    return opts.id_lambda > 0 or compares
+
+
+def loss_files(opts: argparse.Namespace, *, needs_age: bool) -> list[NeededFile]:
+    """The networks that the loss weights ask for."""
+    files = []
+    if needs_age or (wants_perceptual(opts) and opts.perceptual == "dex"):
+        files.append(NeededFile("the age classifier", AGE_CLASSIFIER, opts.age_classifier))
+    if wants_identity(opts):
+        files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))
+    return files
+
+
+def require_files(needed: Sequence[NeededFile]) -> None:
+    """Checks, before anything large is built, that all files and folders are there.
+
+    Raises:
+        InputError: some are not; the message names each with its flag.
+    """
+    missing = [file for file in needed if not file.path or not Path(file.path).exists()]
+    if not missing:
+        return
+    listed = ", ".join(f"{file.what} ({file.flag}={file.path or ''})" for file in missing)
+    official = [name for name, path in model_paths.items() if path in {file.path for file in missing}]
+    hint = f"; configs/weights.py tells where to get {', '.join(official)}" if official else ""
+    raise InputError(f"not found: {listed}{hint}")
+
+
 def require_file(path: str | None, flag: str, what: str) -> str:
-    """Returns `path` if it is a file.
+    """Returns `path` if it is there.
 
     Raises:
         InputError: it is not; the message names the flag.
     """
-    if not path or not Path(path).is_file():
-        raise InputError(f"no file for {what} at {path}; give it with {flag}")
-    return path
+    require_files([NeededFile(what, flag, path)])
+    return str(path)
 
 
 class FeatureCache:
