@@ -1,0 +1,121 @@
+"""The demo and the recipe of its weights: what they run, what they leave, what they refuse."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from configs.paths_config import dataset_paths, model_paths
+from utils.checkpoints import halved, load_checkpoint
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+import benchmark  # noqa: E402
+import demo  # noqa: E402
+import make_demo_person  # noqa: E402
+import make_demo_weights  # noqa: E402
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+
+
+def test_demo_leaves_picture_table_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = demo.parse_options([f"--exp_dir={tmp_path}", "--max_steps=2", "--device=cpu"])
+    checkpoint = demo.personalize(options)
+    assert checkpoint == tmp_path / "00000" / "checkpoints" / "iteration_2.pt"
+    result = demo.compare(options, checkpoint, demo.load_judges())
+    with Image.open(result["picture"]) as picture:
+        assert picture.width > picture.height > 3 * 64
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    # two steps of an adapter that starts at zero: next to nothing has moved yet
+    assert abs(figures["overall"]["gain"]["similarity"]) < 0.02
+    assert set(figures["judges"]) == {"age", "identity"}
+    assert "personalised" in (tmp_path / "table.md").read_text()
+
+
+def test_demo_person_is_complete() -> None:
+    person = Path(dataset_paths["demo_person"])
+    ages = {
+        name: [int(p.stem.split("_")[0]) for p in (person / name).glob("*.png")]
+        for name in ("train", "held_out")
+    }
+    assert len(ages["train"]) + len(ages["held_out"]) >= 45
+    assert (min(ages["train"]), max(ages["train"])) == (20, 60)
+    assert max(ages["held_out"]) == 75
+
+
+def test_demo_without_weights_is_one_sentence(tmp_path: Path) -> None:
+    done = run("demo.py", f"--checkpoint_path={tmp_path / 'no.pt'}", f"--exp_dir={tmp_path}")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+def test_ages_are_spread_over_the_range() -> None:
+    assert make_demo_person.spaced_ages(5, (20, 60)) == [20, 30, 40, 50, 60]
+
+
+def test_age_direction_is_found_in_codes() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(2000, 16, generator=generator)
+    ages = 40 + 10 * codes[:, 3] + 0.1 * torch.randn(2000, generator=generator)
+    direction = make_demo_person.regression_direction(codes, ages)
+    assert torch.nn.functional.cosine_similarity(direction, torch.eye(16)[3], dim=0) > 0.99
+
+
+def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    arguments = [f"--data={tmp_path / 'data'}", "--steps_scale=0.01", f"--runs={tmp_path}"]
+    options = make_demo_weights.parse_options(arguments)
+    for name in make_demo_weights.chosen_stages(None):
+        command = make_demo_weights.train_command(name, options)
+        assert Path(command[2].lstrip("@")).is_file()
+        assert re.fullmatch(r"--max_steps=\d+", command[-1])
+
+
+def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:
+    for arguments in (["--data=/no/such/folder"], [f"--data={tmp_path}", "--only=psq"]):
+        done = run("make_demo_weights.py", *arguments)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+
+
+def test_bundled_files_are_half_precision_and_whole() -> None:
+    for name, path in model_paths.items():
+        if name.startswith("demo_"):
+            checkpoint = load_checkpoint(path)
+            state = checkpoint.get("g_ema") or checkpoint["state_dict"]
+            assert any(value.dtype == torch.float16 for value in state.values()), name
+    assert {"g", "d", "g_ema", "latent_avg"} <= set(load_checkpoint(model_paths["demo_stylegan2"]))
+
+
+def test_halved_reaches_nested_tensors() -> None:
+    content = halved({"a": {"b": torch.ones(2, 2), "c": torch.ones(2)}, "n": 1})
+    assert content["a"]["b"].dtype == torch.float16 and content["a"]["c"].dtype == torch.float32
+    assert content["n"] == 1
+
+
+def test_benchmark_compares_in_one_run() -> None:
+    sizes = ["--output_size=8", "--batch_size=2", "--channels=4:8,8:8", "--style_dim=8", "--n_mlp=1"]
+    done = run("benchmark.py", *sizes, "--rounds=1", "--steps=1", "--device=cpu")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout.splitlines()[-1])
+    assert rows["grouped float32 NCHW"]["ratio"] == 1
+    assert "shared float32 NHWC" in rows
+
+
+def test_grouped_and_shared_steps_agree() -> None:
+    config = benchmark.StyleGAN2Config(8, 8, 1, channels={4: 8, 8: 8})
+    steps = [
+        benchmark.TrainingStep(config, 2, torch.device("cpu"), grouped, torch.float32)
+        for grouped in (True, False)
+    ]
+    noise = steps[0].generator.noise_buffers()
+    images = [step.generator([steps[0].z], noise=noise)[0] for step in steps]
+    torch.testing.assert_close(images[0], images[1], rtol=1e-4, atol=1e-5)
