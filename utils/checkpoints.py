@@ -162,7 +162,8 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
     except (OSError, RuntimeError) as error:
         raise InputError(f"cannot write {path}: {_first_line(str(error))}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
     return path
 
 
