@@ -219,6 +219,7 @@ class Coach:
                 net.load_state_dict(state["networks"][name])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(state["optimizers"][name])
+                restore_layout(optimizer)
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"the run in {self.run.path} was made with other networks or options; "
@@ -239,6 +240,18 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
+
+
+def restore_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Gives loaded moments the memory layout of their parameters.
+
+    Files hold plain contiguous tensors, while fused optimisers walk parameter and moments (of channels-last
+    filters) in the order of memory and would otherwise pair the wrong numbers.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def random_state() -> dict[str, Any]:
