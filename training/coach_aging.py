@@ -22,7 +22,7 @@ from training.loss_networks import (
     require_files,
 )
 from training.steps_sam import sam_step
-from utils.checkpoints import load_checkpoint
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
 
 SHEET_AGES = (5, 20, 35, 50, 65, 80)
@@ -71,10 +71,11 @@ class CoachAging(EncoderCoach):
         """A SAM checkpoint to go on from, or a fresh encoder beside the pSp prior and the generator."""
         opts = self.opts
         if opts.checkpoint_path:
-            net = pSp.from_file(opts.checkpoint_path)
-            if net.kind != "sam":
-                raise InputError(f"{opts.checkpoint_path} is a {net.kind} checkpoint, not one of SAM")
-            return net
+            checkpoint = load_checkpoint(opts.checkpoint_path)
+            if checkpoint_kind(checkpoint) != "sam":
+                found = describe(checkpoint)
+                raise InputError(f"--checkpoint_path={opts.checkpoint_path} is {found}, not one of SAM")
+            return pSp.from_checkpoint(checkpoint, opts.checkpoint_path)
         if not opts.start_from_encoded_w_plus:
             stylegan2 = self.read_generator()
             net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=False)

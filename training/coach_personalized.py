@@ -30,6 +30,7 @@ from training.encoder_training import EncoderCoach, sheet_of_columns
 from training.loss_networks import NeededFile, build_loss_networks, loss_files, require_files
 from training.ranger import build_optimizer
 from training.steps_mytimemachine import mytimemachine_step
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
 
 LEAST_PHOTOS = 2
@@ -80,12 +81,10 @@ class CoachPersonalized(EncoderCoach):
         opts = self.opts
         path = opts.checkpoint_path
         blender = BlenderConfig(bottleneck=opts.n_bottleneck, zero_init=self.recipe.adapter_starts_at_zero)
-        net = pSp.from_file(path, blender)
-        if net.config.input_nc != 4:
-            raise InputError(
-                f"{path} is a {net.kind} checkpoint, not one of SAM; give one with --checkpoint_path"
-            )
-        return net
+        checkpoint = load_checkpoint(path)
+        if checkpoint_kind(checkpoint) not in ("sam", "mytimemachine"):
+            raise InputError(f"--checkpoint_path={path} is {describe(checkpoint)}, not one of SAM")
+        return pSp.from_checkpoint(checkpoint, path, blender)
 
     def _load_photos(self) -> None:
         opts, size = self.opts, self.net.input_size

@@ -1,0 +1,333 @@
+"""What a training cannot use ends in one sentence; and the parts around the loop: batches, files, device."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import training_toys as toys
+
+from configs.paths_config import model_paths
+from datasets.faces import FaceFolder
+from training import coach_identity, loss_networks, run_folder
+from training.batches import BatchSource
+from training.coach_identity import ArcFaceHead, describe_folder, distillation_losses
+from training.loss_networks import FeatureCache, NeededFile
+from utils import device as devices
+from utils.errors import InputError
+from utils.face_descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    return toys.make_files(tmp_path_factory.mktemp("toys"))
+
+
+def refusal(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> str:
+    """The sentence with which a training is refused; nothing may have been written."""
+    with pytest.raises(InputError) as caught:
+        toys.train(toys.arguments(coach, files, exp_dir, "--max_steps=2", *more))
+    assert not exp_dir.exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---------------------------------------------------------------- wrong files
+
+WRONG_FILES = [
+    ("psp", "--stylegan_weights={psp}", "is a pSp checkpoint without an ageing encoder, not a StyleGAN2"),
+    ("psp", "--stylegan_weights={age_classifier}", "is an age classifier, not a StyleGAN2 checkpoint"),
+    ("psp", "--age_classifier={identity}", "is a face recognition network, not an age classifier"),
+    ("psp", "--identity_network={age_classifier}", "is an age classifier, not a face recognition network"),
+    ("psp", "--checkpoint_path={sam}", "is a SAM checkpoint, not one of pSp"),
+    ("psp", "--checkpoint_path={stylegan2}", "is a StyleGAN2 checkpoint, not one of pSp"),
+    (
+        "psp",
+        "--checkpoint_path={resume}",
+        "is the resume state of a training, not its weights, not one of pSp",
+    ),
+    ("sam", "--pretrained_psp_path={stylegan2}", "is a StyleGAN2 checkpoint, not the checkpoint of a pSp"),
+    ("sam", "--pretrained_psp_path={sam}", "is a SAM checkpoint, not the checkpoint of a pSp encoder"),
+    ("sam", "--checkpoint_path={psp}", "is a pSp checkpoint without an ageing encoder, not one of SAM"),
+    ("sam", "--checkpoint_path={mytimemachine}", "is a MyTimeMachine checkpoint, not one of SAM"),
+    ("sam", "--checkpoint_path={identity}", "is a face recognition network, not one of SAM"),
+    ("sam", "--style_channels=4", "the widths of its layers differ"),
+    (
+        "sam",
+        "--encoder_start=face_network --identity_network={stylegan2}",
+        "holds no face recognition network",
+    ),
+    ("mytimemachine", "--checkpoint_path={psp}", "without an ageing encoder, not one of SAM"),
+    ("mytimemachine", "--checkpoint_path={stylegan2}", "is a StyleGAN2 checkpoint, not one of SAM"),
+    ("mytimemachine", "--checkpoint_path={resume}", "is the resume state of a training"),
+    ("stylegan2", "--checkpoint_path={psp}", "has no entry 'g'; training goes on from a file of --coach=sty"),
+    ("stylegan2", "--checkpoint_path={stylegan2} --output_size=8", "it makes images of 16 pixels"),
+    ("stylegan2", "--grow_from={stylegan2}", "is not half the size of the new network"),
+    ("stylegan2", "--grow_from={sam}", "has no entry 'g'"),
+]
+
+
+@pytest.mark.parametrize(("coach", "more", "message"), WRONG_FILES, ids=lambda item: item[:60])
+def test_wrong_checkpoint(
+    coach: str, more: str, message: str, files: SimpleNamespace, tmp_path: Path
+) -> None:
+    assert message in refusal(coach, files, tmp_path / "run", *more.format(**vars(files)).split())
+
+
+def test_damaged_checkpoint(files: SimpleNamespace, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(Path(files.sam).read_bytes()[:5000])
+    message = refusal("mytimemachine", files, tmp_path / "run", f"--checkpoint_path={cut}")
+    assert f"{cut} is damaged or is not a checkpoint" in message
+
+
+@pytest.mark.parametrize("coach", ["psp", "sam", "mytimemachine"])
+def test_every_missing_file_is_named_at_once(coach: str, files: SimpleNamespace, tmp_path: Path) -> None:
+    flags = {
+        "psp": ["stylegan_weights"],
+        "sam": ["stylegan_weights", "pretrained_psp_path"],
+        "mytimemachine": ["checkpoint_path"],
+    }[coach]
+    flags += ["age_classifier", "identity_network", "train_dataset", "test_dataset"]
+    more = [f"--{flag}={tmp_path / flag}" for flag in flags]
+    message = refusal(coach, files, tmp_path / "run", *more)
+    assert message.startswith("not found: ")
+    assert [flag for flag in flags if f"(--{flag}={tmp_path / flag})" in message] == flags
+
+
+def test_sam_without_the_official_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The official command in a fresh checkout: what is missing, and where to get it."""
+    monkeypatch.setattr(loss_networks.Path, "exists", lambda self: False)
+    command = "--l2_lambda=1 --id_lambda=0.1 --aging_lambda=5 --start_from_encoded_w_plus"
+    with pytest.raises(InputError) as caught:
+        toys.train([f"--exp_dir={tmp_path / 'run'}", "--device=cpu", *command.split()])
+    names = ("stylegan_ffhq", "pretrained_psp", "age_predictor", "ir_se50")
+    assert all(model_paths[name] in str(caught.value) for name in names)
+    assert "(--train_dataset=" in str(caught.value)
+    assert "configs/weights.py tells where to get " in str(caught.value)
+
+
+def test_only_the_files_in_use_are_needed(files: SimpleNamespace, tmp_path: Path) -> None:
+    more = ("--id_lambda=0", "--lpips_lambda=0", "--identity_network=no", "--age_classifier=no")
+    toys.train(toys.arguments("psp", files, tmp_path, *more, "--max_steps=1"))
+    loss_networks.require_files([NeededFile("a file", "--flag", str(tmp_path))])
+
+
+# ---------------------------------------------------------------- wrong photos
+
+
+def folder_of(tmp_path: Path, *ages: float) -> Path:
+    return toys.make_faces(tmp_path / "photos", ages)
+
+
+def test_one_photo_is_too_few(files: SimpleNamespace, tmp_path: Path) -> None:
+    photos = folder_of(tmp_path, 30)
+    message = refusal("mytimemachine", files, tmp_path / "run", f"--train_dataset={photos}")
+    assert f"{photos} holds one photo only; personalisation needs several" in message
+
+
+@pytest.mark.parametrize("recipe", ["corrected", "official"])
+def test_one_age_is_too_few(recipe: str, files: SimpleNamespace, tmp_path: Path) -> None:
+    more = (f"--train_dataset={folder_of(tmp_path, 30, 30, 30)}", f"--recipe={recipe}")
+    message = refusal("mytimemachine", files, tmp_path / "run", *more)
+    assert "have age 30; personalisation learns how a person changes" in message
+
+
+def test_photos_without_ages(files: SimpleNamespace, tmp_path: Path) -> None:
+    photos = folder_of(tmp_path, 30, 40, 50)
+    for path in list(photos.iterdir()):
+        path.rename(photos / f"me_{path.name}")
+    for coach in ("mytimemachine", "age_classifier"):
+        message = refusal(coach, files, tmp_path / "run", f"--train_dataset={photos}")
+        assert "3 of 3 pictures" in message and "no age in the file name" in message
+    toys.train(toys.arguments("psp", files, tmp_path / "psp", f"--train_dataset={photos}", "--max_steps=1"))
+
+
+def test_few_bad_files_are_named_and_skipped(
+    files: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = folder_of(tmp_path, *range(20, 31))
+    (photos / "40_0.png").write_bytes(b"no picture")
+    toys.train(toys.arguments("psp", files, tmp_path / "run", f"--train_dataset={photos}", "--max_steps=1"))
+    errors = capsys.readouterr().err
+    assert f"skipped: cannot read {photos / '40_0.png'}" in errors and "1 of 12 pictures in" in errors
+    (photos / "41_0.png").write_bytes(b"no picture")
+    for coach in ("stylegan2", "mytimemachine", "sam"):
+        message = refusal(coach, files, tmp_path / "more", f"--train_dataset={photos}")
+        assert "2 of 13 pictures" in message and "more than a tenth" in message
+
+
+def test_no_pictures(files: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for coach in ("stylegan2", "identity", "mytimemachine"):
+        message = refusal(coach, files, tmp_path / "run", f"--train_dataset={tmp_path / 'empty'}")
+        assert "no pictures in" in message or "has no folders of people" in message
+    message = refusal("stylegan2", files, tmp_path / "run", f"--train_dataset={tmp_path / 'none'}")
+    assert f"no such folder: {tmp_path / 'none'}" in message
+    message = refusal("age_classifier", files, tmp_path / "run", "--data_share=0-0.001")
+    assert "none of the pictures in" in message and "share" in message
+
+
+def test_run_folder_that_cannot_be_made(files: SimpleNamespace, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"--exp_dir=.*run cannot be created \(Not a directory\)"):
+        toys.train(toys.arguments("psp", files, tmp_path / "file" / "run", "--max_steps=1"))
+
+
+def test_wrong_input_is_one_sentence_and_code_2(files: SimpleNamespace, tmp_path: Path) -> None:
+    arguments = toys.arguments("sam", files, tmp_path / "run", "--pretrained_psp_path=none.pt")
+    command = [sys.executable, str(toys.ROOT / "scripts" / "train.py"), *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
+    assert result.returncode == 2
+    assert result.stderr == "error: not found: the pSp prior (--pretrained_psp_path=none.pt)\n"
+
+
+# ---------------------------------------------------------------- batches and features
+
+
+def test_batches_are_a_function_of_the_step(files: SimpleNamespace) -> None:
+    whole = BatchSource(FaceFolder(files.faces, 16), 3, seed=5)
+    batches = [whole.next() for _ in range(5)]
+    resumed = BatchSource(FaceFolder(files.faces, 16), 3, seed=5, start_step=3)
+    through_loader = BatchSource(FaceFolder(files.faces, 16, cache=False), 3, seed=5, start_step=3)
+    assert not torch.equal(batches[3]["index"], batches[4]["index"])
+    for expected in batches[3:]:
+        for source in (resumed, through_loader):
+            batch = source.next()
+            assert batch.keys() == expected.keys()
+            for name, value in expected.items():
+                torch.testing.assert_close(batch[name], value, rtol=0, atol=0)
+
+
+def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespace) -> None:
+    data = FaceFolder(files.faces, 16)
+    seen: list[int] = []
+
+    def compute(images: torch.Tensor) -> list[torch.Tensor]:
+        seen.append(len(images))
+        return [images.mean((1, 2, 3)), images.flatten(1)]
+
+    cache = FeatureCache(compute, len(data))
+    for items in ([(0, False), (1, False)], [(1, False), (1, True), (2, True)], [(1, True), (0, False)]):
+        batch = data.batch(items)
+        means, whole = cache(batch)
+        torch.testing.assert_close(means, batch["image"].mean((1, 2, 3)))
+        torch.testing.assert_close(whole, batch["image"].flatten(1))
+    assert seen == [2, 2]
+
+
+# ---------------------------------------------------------------- run folder
+
+
+def test_versions_are_recorded_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    run = run_folder.RunFolder(tmp_path / "run")
+    run.create({"b": 1, "a": None})
+    options = json.loads((run.path / "opt.json").read_text())
+    assert options["environment"]["git"] == "unknown"
+    assert options["environment"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert (options["a"], options["b"]) == (None, 1)
+
+
+def test_another_file_is_no_resume_state(files: SimpleNamespace, tmp_path: Path) -> None:
+    run = run_folder.RunFolder(tmp_path)
+    assert run.load_state() is None
+    run.checkpoints.mkdir(parents=True)
+    (run.checkpoints / "resume_state.pt").write_bytes(Path(files.sam).read_bytes())
+    with pytest.raises(InputError, match="no resume state in .* can be read"):
+        run.load_state()
+
+
+# ---------------------------------------------------------------- device
+
+
+def test_device_and_precision() -> None:
+    cpu = torch.device("cpu")
+    assert devices.select_device("cpu") == cpu
+    assert devices.select_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(InputError, match="--device=fridge is not a device; use auto"):
+        devices.select_device("fridge")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="--device=cuda: this machine has no cuda device"):
+            devices.select_device("cuda")
+    assert devices.select_precision("no", cpu) == torch.float32
+    assert devices.select_precision("bf16", cpu) == torch.bfloat16
+    fast = devices.cpu_computes_bfloat16()
+    assert devices.select_precision("auto", cpu) == (torch.bfloat16 if fast else torch.float32)
+    with devices.autocast(cpu, torch.float32):
+        assert not torch.is_autocast_enabled("cpu")
+    with devices.autocast(cpu, torch.bfloat16):
+        assert torch.is_autocast_enabled("cpu")
+    assert not torch.is_autocast_enabled("cpu")
+
+
+# ---------------------------------------------------------------- the teacher of the identity network
+
+
+def test_arcface_in_closed_form() -> None:
+    head = ArcFaceHead(2, 2, scale=2.0, margin=0.3)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+    angle = 0.4
+    with torch.no_grad():
+        loss = head(torch.tensor([[math.cos(angle), math.sin(angle)]]), torch.tensor([0]))
+    logits = 2 * math.cos(angle + 0.3), 2 * math.sin(angle)
+    assert float(loss) == pytest.approx(math.log(sum(math.exp(v) for v in logits)) - logits[0], abs=1e-5)
+    with torch.no_grad():
+        beyond = head(torch.tensor([[-1.0, 0.0]]), torch.tensor([0]))  # angle + margin above pi
+    assert torch.isfinite(beyond) and beyond > loss
+
+
+def test_distillation_losses_by_value() -> None:
+    targets = torch.eye(2)
+    assert [float(term) for term in distillation_losses(targets, targets)] == [0.0, 0.0]
+    distance, relation = distillation_losses(targets.flip(0), targets)
+    assert (float(distance), float(relation)) == (1.0, 0.0)
+    distance, relation = distillation_losses(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), targets)
+    assert (float(distance), float(relation)) == (0.5, 0.5)
+
+
+@pytest.fixture
+def cache_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def test_dlib_teacher(files: SimpleNamespace, tmp_path: Path, cache_home: Path) -> None:
+    """Descriptors of the real dlib, and a student that learns from them."""
+    photos = toys.make_faces(tmp_path / "photos", (20, 30, 40, 50), size=96)
+    folders = (f"--train_dataset={photos}", f"--test_dataset={photos}", "--teacher=auto")
+    toys.train(toys.arguments("identity", files, tmp_path / "run", *folders, "--max_steps=3"))
+    row = json.loads((tmp_path / "run" / "logs" / "validation.jsonl").read_text().splitlines()[-1])
+    assert {"validation_loss", "similarity_to_teacher", "pair_correlation"} < row.keys()
+    data = FaceFolder(photos, 96)
+    with pytest.MonkeyPatch.context() as patch:  # everything is in the cache
+        patch.setattr(coach_identity, "FaceDescriptor", None)
+        described = describe_folder(data)
+    assert described.shape == (4, DESCRIPTOR_LENGTH) and torch.isfinite(described).all()
+    distances = torch.cdist(described, described)
+    assert distances.max() < 0.6  # dlib's own limit for the same person
+
+
+def test_damaged_descriptor_cache_is_made_again(
+    files: SimpleNamespace, cache_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = FaceFolder(files.test, 32)
+    fake = lambda: lambda pixels: np.full(DESCRIPTOR_LENGTH, pixels.mean(), np.float32)  # noqa: E731
+    monkeypatch.setattr(coach_identity, "FaceDescriptor", fake)
+    first = describe_folder(data)
+    cache = cache_home / "agelab" / "dlib_descriptors.safetensors"
+    cache.write_bytes(b"damaged")
+    torch.testing.assert_close(describe_folder(data), first)
+    assert cache.stat().st_size > 1000
+
+
+def test_dlib_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    with pytest.raises(InputError, match="the dlib teacher needs dlib; run: pip install dlib-bin"):
+        FaceDescriptor()
