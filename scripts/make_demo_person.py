@@ -1,10 +1,9 @@
 """Makes the fictional person of `make demo`: pictures `{age}_{idx}.png` along an ageing path of their own.
 
-The path starts from one face of the bundled generator. Ageing moves its code along the direction in which
-the age
-classifier's age grows over random faces, and, more and more, along a direction that only this person has.
-Each
-picture has its own pose, light, blur and noise.
+Two faces of the bundled generator are aged by the bundled SAM. The person is the first of them and, the
+older they
+get, becomes more like the second: a way of ageing that the global model cannot know. Each picture has its own
+pose, light, blur and noise; its age is the one that the age classifier sees in the code behind it.
 """
 
 import _bootstrap  # noqa: F401
@@ -19,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from configs.paths_config import REPOSITORY
-from models.auxiliary import AgeClassifier, load_age_classifier
-from models.psp import pSp
+from models.auxiliary import AgeClassifier, IdentityNetwork, load_age_classifier, load_identity
+from models.psp import append_age, pSp
 from utils.checkpoints import load_checkpoint
 from utils.device import select_device
 from utils.errors import InputError, run_command
@@ -29,17 +28,25 @@ from utils.images import write_image
 DEMO = REPOSITORY / "pretrained_models" / "demo"
 TRAIN_AGES = (20, 60)
 HELD_OUT_AGES = (20, 75)
+CANDIDATES = 1000  # faces among which the two are chosen
+GRID = torch.arange(0.0, 101.0, 4.0)  # ages asked of SAM
+TRUNCATION = 0.8  # keeps their codes near the mean, where the generator draws best
+ADULT = (20, 35)  # years
+OTHER_PERSON = 0.3  # similarity below which two faces are different people
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--psp", default=str(DEMO / "psp.pt"), metavar="FILE", help="encoder and generator")
+    parser.add_argument("--sam", default=str(DEMO / "sam.pt"), metavar="FILE", help="what ages the faces")
     parser.add_argument("--age_classifier", default=str(DEMO / "age_classifier.pt"), metavar="FILE")
+    parser.add_argument("--identity_network", default=str(DEMO / "identity.pt"), metavar="FILE")
     parser.add_argument("--output_dir", default=str(REPOSITORY / "assets" / "demo_person"), metavar="DIR")
     parser.add_argument("--train", type=int, default=38, help="training pictures")
     parser.add_argument("--held_out", type=int, default=14, help="held-out pictures")
-    parser.add_argument("--deviation", type=float, default=0.6, help="size of the person's own way of ageing")
+    parser.add_argument(
+        "--deviation", type=float, default=0.6, help="share of the second face at 75 years, 0 to 1"
+    )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="auto")
     return parser.parse_args(arguments)
@@ -49,26 +56,40 @@ class Person:
     """A face and the code it has at every age.
 
     Args:
-        net: encoder and generator.
+        net: SAM.
         classifier: tells the age of a picture.
+        identity: tells which faces survive encoding.
         seed: which person.
-        deviation: length of the person's own direction, relative to the spread of codes.
+        deviation: share of the second face at 75 years.
     """
 
-    def __init__(self, net: pSp, classifier: AgeClassifier, seed: int, deviation: float) -> None:
+    def __init__(
+        self, net: pSp, classifier: AgeClassifier, identity: IdentityNetwork, seed: int, deviation: float
+    ) -> None:
         self.net = net
         self.classifier = classifier
+        self.deviation = deviation
         self.random = torch.Generator().manual_seed(seed)
-        generator = net.decoder
-        w = generator.get_latent(torch.randn(4000, generator.style_dim, generator=self.random))
-        ages = torch.cat([classifier.predict_age(self.render(part)) for part in w.split(100)])
-        self.age_direction = regression_direction(w, ages)
-        adults = w[(ages > 22) & (ages < 45)]
-        self.start = adults[0].lerp(w.mean(0), 0.3)
-        own = w[1] - w[2]
-        own = own - (own @ self.age_direction) / self.age_direction.square().sum() * self.age_direction
-        self.own_direction = deviation * own / own.norm() * (w - w.mean(0)).norm(dim=1).mean()
-        self.pose_direction = self._pose_direction(w[:200])
+        w = net.decoder.get_latent(torch.randn(CANDIDATES, net.decoder.style_dim, generator=self.random))
+        self.w = w.mean(0) + TRUNCATION * (w - w.mean(0))
+        images = torch.cat([self.render(part) for part in self.w.split(100)])
+        ages = torch.cat([classifier.predict_age(part) for part in images.split(100)])
+        adults = ((ages > ADULT[0]) & (ages < ADULT[1])).nonzero().flatten()
+        if len(adults) < 2:
+            raise InputError(
+                f"the generator made no two faces of {ADULT[0]}-{ADULT[1]} years; train it longer"
+            )
+        first, second = best_encoded(net, identity, images[adults])
+        paths = torch.stack([self._age_path(images[adults[i]]) for i in (first, second)])
+        share = ((GRID - 20) / 55).clamp(0, 1.2)[:, None, None] * deviation
+        self.codes = paths[0].lerp(paths[1], share)
+        self.ages_seen = classifier.predict_age(self.render(self.codes)).cummax(0).values
+        self.pose_direction = self._pose_direction(images[:200])
+
+    def _age_path(self, image: Tensor) -> Tensor:
+        """SAM's (ages, n_styles, style_dim) codes of one picture at the ages of the grid."""
+        photos = image[None].expand(len(GRID), -1, -1, -1)
+        return self.net.encode(append_age(self.net.face_pool(photos), GRID))
 
     def render(self, codes: Tensor, randomize_noise: bool = False) -> Tensor:
         """Pictures of (B, style_dim) or (B, n_styles, style_dim) codes."""
@@ -76,27 +97,19 @@ class Person:
             -1, 1
         )
 
-    def _pose_direction(self, w: Tensor) -> Tensor:
+    def _pose_direction(self, images: Tensor) -> Tensor:
         """How codes differ between pictures and their mirror images, along the main axis: head turns."""
-        images = self.render(w)
-        difference = self.net.encode(images.flip(3)) - self.net.encode(images)
+        small = self.net.face_pool(images)
+        difference = self.net.encode_photo(small.flip(3)) - self.net.encode_photo(small)
         _, _, axes = torch.linalg.svd(difference.flatten(1), full_matrices=False)
         return axes[0].view(difference.shape[1:]) * difference.flatten(1).norm(dim=1).mean()
 
     def code(self, age: float) -> Tensor:
-        """The (n_styles, style_dim) code at an age: the amount of ageing is found by bisection on the
-        classifier.
-        """
-        own = self.own_direction * ((age - 20) / 55)
-        low, high = -6.0, 6.0
-        for _ in range(14):
-            middle = (low + high) / 2
-            w = (self.start + own + middle * self.age_direction)[None]
-            if self.classifier.predict_age(self.render(w)).item() < age:
-                low = middle
-            else:
-                high = middle
-        return (self.start + own + low * self.age_direction).expand(self.net.n_styles, -1)
+        """The (n_styles, style_dim) code in which the classifier sees this age."""
+        above = int(torch.searchsorted(self.ages_seen, torch.tensor(float(age))).clamp(1, len(GRID) - 1))
+        low, high = self.ages_seen[above - 1], self.ages_seen[above]
+        part = ((age - low) / (high - low).clamp_min(1e-3)).clamp(0, 1)
+        return self.codes[above - 1].lerp(self.codes[above], part)
 
     def picture(self, age: float) -> Tensor:
         """One picture (3, S, S) at an age with its own pose, expression, light and noise."""
@@ -123,15 +136,15 @@ class Person:
         return (image + 0.02 * noise).clamp(-1, 1)
 
 
-def regression_direction(w: Tensor, ages: Tensor) -> Tensor:
-    """The (style_dim,) step in w that goes with one standard deviation of age (least squares, slightly
-    damped).
-    """
-    centred, target = w - w.mean(0), (ages - ages.mean()) / ages.std()
-    gram = centred.t() @ centred
-    gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram))
-    slope = torch.linalg.solve(gram, centred.t() @ target)
-    return centred.t() @ (centred @ slope) / (centred @ slope).square().sum()
+def best_encoded(net: pSp, identity: IdentityNetwork, images: Tensor) -> tuple[int, int]:
+    """Indices of the face that survives encoding best, and of the best one that is somebody else."""
+    faces = identity.embed(images)
+    decoded = torch.cat([net.decode(net.encode_photo(net.face_pool(part))) for part in images.split(100)])
+    clear = (faces * identity.embed(decoded.clamp(-1, 1))).sum(1)
+    first = int(clear.argmax())
+    other_person = faces @ faces[first] < OTHER_PERSON
+    second = int((clear + other_person.float()).argsort()[-1])
+    return first, second
 
 
 def spaced_ages(count: int, ages: tuple[int, int]) -> list[int]:
@@ -144,9 +157,10 @@ def main() -> None:
     opts = parse_options()
     if opts.train < 2 or opts.held_out < 1:
         raise InputError("--train must be at least 2 and --held_out at least 1")
-    net = pSp.from_checkpoint(load_checkpoint(opts.psp), opts.psp)
+    net = pSp.from_checkpoint(load_checkpoint(opts.sam), opts.sam)
     classifier = load_age_classifier(opts.age_classifier, select_device("cpu"))
-    person = Person(net, classifier, opts.seed, opts.deviation)
+    identity = load_identity(opts.identity_network)
+    person = Person(net, classifier, identity, opts.seed, opts.deviation)
     sets = {
         "train": spaced_ages(opts.train, TRAIN_AGES),
         "held_out": spaced_ages(opts.held_out, HELD_OUT_AGES),

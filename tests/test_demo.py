@@ -62,14 +62,6 @@ def test_ages_are_spread_over_the_range() -> None:
     assert make_demo_person.spaced_ages(5, (20, 60)) == [20, 30, 40, 50, 60]
 
 
-def test_age_direction_is_found_in_codes() -> None:
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randn(2000, 16, generator=generator)
-    ages = 40 + 10 * codes[:, 3] + 0.1 * torch.randn(2000, generator=generator)
-    direction = make_demo_person.regression_direction(codes, ages)
-    assert torch.nn.functional.cosine_similarity(direction, torch.eye(16)[3], dim=0) > 0.99
-
-
 def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     arguments = [f"--data={tmp_path / 'data'}", "--steps_scale=0.01", f"--runs={tmp_path}"]
