@@ -152,7 +152,7 @@ def test_official_sam_gradients_in_float64(entry):
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
 @pytest.mark.parametrize("entry", cases(MTM))
 def test_official_mytimemachine_step(entry, dtype):
     pytest.importorskip("lpips")
