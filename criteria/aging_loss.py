@@ -22,7 +22,8 @@ class AgingLoss(FrozenLoss):
     def __init__(self, network: nn.Module, input_size: int | None = None) -> None:
         super().__init__()
         self.network = self.freeze(network)
-        self.input_size = int(input_size or getattr(network, "input_size", 224))
+        own_size: int = getattr(network, "input_size", 224)
+        self.input_size = own_size if input_size is None else input_size
 
     def extract_ages(self, images: Tensor) -> Tensor:
         """Years ``(B,)`` that the classifier sees in ``(B, 3, S, S)`` images in [-1, 1]; differentiable."""
