@@ -45,7 +45,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=38, help="training pictures")
     parser.add_argument("--held_out", type=int, default=14, help="held-out pictures")
     parser.add_argument(
-        "--deviation", type=float, default=0.6, help="share of the second face at 75 years, 0 to 1"
+        "--deviation", type=float, default=1.0, help="share of the second face at 75 years, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="auto")

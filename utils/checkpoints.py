@@ -348,8 +348,10 @@ def _likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes
         return "it is empty" if not state else f"it is {KINDS[kind]}"
     if shapes and all(key.endswith("input_layer.0.weight") for key in shapes):
         return "the number of input channels differs (--input_nc)"
-    sizes = [max((item.shape[-1] for key, item in table.items() if ".noise_" in f".{key}"), default=None)
-             for table in (state, own)]
+    sizes = [
+        max((item.shape[-1] for key, item in table.items() if ".noise_" in f".{key}"), default=None)
+        for table in (state, own)
+    ]
     if None not in sizes and sizes[0] != sizes[1]:
         return f"it makes images of {sizes[0]} pixels, the network makes {sizes[1]} (--output_size)"
     if shapes:
