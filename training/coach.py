@@ -6,7 +6,7 @@ import math
 import random
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -111,7 +111,8 @@ class Coach:
         if self.step:
             print(f"continuing {self.run.path} at step {self.step}")
         sums: dict[str, Tensor] = {}
-        since, last_save = 0, time.monotonic()
+        counts: Counter[str] = Counter()  # a figure that occurs in some steps only is averaged over those
+        last_save = time.monotonic()
         bar = tqdm(
             total=opts.max_steps, initial=self.step, unit="step", desc=type(self).__name__, smoothing=0.02
         )
@@ -119,13 +120,13 @@ class Coach:
             while self.step < opts.max_steps and not self._stop:
                 for name, value in self.training_step().items():
                     sums[name] = sums[name] + value if name in sums else value.detach().clone()
+                    counts[name] += 1
                 self.step += 1
-                since += 1
                 bar.update()
                 last = self.step == opts.max_steps
                 if self._due(opts.board_interval) or last:
-                    self._log(sums, since, bar)
-                    sums, since = {}, 0
+                    self._log(sums, counts, bar)
+                    sums, counts = {}, Counter()
                 if self._due(opts.image_interval) or last:
                     self._save_sheets()
                 if self._due(opts.val_interval) or last:
@@ -148,9 +149,9 @@ class Coach:
     def _request_stop(self, *_: Any) -> None:
         self._stop = True
 
-    def _log(self, sums: Mapping[str, Tensor], count: int, bar: tqdm) -> None:
+    def _log(self, sums: Mapping[str, Tensor], counts: Mapping[str, int], bar: tqdm) -> None:
         """Writes the means since the last call."""
-        means = {name: value / count for name, value in self._require_finite(sums).items()}
+        means = {name: value / counts[name] for name, value in self._require_finite(sums).items()}
         for name, value in means.items():
             self._writer.add_scalar(name if "/" in name else f"train/{name}", value, self.step)
         bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)

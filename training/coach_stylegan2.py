@@ -109,13 +109,13 @@ class CoachStyleGAN2(Coach):
         fake, _ = self.generator(self._styles(len(real)))
         figures["d_loss"], figures["real_score"], figures["fake_score"] = self._discriminator_step(real, fake)
         if is_regularization_step(self.step, opts.d_reg_every):
-            figures["r1"] = self._r1_step(real) * opts.d_reg_every  # mean over the logging interval
+            figures["r1"] = self._r1_step(real)
         self.discriminator.requires_grad_(False)
         loss = generator_nonsaturating_loss(self.discriminator(self.augment(fake)))
         self._update("g", loss)
         self.discriminator.requires_grad_(True)
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
-            figures["path_length"] = self._path_length_step() * opts.g_reg_every
+            figures["path_length"] = self._path_length_step()
         self._update_average()
         figures["g_loss"] = loss.detach()
         return figures
