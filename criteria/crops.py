@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from models.auxiliary import FACE_BOX
+
 
 @dataclass(frozen=True)
 class FractionalCrop:
@@ -28,4 +30,4 @@ class FractionalCrop:
 
 
 # Rows 35..222 and columns 32..219 of a 256-pixel aligned face: the face without hair and background.
-FACE_CROP = FractionalCrop(top=35 / 256, bottom=223 / 256, left=32 / 256, right=220 / 256)
+FACE_CROP = FractionalCrop(*FACE_BOX)

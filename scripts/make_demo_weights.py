@@ -22,11 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: its preset, the file it makes, and flags that name files made before (flag, stage)."""
+    """One training: its preset and the file it makes."""
 
     preset: str
-    file: str | None
-    needs: tuple[tuple[str, str], ...] = ()
+    file: str
 
 
 STAGES = {
@@ -91,8 +90,6 @@ def train_command(name: str, opts: argparse.Namespace) -> list[str]:
     command += [f"--train_dataset={train}", f"--exp_dir={Path(opts.runs) / name}"]
     if (data / "val").is_dir() and not name.startswith("stylegan2"):
         command.append(f"--test_dataset={data / 'val'}")
-    for flag, earlier in stage.needs:
-        command.append(f"{flag}={newest_weights(Path(opts.runs) / earlier)}")
     command += [f"{NETWORK_FLAGS[file]}={Path(opts.output_dir) / file}" for file in NEEDED.get(name, ())]
     if opts.steps_scale != 1:
         command.append(f"--max_steps={max(1, round(preset_steps(stage.preset) * opts.steps_scale))}")
@@ -132,11 +129,9 @@ def main() -> None:
                 raise InputError(
                     f"training {name} ended with exit code {code}; the same command continues it"
                 )
-        file = STAGES[name].file
-        if file:
-            weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-            path = save_checkpoint(halved(weights), Path(opts.output_dir) / file)
-            print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
+        path = save_checkpoint(halved(weights), Path(opts.output_dir) / STAGES[name].file)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 if __name__ == "__main__":

@@ -45,18 +45,23 @@ class Face:
     width: float
 
 
-def predictor_path() -> Path:
-    """Finds dlib's 68-point file in the face-recognition-models package, without importing that package.
+def model_path(name: str) -> Path:
+    """Finds a file of the face-recognition-models package, without importing that package.
 
     Raises:
         InputError: the package is not installed or lacks the file.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "models" / _PREDICTOR
+        path = Path(folder) / "models" / name
         if path.is_file():
             return path
-    raise InputError(f"{_PREDICTOR} was not found; run: pip install face-recognition-models")
+    raise InputError(f"{name} was not found; run: pip install face-recognition-models")
+
+
+def predictor_path() -> Path:
+    """Where dlib's 68-point predictor lies; raises ``InputError`` as :func:`model_path` does."""
+    return model_path(_PREDICTOR)
 
 
 def _dlib() -> ModuleType:

@@ -1,23 +1,13 @@
 """dlib's 128-number face descriptor (King 2017) of aligned faces, the teacher of the identity network."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
+from utils.alignment import model_path, predictor_path
 from utils.errors import InputError
 
+NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
 DESCRIPTOR_LENGTH = 128
 BORDER = 0.3  # of the side: the descriptor's own crop is wider than the tight square
-
-
-def _model_file(name: str) -> str:
-    """Finds a file of the `face-recognition-models` package without importing it (it needs setuptools)."""
-    spec = importlib.util.find_spec("face_recognition_models")
-    folder = Path(spec.origin).parent / "models" if spec and spec.origin else None
-    if folder is None or not (folder / name).exists():
-        raise InputError(f"{name} is missing; run: pip install face-recognition-models")
-    return str(folder / name)
 
 
 class FaceDescriptor:
@@ -33,10 +23,8 @@ class FaceDescriptor:
         except ImportError as error:
             raise InputError("the dlib teacher needs dlib; run: pip install dlib-bin") from error
         self._dlib = dlib
-        self._landmarks = dlib.shape_predictor(_model_file("shape_predictor_68_face_landmarks.dat"))
-        self._network = dlib.face_recognition_model_v1(
-            _model_file("dlib_face_recognition_resnet_model_v1.dat")
-        )
+        self._landmarks = dlib.shape_predictor(str(predictor_path()))
+        self._network = dlib.face_recognition_model_v1(str(model_path(NETWORK)))
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:
         """Returns the (128,) float32 descriptor of one (S, S, 3) uint8 aligned face."""
