@@ -1,5 +1,7 @@
 """Ageing loss: squared difference of the age a classifier sees and the age asked for (SAM section 3.3)."""
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,10 +19,18 @@ class AgingLoss(FrozenLoss):
             years.
         input_size: side to which pictures for a bare classifier are resized, pixels; its own ``input_size``
             attribute where absent, else the 224 of DEX.
+        augment: differentiable change of the pictures before the classifier sees them, while gradients are
+            wanted.  A pattern that fools the classifier must then survive shifts and other colours.
     """
 
-    def __init__(self, network: nn.Module, input_size: int | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        input_size: int | None = None,
+        augment: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
+        self.augment = augment
         self.network = self.freeze(network)
         own_size: int = getattr(network, "input_size", 224)
         self.input_size = own_size if input_size is None else input_size
@@ -37,6 +47,8 @@ class AgingLoss(FrozenLoss):
 
     def forward(self, generated: Tensor, target_ages: Tensor) -> tuple[Tensor, Tensor]:
         """The loss for images ``(B, 3, S, S)`` and years ``(B,)``, and the years seen ``(B,)``."""
+        if self.augment is not None and generated.requires_grad:
+            generated = self.augment(generated)
         ages = self.extract_ages(generated)
         return aging_loss(ages, target_ages), ages
 

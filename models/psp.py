@@ -284,6 +284,18 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             nn.init.zeros_(head.linear.weight)
             nn.init.zeros_(head.linear.bias)
 
+    def grow_encoder(self, small: "pSp") -> None:
+        """Takes the encoder of a network with a smaller generator; the heads of new styles add nothing yet.
+
+        The mean latent goes on with its last style.
+        """
+        load_into(self.encoder, small.encoder.state_dict(), "the smaller network", strict=False)
+        for head in self.encoder.styles[small.n_styles :]:
+            nn.init.zeros_(head.linear.weight)
+            nn.init.zeros_(head.linear.bias)
+        further = small.latent_avg[-1:].expand(self.n_styles - small.n_styles, -1)
+        self.set_latent_avg(torch.cat([small.latent_avg, further]))
+
     # ---------------------------------------------------------------- files
 
     def to_checkpoint(self, opts: Mapping[str, Any] | None = None, half: bool = False) -> Checkpoint:

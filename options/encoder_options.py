@@ -4,7 +4,7 @@ import argparse
 
 from configs.paths_config import dataset_paths, model_paths
 from options.base_options import parse_numbers, positive, rate, weight
-from options.stylegan2_options import add_stylegan2_sizes, check_sizes
+from options.stylegan2_options import add_stylegan2_sizes, check_discriminator_batch, check_sizes
 
 STAGES = 4  # of the encoder
 
@@ -64,11 +64,49 @@ def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     )
     group.add_argument("--learning_rate", type=rate, default=1e-4)
     group.add_argument("--optim_name", default="ranger", choices=["ranger", "adam", "adamw"])
+    group.add_argument(
+        "--learning_rate_schedule",
+        default="constant",
+        choices=["constant", "cosine"],
+        help="cosine: down to 0 at --max_steps",
+    )
     group.add_argument("--train_decoder", action="store_true", help="train the generator too")
     group.add_argument("--checkpoint_path", metavar="FILE", help="start from this checkpoint")
     group.add_argument("--stylegan_weights", metavar="FILE", default=model_paths["stylegan_ffhq"])
     group.add_argument("--n_test", type=positive, default=64, help="validation pictures")
     return group
+
+
+def add_average(group: argparse._ArgumentGroup) -> None:
+    """Adds the running average of the trained weights."""
+    group.add_argument(
+        "--ema_halflife",
+        type=weight,
+        default=0.0,
+        help="half-life, in pictures, of an average of the weights that is saved in their place; 0: none",
+    )
+
+
+def add_adversary(group: argparse._ArgumentGroup) -> None:
+    """Adds the discriminator beside the training of an encoder (not in the official code)."""
+    group.add_argument(
+        "--adversarial_lambda",
+        type=weight,
+        default=0.0,
+        help="weight of the GAN loss, by the discriminator of --stylegan_weights or --checkpoint_path",
+    )
+    group.add_argument(
+        "--discriminator_learning_rate", type=rate, default=2e-3, help="of the discriminator's Adam"
+    )
+    group.add_argument("--r1", type=weight, default=1.0, help="R1 weight, every 16 of its updates")
+    group.add_argument(
+        "--discriminator_every", type=positive, default=1, help="steps between the discriminator's updates"
+    )
+
+
+def check_adversary(opts: argparse.Namespace) -> str | None:
+    """Returns why the discriminator cannot be trained, if so."""
+    return check_discriminator_batch(opts.batch_size) if opts.adversarial_lambda else None
 
 
 def add_aging_losses(group: argparse._ArgumentGroup) -> None:

@@ -3,8 +3,17 @@
 import argparse
 
 from options.base_options import rate, weight
-from options.encoder_options import add_losses, add_sizes, add_training, check_encoder, check_losses
-from options.stylegan2_options import check_discriminator_batch
+from options.encoder_options import (
+    add_adversary,
+    add_average,
+    add_losses,
+    add_sizes,
+    add_training,
+    check_adversary,
+    check_encoder,
+    check_losses,
+)
+from options.stylegan2_options import GROUP
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -14,26 +23,31 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--decoder_learning_rate", type=rate, default=None, help="default: that of the encoder"
     )
+    group.add_argument(
+        "--grow_from", metavar="FILE", help="start from a pSp checkpoint whose generator is half the size"
+    )
+    add_average(group)
     losses = add_losses(parser)
+    add_adversary(losses)
     losses.add_argument(
-        "--adversarial_lambda",
+        "--generated_share",
         type=weight,
         default=0.0,
-        help="weight of the GAN loss, with --train_decoder only",
-    )
-    losses.add_argument(
-        "--r1", type=weight, default=1.0, help="R1 weight of the discriminator, every 16 steps"
+        help="with --train_decoder: pictures of random latents per photo that must also fool the "
+        "discriminator, so that the generator still invents faces",
     )
 
 
 def check(opts: argparse.Namespace) -> str | None:
     """Returns what contradicts itself in the options, if anything."""
-    if opts.adversarial_lambda and not opts.train_decoder:
-        return "--adversarial_lambda needs --train_decoder: a frozen generator cannot follow a discriminator"
-    if opts.adversarial_lambda and check_discriminator_batch(opts.batch_size):
-        return check_discriminator_batch(opts.batch_size)
     if opts.decoder_learning_rate and not opts.train_decoder:
         return "--decoder_learning_rate needs --train_decoder"
+    if opts.generated_share and not (opts.train_decoder and opts.adversarial_lambda):
+        return "--generated_share needs --train_decoder and --adversarial_lambda"
+    if opts.generated_share and opts.batch_size % GROUP:
+        return f"--batch_size={opts.batch_size}: --generated_share needs a multiple of {GROUP} photos"
+    if opts.grow_from and opts.checkpoint_path:
+        return "--checkpoint_path and --grow_from exclude each other: go on from a pSp, or grow one"
     if opts.input_nc != 3:
         return f"--input_nc={opts.input_nc}: the encoder of pSp reads RGB, --input_nc=3"
-    return check_encoder(opts) or check_losses(opts)
+    return check_adversary(opts) or check_encoder(opts) or check_losses(opts)

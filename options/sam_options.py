@@ -4,10 +4,13 @@ import argparse
 
 from configs.paths_config import model_paths
 from options.encoder_options import (
+    add_adversary,
     add_aging_losses,
+    add_average,
     add_losses,
     add_sizes,
     add_training,
+    check_adversary,
     check_encoder,
     check_losses,
     check_target_age,
@@ -28,7 +31,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         choices=["face_network", "prior", "random"],
         help="the face network's body (official), a copy of the prior that adds nothing yet, or random",
     )
-    add_aging_losses(add_losses(parser))
+    add_average(group)
+    losses = add_losses(parser)
+    add_aging_losses(losses)
+    losses.add_argument(
+        "--aging_augment",
+        action="store_true",
+        help="the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
+    )
+    add_adversary(losses)
 
 
 def check(opts: argparse.Namespace) -> str | None:
@@ -39,4 +50,4 @@ def check(opts: argparse.Namespace) -> str | None:
         return "--encoder_start=prior needs --start_from_encoded_w_plus"
     if opts.input_nc != 4:
         return f"--input_nc={opts.input_nc}: SAM's encoder reads RGB and an age plane, --input_nc=4"
-    return check_target_age(opts) or check_encoder(opts) or check_losses(opts)
+    return check_target_age(opts) or check_adversary(opts) or check_encoder(opts) or check_losses(opts)

@@ -30,6 +30,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--grow_from", metavar="FILE", help="start from a pair of half the size")
     group.add_argument("--learning_rate", type=rate, default=2e-3)
+    group.add_argument(
+        "--discriminator_learning_rate",
+        type=rate,
+        default=None,
+        help="default: that of the generator; a small discriminator keeps pace with twice as much",
+    )
     group.add_argument("--r1", type=weight, default=10.0, help="weight of the R1 penalty")
     group.add_argument("--d_reg_every", type=count, default=16, help="steps between R1 penalties; 0: none")
     group.add_argument(

@@ -170,6 +170,21 @@ def test_aging_gradient_in_float64():
     parity.check(generated.grad, entry, "grad/y_hat", float64=True)
 
 
+def test_aging_loss_shows_the_classifier_changed_pictures_only_for_gradients():
+    """Tints that the augmentation takes away teach nothing; without gradients nothing is changed."""
+    red = nn.Module()
+    red.predict_age = lambda images: 50 + 20 * (images[:, 0] - images[:, 1]).mean(dim=(1, 2))
+    grey = AgingLoss(red, augment=lambda images: images.mean(1, keepdim=True).expand_as(images))
+    images = torch.rand(2, 3, 8, 8).requires_grad_()
+    loss, ages = grey(images, torch.tensor([20.0, 80.0]))
+    loss.backward()
+    assert images.grad.abs().max() < 1e-8
+    torch.testing.assert_close(ages, torch.full((2,), 50.0))
+    torch.testing.assert_close(grey(images.detach(), ages)[1], AgingLoss(red)(images.detach(), ages)[1])
+    AgingLoss(red)(images, torch.tensor([20.0, 80.0]))[0].backward()
+    assert images.grad.abs().max() > 1e-4
+
+
 def test_aging_loss_is_differentiable_through_predict_age():
     class Brightness(nn.Module):
         def predict_age(self, images):

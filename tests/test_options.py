@@ -187,8 +187,17 @@ WRONG = [
     ("stylegan2", ["--batch_size=6"], "--batch_size=6: the discriminator takes 1-4 pictures or a multiple"),
     ("stylegan2", ["--checkpoint_path=a", "--grow_from=b"], "--checkpoint_path and --grow_from exclude"),
     ("stylegan2", ["--mixing=1.5"], "--mixing: 1.5 does not lie between 0 and 1"),
-    ("psp", ["--adversarial_lambda=1"], "--adversarial_lambda needs --train_decoder"),
-    ("psp", ["--adversarial_lambda=1", "--train_decoder", "--batch_size=6"], "the discriminator takes"),
+    ("psp", ["--adversarial_lambda=1", "--batch_size=6"], "the discriminator takes"),
+    ("psp", ["--generated_share=1"], "--generated_share needs --train_decoder and --adversarial_lambda"),
+    (
+        "psp",
+        ["--train_decoder", "--adversarial_lambda=1", "--generated_share=1", "--batch_size=2"],
+        "--batch_size=2: --generated_share needs a multiple of 4 photos",
+    ),
+    ("psp", ["--checkpoint_path=a", "--grow_from=b"], "--checkpoint_path and --grow_from exclude"),
+    ("psp", ["--learning_rate_schedule=line"], "--learning_rate_schedule: invalid choice: 'line'"),
+    ("sam", ["--adversarial_lambda=1", "--batch_size=6"], "the discriminator takes"),
+    ("sam", ["--discriminator_every=0"], "--discriminator_every: 0 is less than 1"),
     ("psp", ["--decoder_learning_rate=1e-4"], "--decoder_learning_rate needs --train_decoder"),
     ("psp", ["--input_nc=4"], "--input_nc=4: the encoder of pSp reads RGB"),
     ("psp", ["--l2_lambda=0"], "no loss has a weight"),
@@ -236,10 +245,10 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_wrong_command_line_is_one_sentence_and_code_2() -> None:
-    result = run_train("--exp_dir=e", "--coach=psp", "--adversarial_lambda=1")
+    result = run_train("--exp_dir=e", "--coach=psp", "--generated_share=1")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("error: --adversarial_lambda needs --train_decoder")
+    assert result.stderr.startswith("error: --generated_share needs --train_decoder")
     assert result.stderr.count("\n") == 1
 
 

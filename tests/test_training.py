@@ -138,18 +138,33 @@ def test_frozen_parts_stay(runs: dict[str, Path], files: SimpleNamespace) -> Non
 # ---------------------------------------------------------------- resume
 
 SHORT = ("--max_steps=8", "--val_interval=3", "--board_interval=3")
+STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
+ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
+JOINT = ("--train_decoder", "--generated_share=1", *ADVERSARY, "--batch_size=4")
 
 
-@pytest.mark.parametrize("coach", COACHES)
+@pytest.mark.parametrize(
+    ("coach", "more"),
+    [
+        *((coach, ()) for coach in COACHES),
+        # features of photos are cached: their last bits depend on which of them came in one batch
+        ("psp", (*JOINT, *STEADY, "--id_lambda=0")),
+        ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
+    ],
+    ids=lambda item: item if isinstance(item, str) else "".join(item),
+)
 def test_resumed_run_equals_an_uninterrupted_one(
     coach: str,
+    more: tuple[str, ...],
     files: SimpleNamespace,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """SIGTERM at step 5; the same command goes on to the very same weights, statistics and optimiser."""
-    whole, parts = (toys.arguments(coach, files, tmp_path / name, *SHORT) for name in ("whole", "parts"))
+    whole, parts = (
+        toys.arguments(coach, files, tmp_path / name, *SHORT, *more) for name in ("whole", "parts")
+    )
     toys.train(whole)
     before = signal.getsignal(signal.SIGTERM)
     with monkeypatch.context() as patch:
@@ -297,7 +312,9 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ("sam", ["--encoder_start=random", "--id_lambda=0", "--aging_lambda=0", "--lpips_lambda=0"]),
         ("sam", ["--checkpoint_path={sam}"]),
         ("psp", ["--checkpoint_path={psp}", "--id_lambda=0", "--lpips_lambda=0"]),
-        ("psp", ["--train_decoder", "--adversarial_lambda=0.1", "--decoder_learning_rate=1e-3"]),
+        ("psp", ["--adversarial_lambda=0.1", "--test_batch_size=1"]),
+        ("psp", [*JOINT, "--decoder_learning_rate=1e-3"]),
+        ("sam", ["--adversarial_lambda=0.1", "--output_size=16", "--aging_augment"]),
         ("mytimemachine", ["--id_lambda=0", "--nearest_neighbor_id_loss_lambda=0", "--aging_lambda=0"]),
         ("mytimemachine", ["--l2_lambda_aging=0", "--target_age=30", "--cycle_lambda=0"]),
         ("stylegan2", ["--checkpoint_path={stylegan2}", "--path_regularize=0", "--d_reg_every=0"]),
@@ -331,6 +348,64 @@ def test_generator_grows(files: SimpleNamespace, tmp_path: Path) -> None:
     small = save_checkpoint(toys.stylegan2(config), tmp_path / "small.pt")
     toys.train(toys.arguments("stylegan2", files, tmp_path / "run", f"--grow_from={small}", "--max_steps=2"))
     assert state_of(tmp_path / "run", "iteration_2")["opts"]["architecture"]["generator"]["size"] == 16
+
+
+def test_psp_grows_with_its_generator(files: SimpleNamespace, tmp_path: Path) -> None:
+    """The grown network renders the enlarged pictures of the small one; then all of it trains on."""
+    small_run = toys.arguments("psp", files, tmp_path / "small", "--max_steps=1", *JOINT)
+    toys.train(small_run)
+    path = tmp_path / "small" / "checkpoints" / "iteration_1.pt"
+    more = (f"--grow_from={path}", "--max_steps=2", *JOINT)
+    # a generator of 16 pixels has no channels for 32; the table of the toy has
+    checkpoint = load_checkpoint(path)
+    checkpoint["opts"]["architecture"]["generator"]["channels"][32] = 8
+    save_checkpoint(checkpoint, path)
+    command = toys.arguments("psp", files, tmp_path / "run", *more)
+    net = toys.coach_class("psp")(parse_train_options(command)).net.eval()
+    small = pSp.from_file(path)
+    images = torch.rand(2, 3, 32, 32) * 2 - 1
+    with torch.no_grad():
+        codes, known = net.encode(images), small.encode(images)
+        torch.testing.assert_close(codes[:, : small.n_styles], known)
+        torch.testing.assert_close(
+            codes[:, small.n_styles :], net.latent_avg[small.n_styles :].expand(2, -1, -1)
+        )
+        enlarge = net.decoder.to_rgbs[-1].upsample
+        torch.testing.assert_close(net.decode(codes), enlarge(small.decode(known)))
+    toys.train(command)
+    grown = state_of(tmp_path / "run", "iteration_2")
+    assert pSp.from_checkpoint(grown, "grown").config.generator.size == 32
+    assert grown["d"]["convs.0.0.weight"].shape == (8, 3, 1, 1)
+    # the ageing encoder trains against the same discriminator, at a size the encoder does not see
+    sam = (f"--pretrained_psp_path={tmp_path / 'run' / 'checkpoints' / 'iteration_2.pt'}", *ADVERSARY)
+    toys.train(toys.arguments("sam", files, tmp_path / "sam", "--max_steps=1", *sam))
+    moved = state_of(tmp_path / "sam", "iteration_1")["d"]
+    assert moved.keys() == grown["d"].keys()
+    assert not torch.equal(moved["final_conv.0.weight"], grown["d"]["final_conv.0.weight"])
+
+
+def test_discriminator_is_asked_for_by_name(files: SimpleNamespace, tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(files.stylegan2)
+    del checkpoint["d"]
+    path = save_checkpoint(checkpoint, tmp_path / "generator.pt")
+    with pytest.raises(
+        InputError, match="generator.pt has no discriminator, which --adversarial_lambda needs"
+    ):
+        toys.train(
+            toys.arguments(
+                "psp", files, tmp_path / "run", "--adversarial_lambda=1", f"--stylegan_weights={path}"
+            )
+        )
+
+
+def test_average_is_what_is_saved(files: SimpleNamespace, tmp_path: Path) -> None:
+    toys.train(
+        toys.arguments("psp", files, tmp_path, "--max_steps=4", "--ema_halflife=2", "--val_interval=0")
+    )
+    saved, state = state_of(tmp_path, "iteration_4")["state_dict"], state_of(tmp_path, "resume_state")
+    check_equal(saved, state["networks"]["averaged"])
+    name = "encoder.input_layer.0.weight"
+    assert not torch.equal(saved[name], state["networks"]["net"][name])
 
 
 def test_bfloat16_trains(files: SimpleNamespace, tmp_path: Path) -> None:

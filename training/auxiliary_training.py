@@ -15,8 +15,11 @@ from datasets.faces import FaceFolder
 from datasets.sampling import in_share
 from models.auxiliary import build_network
 from options.base_options import parse_numbers, parse_share
+from training.averaging import cosine_share, update_average
 from training.batches import BatchSource
 from training.coach import Coach
+
+WARM_UP_STEPS = 100
 
 
 def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool) -> dict[str, Any]:
@@ -106,28 +109,14 @@ class AuxiliaryCoach(Coach):
     def update(self, loss: torch.Tensor) -> None:
         """One optimiser step on the cosine schedule with warm-up, then the running average."""
         optimizer = self.optimizers["main"]
-        progress = self.step / max(1, self.opts.max_steps)
-        warm = min(1.0, (self.step + 1) / 100)
-        rate = (
-            self.opts.learning_rate * warm * (0.5 + 0.5 * float(torch.cos(torch.tensor(progress * torch.pi))))
-        )
+        share = cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.opts.learning_rate * share
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        self._average()
-
-    @torch.no_grad()
-    def _average(self) -> None:
         decay = min(self.step / (self.step + 10), 1 - 1 / self.opts.ema_steps)
-        for mean, value in zip(
-            self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True
-        ):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+        update_average(self.averaged, self.network, decay)
 
     def augmented(self, images: torch.Tensor) -> torch.Tensor:
         """Augments a batch; the draw depends on seed and step alone."""

@@ -1,6 +1,8 @@
 """Coach of SAM (Alaluf et al. 2021): an age-conditioned encoder that adds to the code of a frozen prior."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -42,6 +44,8 @@ class CoachAging(EncoderCoach):
         self.finish_network(self._start_network())
         self.net.frozen_prior = opts.recipe == "corrected"
         self.make_optimizer()
+        if opts.adversarial_lambda:
+            self.make_adversary(*self._discriminator_file())
         data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=True)
         assert losses.aging is not None
@@ -107,6 +111,15 @@ class CoachAging(EncoderCoach):
         net.load_prior(prior, path)
         return net
 
+    def _discriminator_file(self) -> tuple[dict[str, Any], str]:
+        """The first of the files read anyway that holds a discriminator; the last one's lack is reported."""
+        opts = self.opts
+        paths = [path for path in (opts.checkpoint_path, opts.pretrained_psp_path) if path]
+        for path in paths:
+            if Path(path).is_file() and "d" in (checkpoint := load_checkpoint(path)):
+                return checkpoint, path
+        return self.read_generator(), opts.stylegan_weights
+
     # ---------------------------------------------------------------- one step
 
     def _describe_photos(self, images: Tensor) -> list[Tensor]:
@@ -131,8 +144,7 @@ class CoachAging(EncoderCoach):
         self.net.train()
         photo_codes, input_ages, *identity = self._photo_features(batch)
         target_ages = input_ages if no_aging else self._target_ages(len(images), draws)
-        optimizer = self.optimizers["main"]
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizers["main"].zero_grad(set_to_none=True)
         result = sam_step(
             self.net,
             self.objective,
@@ -143,9 +155,18 @@ class CoachAging(EncoderCoach):
             targets=self._targets(images, input_ages, identity),
             photo_codes=photo_codes if self.net.frozen_prior else None,
             precision=self.precision,
+            picture_loss=self._fool if self.adversary is not None else None,
         )
-        optimizer.step()
-        return result.scalars
+        self.optimize()
+        figures = result.scalars
+        if self.adversary is not None:
+            figures |= self.adversary.learn(self.full_pictures(batch), self.step)
+        return figures
+
+    def _fool(self, pictures: Tensor) -> Tensor:
+        """The discriminator's part of the loss."""
+        assert self.adversary is not None
+        return self.opts.adversarial_lambda * self.adversary.fool(pictures)
 
     def _photo_features(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Cached where they stay the same; a prior in train mode (official recipe) does not."""
@@ -165,7 +186,7 @@ class CoachAging(EncoderCoach):
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:
         """Loss on fixed pictures, each at fixed target ages, with the fixed noise."""
-        self.net.eval()
+        net = self.averaged.eval()
         rows = []
         for images in self.test_batches():
             photo_codes, input_ages, *identity = self._describe_photos(images)
@@ -173,7 +194,7 @@ class CoachAging(EncoderCoach):
             for age in VALIDATION_AGES:
                 target_ages = torch.full_like(input_ages, age)
                 result = sam_step(
-                    self.net,
+                    net,
                     self.objective,
                     images,
                     input_ages,
@@ -191,12 +212,12 @@ class CoachAging(EncoderCoach):
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
-        self.net.eval()
+        net = self.averaged.eval()
         images = self.shown_images()
         columns = [images]
         with self.autocast():
-            photo_codes = self.net.encode_photo(images)
+            photo_codes = net.encode_photo(images)
             for age in SHEET_AGES:
-                codes = self.net.encode(append_age(images, float(age)), photo_codes)
-                columns.append(self.net.decode(codes, resize=True))
+                codes = net.encode(append_age(images, float(age)), photo_codes)
+                columns.append(net.decode(codes, resize=True))
         return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}

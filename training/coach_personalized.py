@@ -58,7 +58,7 @@ class CoachPersonalized(EncoderCoach):
         adapter.requires_grad_(True)
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.recipe.prior_in_eval_mode
-        self.net = net.to(self.device)
+        self.net = self.averaged = net.to(self.device)
         self.networks["net"] = self.net
         self.optimizers["main"] = build_optimizer(opts.optim_name, adapter.parameters(), opts.learning_rate)
         self._load_photos()
@@ -133,8 +133,7 @@ class CoachPersonalized(EncoderCoach):
         target_ages = self._target_ages(mode, input_ages, draws)
         self._set_mode()
         targets, photo_codes = self._photo_features(batch)
-        optimizer = self.optimizers["main"]
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizers["main"].zero_grad(set_to_none=True)
         result = mytimemachine_step(
             self.net,
             self.objective,
@@ -146,7 +145,7 @@ class CoachPersonalized(EncoderCoach):
             photo_codes=photo_codes,
             precision=self.precision,
         )
-        optimizer.step()
+        self.optimize()
         return result.scalars
 
     def _set_mode(self) -> None:

@@ -1,55 +1,47 @@
 """Coach of pSp inversion (Richardson et al. 2021): an encoder into W+ of a StyleGAN2 generator."""
 
+from dataclasses import replace
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from criteria.crops import FACE_CROP
-from criteria.gan_losses import (
-    discriminator_logistic_loss,
-    generator_nonsaturating_loss,
-    is_regularization_step,
-    lazy_r1_loss,
-)
 from criteria.w_norm import w_norm
+from models.psp import pSp
+from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator
+from options.stylegan2_options import GROUP
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
 from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
-
-R1_EVERY = 16
+from utils.images import image_sheet
 
 
 class CoachPSP(EncoderCoach):
     """Reconstruction of the input: L2, perceptual, identity, inner-face forms and W-norm (pSp, section 3.2).
 
-    With `--train_decoder` the generator follows; `--adversarial_lambda` then keeps its pictures sharp with
-    the discriminator of the StyleGAN2 checkpoint (not in the official code).
+    With `--train_decoder` the generator follows; `--adversarial_lambda` keeps the pictures sharp with a
+    discriminator, that of `--checkpoint_path` or of the StyleGAN2 checkpoint (not in the official code).
     """
 
     def build(self) -> None:
         opts = self.opts
-        generator = NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights)
-        require_files([generator, *loss_files(opts, needs_age=False), *self.data_folders()])
-        stylegan2 = self.read_generator()
-        config = generator_config(opts, stylegan2)
-        net = self.make_network(config, start_from_encoded_w_plus=False)
-        net.load_generator(stylegan2, opts.stylegan_weights)
-        if opts.checkpoint_path:
-            start = load_checkpoint(opts.checkpoint_path)
-            if checkpoint_kind(start) != "psp":
-                found = describe(start)
-                raise InputError(f"--checkpoint_path={opts.checkpoint_path} is {found}, not one of pSp")
-            net.load_checkpoint_content(start, opts.checkpoint_path)
+        if opts.grow_from:
+            start = NeededFile("the pSp to grow", "--grow_from", opts.grow_from)
+        elif opts.checkpoint_path:
+            start = NeededFile("the pSp checkpoint", "--checkpoint_path", opts.checkpoint_path)
+        else:
+            start = NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights)
+        require_files([start, *loss_files(opts, needs_age=False), *self.data_folders()])
+        net, discriminator = self._grown_network() if opts.grow_from else self._start_network()
         self.finish_network(net)
         self.make_optimizer()
-        self.discriminator: Discriminator | None = None
         if opts.adversarial_lambda > 0:
-            if "d" not in stylegan2:
-                raise InputError(f"{opts.stylegan_weights} has no discriminator for --adversarial_lambda")
-            self._build_discriminator(Discriminator.from_config(config), stylegan2["d"])
+            self.make_adversary(*discriminator)
         data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=False)
         self.identity, self.perceptual = losses.identity, losses.perceptual
@@ -57,13 +49,34 @@ class CoachPSP(EncoderCoach):
             features = self.identity.features
             self.features = FeatureCache(lambda images: [features(images)], len(data))
 
-    def _build_discriminator(self, discriminator: Discriminator, state: dict[str, Tensor]) -> None:
-        load_into(discriminator, state, self.opts.stylegan_weights)
-        self.discriminator = discriminator.to(self.device)
-        self.discriminator.compute_dtype = self.precision
-        self.networks["d"] = self.discriminator
-        rate = self.opts.decoder_learning_rate or self.opts.learning_rate
-        self.optimizers["d"] = torch.optim.Adam(discriminator.parameters(), rate, betas=(0.0, 0.99))
+    def _start_network(self) -> tuple[pSp, tuple[dict[str, Any], str]]:
+        """A pSp to go on from, or a fresh encoder before the generator; and the discriminator's file."""
+        opts = self.opts
+        if opts.checkpoint_path:
+            start = load_psp_file(opts.checkpoint_path, "--checkpoint_path")
+            net = pSp.from_checkpoint(start, opts.checkpoint_path)
+            wanted = opts.adversarial_lambda > 0 and "d" not in start
+            return net, (self.read_generator(), opts.stylegan_weights) if wanted else (
+                start,
+                opts.checkpoint_path,
+            )
+        stylegan2 = self.read_generator()
+        net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=False)
+        net.load_generator(stylegan2, opts.stylegan_weights)
+        return net, (stylegan2, opts.stylegan_weights)
+
+    def _grown_network(self) -> tuple[pSp, tuple[dict[str, Any], str]]:
+        """A pSp with a generator of twice the size; the heads of its new styles add nothing yet."""
+        path = self.opts.grow_from
+        start = load_psp_file(path, "--grow_from")
+        small = pSp.from_checkpoint(start, path)
+        config = replace(small.config.generator, size=2 * small.config.generator.size)
+        net = pSp.from_config(replace(small.config, generator=config))
+        discriminator = Discriminator.from_config(config)
+        state = start.get("d") or Discriminator.from_config(small.config.generator).state_dict()
+        grow(net.decoder, small.decoder.state_dict(), discriminator, state, path)
+        net.grow_encoder(small)
+        return net, ({"d": discriminator.state_dict()}, path)
 
     def training_step(self) -> dict[str, Tensor]:
         batch = self.batches.next()
@@ -72,23 +85,25 @@ class CoachPSP(EncoderCoach):
         with self.autocast():
             features = self.features(batch)[0] if self.identity is not None else None
             codes = self.net.encode(images)
-            full = self.net.decode(codes, randomize_noise=True)
-            total, figures = self._reconstruction(full, codes, images, features)
-        if self.discriminator is not None:
-            self.discriminator.requires_grad_(False)
-            fooled = generator_nonsaturating_loss(self.discriminator(full))
-            self.discriminator.requires_grad_(True)
+            pictures = self.net.decode(torch.cat([codes, self._random_codes(len(codes))]), True)
+            total, figures = self._reconstruction(pictures[: len(codes)], codes, images, features)
+        if self.adversary is not None:
+            fooled = self.adversary.fool(pictures)
             total = total + self.opts.adversarial_lambda * fooled
             figures["loss_adversarial"] = fooled.detach()
-        optimizer = self.optimizers["main"]
-        optimizer.zero_grad(set_to_none=True)
+        self.optimizers["main"].zero_grad(set_to_none=True)
         total.backward()
-        optimizer.step()
-        if self.discriminator is not None:
-            figures["loss_discriminator"] = self._discriminator_step(
-                self.discriminator, full.detach(), images
-            )
+        self.optimize()
+        if self.adversary is not None:
+            figures |= self.adversary.learn(self.full_pictures(batch), self.step)
         return {"loss": total.detach(), **figures}
+
+    def _random_codes(self, photos: int) -> Tensor:
+        """W+ codes of random latents, `--generated_share` of them per photo, in groups as in the photos."""
+        decoder = self.net.decoder
+        count = GROUP * round(self.opts.generated_share * photos / GROUP)
+        w = decoder.get_latent(torch.randn(count, decoder.style_dim, device=self.device))
+        return w[:, None].expand(-1, self.net.n_styles, -1)
 
     def _reconstruction(
         self, full: Tensor, codes: Tensor, images: Tensor, features: Tensor | None
@@ -113,30 +128,14 @@ class CoachPSP(EncoderCoach):
         total = sum((weight * term for weight, term in terms.values()), start=output.new_zeros(()))
         return total, {name: term.detach() for name, (_, term) in terms.items()}
 
-    def _discriminator_step(self, discriminator: Discriminator, fake: Tensor, images: Tensor) -> Tensor:
-        real = (
-            F.interpolate(images, fake.shape[-1], mode="bilinear") if fake.shape != images.shape else images
-        )
-        optimizer = self.optimizers["d"]
-        loss = discriminator_logistic_loss(discriminator(real), discriminator(fake))
-        if self.opts.r1 > 0 and is_regularization_step(self.step, R1_EVERY):
-            discriminator.compute_dtype = torch.float32
-            inputs = real.detach().clone().requires_grad_(True)
-            loss = loss + lazy_r1_loss(discriminator(inputs), inputs, self.opts.r1, R1_EVERY)
-            discriminator.compute_dtype = self.precision
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:
         rows = []
-        self.net.eval()
+        net = self.averaged.eval()
         for images in self.test_batches():
             with self.autocast():
-                codes = self.net.encode(images)
-                total, figures = self._reconstruction(self.net.decode(codes), codes, images, None)
+                codes = net.encode(images)
+                total, figures = self._reconstruction(net.decode(codes), codes, images, None)
             rows.append({"loss": total, **figures} | {"images": len(images)})
         count = sum(row["images"] for row in rows)
         names = [name for name in (rows[0] if rows else {}) if name != "images"]
@@ -144,8 +143,26 @@ class CoachPSP(EncoderCoach):
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
-        self.net.eval()
+        net = self.averaged.eval()
         images = self.shown_images(16)
         with self.autocast():
-            output = self.net.decode(self.net.encode(images), resize=True)
-        return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
+            output = net.decode(net.encode(images), resize=True)
+        sheets = {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
+        if self.opts.generated_share:
+            fixed = torch.Generator().manual_seed(self.opts.seed)
+            z = torch.randn(len(images), net.decoder.style_dim, generator=fixed).to(self.device)
+            samples, _ = net.decoder([z], randomize_noise=False)
+            sheets["samples"] = image_sheet([list(samples[i : i + 4]) for i in range(0, len(samples), 4)])
+        return sheets
+
+
+def load_psp_file(path: str, flag: str) -> dict[str, Any]:
+    """Reads a pSp checkpoint.
+
+    Raises:
+        InputError: it is another kind of file.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint_kind(checkpoint) != "psp":
+        raise InputError(f"{flag}={path} is {describe(checkpoint)}, not one of pSp")
+    return checkpoint

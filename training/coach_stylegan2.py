@@ -63,8 +63,12 @@ class CoachStyleGAN2(Coach):
             "path_length": self.path_length,
         }
         self.optimizers = {
-            "g": self._adam(self.generator, opts.g_reg_every if opts.path_regularize else 0),
-            "d": self._adam(self.discriminator, opts.d_reg_every),
+            "g": self._adam(
+                self.generator, opts.learning_rate, opts.g_reg_every if opts.path_regularize else 0
+            ),
+            "d": self._adam(
+                self.discriminator, opts.discriminator_learning_rate or opts.learning_rate, opts.d_reg_every
+            ),
         }
         self.augment = SimpleAugment(probability=opts.augment_p)
         dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
@@ -92,8 +96,8 @@ class CoachStyleGAN2(Coach):
             # anyway.
             grow(self.generator, small["g_ema"], self.discriminator, small["d"], opts.grow_from)
 
-    def _adam(self, net: torch.nn.Module, regularised_every: int) -> torch.optim.Adam:
-        rate, betas = lazy_adam_settings(self.opts.learning_rate, (0.0, 0.99), regularised_every)
+    def _adam(self, net: torch.nn.Module, rate: float, regularised_every: int) -> torch.optim.Adam:
+        rate, betas = lazy_adam_settings(rate, (0.0, 0.99), regularised_every)
         return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, fused=self.device.type != "mps")
 
     # ---------------------------------------------------------------- one step

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from models.psp_config import PSPConfig
 from models.stylegan2.model import StyleGAN2Config
 from options.base_options import parse_numbers
 from options.stylegan2_options import parse_channels
+from training.adversary import Adversary
+from training.averaging import cosine_share, update_average
 from training.batches import BatchSource
 from training.coach import Coach
 from training.loss_networks import NeededFile, require_file
@@ -24,6 +27,8 @@ from training.ranger import build_optimizer
 from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
 from utils.images import image_sheet
+
+EMA_RAMP = 0.05  # half-life of the average as a share of the pictures seen so far
 
 
 def generator_config(opts: argparse.Namespace, checkpoint: Mapping[str, Any] | None) -> StyleGAN2Config:
@@ -52,6 +57,8 @@ class EncoderCoach(Coach):
 
     best_metric = "loss"
     net: pSp
+    averaged: pSp  # what is saved and shown: `net`, or its running average
+    adversary: Adversary | None = None
 
     def read_generator(self) -> dict[str, Any]:
         """Reads `--stylegan_weights`."""
@@ -80,6 +87,11 @@ class EncoderCoach(Coach):
         self.net = net.to(self.device)
         self.net.encoder.to(memory_format=torch.channels_last)
         self.networks["net"] = self.net
+        self.averaged = self.net
+        if self.opts.ema_halflife:
+            self.averaged = deepcopy(self.net).requires_grad_(False).eval()
+            self.averaged.decoder.compute_dtype = self.precision
+            self.networks["averaged"] = self.averaged
 
     def make_optimizer(self) -> None:
         """Optimiser over encoder and, with `--train_decoder`, generator."""
@@ -92,10 +104,55 @@ class EncoderCoach(Coach):
         optimizer = build_optimizer(self.opts.optim_name, groups, self.opts.learning_rate)
         self.optimizers["main"] = optimizer
 
+    def make_adversary(self, checkpoint: Mapping[str, Any], source: str) -> None:
+        """The discriminator of `--adversarial_lambda`, from a file that holds one.
+
+        Raises:
+            InputError: the file has no discriminator.
+        """
+        if "d" not in checkpoint:
+            raise InputError(f"{source} has no discriminator, which --adversarial_lambda needs")
+        self.adversary = Adversary(
+            self.net.config.generator,
+            checkpoint["d"],
+            source,
+            learning_rate=self.opts.discriminator_learning_rate,
+            r1=self.opts.r1,
+            every=self.opts.discriminator_every,
+            device=self.device,
+            precision=self.precision,
+        )
+        self.networks["d"] = self.adversary.discriminator
+        self.optimizers["d"] = self.adversary.optimizer
+
+    def optimize(self) -> None:
+        """One optimiser step at the rate of the schedule, then the running average, if there is one."""
+        optimizer = self.optimizers["main"]
+        if self.opts.learning_rate_schedule == "cosine":
+            share = cosine_share(self.step, self.opts.max_steps)
+            for group in optimizer.param_groups:
+                group.setdefault("first_lr", group["lr"])
+                group["lr"] = share * group["first_lr"]
+        optimizer.step()
+        if self.averaged is not self.net:
+            batch, halflife = self.opts.batch_size, self.opts.ema_halflife
+            halflife = min(halflife, EMA_RAMP * (self.step + 1) * batch)
+            update_average(self.averaged, self.net, 0.5 ** (batch / halflife))
+
+    def full_pictures(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The photos of a batch at the size of the generator's pictures, for the discriminator."""
+        if self.full_data is None:
+            return batch["image"]
+        items = list(zip(batch["index"].tolist(), batch["flip"].tolist(), strict=True))
+        return self.full_data.batch(items)["image"].to(self.device)
+
     def make_data(self, require_age: bool = False) -> FaceFolder:
         """Training batches and the fixed test pictures."""
         opts, size = self.opts, self.net.input_size
         data = FaceFolder(opts.train_dataset, size, require_age)
+        output_size = self.net.config.generator.size
+        wants_full = self.adversary is not None and output_size != size
+        self.full_data = FaceFolder(opts.train_dataset, output_size, require_age) if wants_full else None
         self.batches = BatchSource(
             data,
             opts.batch_size,
@@ -142,7 +199,10 @@ class EncoderCoach(Coach):
         return [part.to(self.device) for part in self.test_images.split(self.opts.test_batch_size)]
 
     def weights(self) -> dict[str, Any]:
-        return self.net.to_checkpoint(vars(self.opts))
+        checkpoint = self.averaged.to_checkpoint(vars(self.opts))
+        if self.adversary is not None:
+            checkpoint["d"] = self.adversary.discriminator.state_dict()
+        return checkpoint
 
 
 def sheet_of_columns(columns: list[Tensor], labels: list[str]) -> Any:

@@ -13,10 +13,15 @@ from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import build_perceptual_loss
 from criteria.perceptual_loss import PerceptualLoss
+from datasets.augment import SimpleAugment
 from models.auxiliary import load_age_classifier, load_identity
 from utils.errors import InputError
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
+# Of `--aging_augment`: changes that leave the age of a face alone.
+AGING_AUGMENT = SimpleAugment(
+    probability=0.5, flip_probability=0.5, max_shift=0.06, brightness=0.2, contrast=0.25, saturation=1.0
+)
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,9 @@ def build_loss_networks(opts: argparse.Namespace, device: torch.device, *, needs
         perceptual = build_perceptual_loss(
             opts.perceptual, age_classifier=classifier, weights_file=opts.lpips_weights
         ).to(device)
-    return LossNetworks(identity, perceptual, AgingLoss(classifier) if needs_age else None)
+    augment = AGING_AUGMENT if getattr(opts, "aging_augment", False) else None
+    aging = AgingLoss(classifier, augment=augment) if needs_age else None
+    return LossNetworks(identity, perceptual, aging)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from criteria.objective import Losses
 from models.psp import pSp
 
 Backward = Callable[[Tensor], None]
+PictureLoss = Callable[[Tensor], Tensor]  # full-size pictures to a weighted loss
 
 
 def plain_backward(loss: Tensor) -> None:

@@ -6,7 +6,14 @@ from torch import Tensor
 from criteria.objective import Pass, Targets
 from criteria.sam_objective import SAMObjective
 from models.psp import append_age, pSp
-from training.step_result import Backward, PassResult, StepResult, average_code, plain_backward
+from training.step_result import (
+    Backward,
+    PassResult,
+    PictureLoss,
+    StepResult,
+    average_code,
+    plain_backward,
+)
 from utils.device import autocast
 
 
@@ -23,6 +30,7 @@ def sam_step(
     randomize_noise: bool = True,
     precision: torch.dtype = torch.float32,
     backward: Backward = plain_backward,
+    picture_loss: PictureLoss | None = None,
 ) -> StepResult:
     """Computes both passes and leaves the sum of their gradients in ``.grad``; the caller owns the optimiser.
 
@@ -40,6 +48,7 @@ def sam_step(
         randomize_noise: draw generator noise in every pass, as officially.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
+        picture_loss: a further, weighted loss of the full-size pictures of the real pass.
     """
     if targets is None:
         with autocast(images.device, precision):
@@ -48,7 +57,8 @@ def sam_step(
     def run(inputs: Tensor, ages: Tensor, pass_name: Pass, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
             codes = net.encode(append_age(inputs, ages), known_codes)
-            generated = net.decode(codes, randomize_noise=randomize_noise, resize=True)
+            pictures = net.decode(codes, randomize_noise=randomize_noise)
+            generated = net.face_pool(pictures)
             losses = objective(
                 generated,
                 targets,
@@ -59,6 +69,8 @@ def sam_step(
                 no_aging=no_aging,
                 pass_name=pass_name,
             )
+            if picture_loss is not None and pass_name == "real":
+                losses.add(1.0, picture_loss(pictures))
         return PassResult(losses, generated.detach(), codes.detach())
 
     real = run(images, target_ages, "real", photo_codes)

@@ -1,0 +1,23 @@
+"""Running averages of weights and the learning rate's way down: what makes the end of a training steady."""
+
+import math
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
+    """Moves weights and floating-point buffers of `averaged` towards `network`; copies counters."""
+    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
+    floats = [(mean, value) for mean, value in pairs if mean.is_floating_point()]
+    torch._foreach_lerp_([mean for mean, _ in floats], [value for _, value in floats], 1 - decay)
+    for mean, value in pairs:
+        if not mean.is_floating_point():
+            mean.copy_(value)
+
+
+def cosine_share(step: int, max_steps: int, warm_up: int = 0) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then half a cosine down to 0 at `max_steps`."""
+    warm = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
+    return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, max_steps))))
