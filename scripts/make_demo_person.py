@@ -1,9 +1,8 @@
 """Makes the fictional person of `make demo`: pictures `{age}_{idx}.png` along an ageing path of their own.
 
-Two faces of the bundled generator are aged by the bundled SAM. The person is the first of them and, the
-older they
-get, becomes more like the second: a way of ageing that the global model cannot know. Each picture has its own
-pose, light, blur and noise; its age is the one that the age classifier sees in the code behind it.
+Two faces of the bundled generator are aged by the bundled SAM. The person is the first of them and, the older
+they get, becomes more like the second: a way of ageing that the global model cannot know. Each picture has
+its own pose, light, blur and noise; its age is the one that the age classifier sees in the code behind it.
 """
 
 import _bootstrap  # noqa: F401

@@ -1,8 +1,7 @@
 """Trains every bundled network from a folder of `{age}_{idx}` faces: `make demo-weights DATA=folder`.
 
 Each network is one run of `scripts/train.py` with a preset of `configs/demo`; a stopped command continues
-where it
-was. The results are stored in half precision.
+where it was. The results are stored in half precision.
 """
 
 import _bootstrap  # noqa: F401

@@ -6,12 +6,14 @@ import importlib
 import json
 
 from options.train_options import COACHES, parse_train_options
+from utils.distributed import is_main
 from utils.errors import run_command
 
 
 def main() -> None:
     opts = parse_train_options()
-    print(json.dumps(vars(opts), indent=2, sort_keys=True))
+    if is_main():
+        print(json.dumps(vars(opts), indent=2, sort_keys=True))
     if opts.dry_run:
         return
     entry = COACHES[opts.coach]

@@ -11,13 +11,15 @@ from torch.utils.data import DataLoader
 
 from datasets.faces import FaceFolder
 from datasets.sampling import IndexSampler
+from utils.distributed import rank, world_size
+from utils.errors import InputError
 
 
 class BatchSource:
     """Gives the batch of each step, in order.
 
     Args:
-        batch_size: pictures a step.
+        batch_size: pictures a step, of all processes together; each takes its part.
         start_step: steps already made, so that a resumed run continues with the pictures it would have seen.
         workers: processes that decode, where the folder is not held in memory.
     """
@@ -37,15 +39,26 @@ class BatchSource:
         self.dataset = dataset
         self.batch_size = batch_size
         self.device = device or torch.device("cpu")
+        self._rank, self._processes = rank(), world_size()
+        if batch_size % self._processes:
+            raise InputError(
+                f"--batch_size={batch_size} is not a multiple of the {self._processes} processes"
+            )
         self._sampler = IndexSampler(
-            len(dataset), seed, start_step * batch_size, flip_probability, weights=weights
+            len(dataset),
+            seed,
+            start_step * batch_size,
+            flip_probability,
+            rank=self._rank,
+            world_size=self._processes,
+            weights=weights,
         )
         self._position = start_step * batch_size
         self._loader = None
         if dataset.images is None:
             loader = DataLoader(
                 dataset,
-                batch_size=batch_size,
+                batch_size=batch_size // self._processes,
                 sampler=self._sampler,
                 num_workers=workers,
                 pin_memory=self.device.type == "cuda",
@@ -58,7 +71,8 @@ class BatchSource:
         if self._loader is not None:
             batch: dict[str, Any] = next(self._loader)
         else:
-            items = [self._sampler.at(self._position + i) for i in range(self.batch_size)]
+            own = range(self._rank, self.batch_size, self._processes)
+            items = [self._sampler.at(self._position + i) for i in own]
             batch = self.dataset.batch(items)
         self._position += self.batch_size
         return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}

@@ -19,6 +19,16 @@ from tqdm import tqdm
 
 from training.run_folder import RunFolder, newest_run
 from utils.device import autocast, keep_freed_memory, select_device, select_precision
+from utils.distributed import (
+    any_process,
+    is_main,
+    join,
+    leave,
+    own_device,
+    rank,
+    share_weights,
+    synchronise,
+)
 from utils.errors import InputError
 from utils.images import save_pil
 
@@ -39,7 +49,8 @@ class Coach:
 
     def __init__(self, opts: argparse.Namespace) -> None:
         self.opts = opts
-        self.device = select_device(opts.device)
+        self.device = own_device(select_device(opts.device))
+        join(self.device)
         self.precision = select_precision(opts.mixed_precision, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
@@ -58,6 +69,11 @@ class Coach:
         self.build()
         if state:
             self._load_state(state)
+        share_weights(self.networks.values())
+        for optimizer in self.optimizers.values():
+            synchronise(optimizer)
+        if not is_main():  # noise of its own, from here on
+            torch.manual_seed(opts.seed + 1_000_003 * rank() + self.step)
 
     # ---------------------------------------------------------------- what a coach provides
 
@@ -92,8 +108,10 @@ class Coach:
 
     def train(self) -> None:
         """Trains to `max_steps`, or until SIGTERM or Ctrl-C, after which the same command continues."""
-        self.run.create(vars(self.opts))
-        self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
+        self._writer: SummaryWriter | None = None
+        if is_main():
+            self.run.create(vars(self.opts))
+            self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
         signals = (signal.SIGINT, signal.SIGTERM)
         previous = {number: signal.signal(number, self._request_stop) for number in signals}
         try:
@@ -101,20 +119,27 @@ class Coach:
         finally:
             for number, handler in previous.items():
                 signal.signal(number, handler)
-            self._writer.close()
+            if self._writer is not None:
+                self._writer.close()
+            leave()
 
     def _loop(self) -> None:
         opts = self.opts
         if self.step >= opts.max_steps:
-            print(f"{self.run.path} has {self.step} of {opts.max_steps} steps already; raise --max_steps")
+            say(f"{self.run.path} has {self.step} of {opts.max_steps} steps already; raise --max_steps")
             return
         if self.step:
-            print(f"continuing {self.run.path} at step {self.step}")
+            say(f"continuing {self.run.path} at step {self.step}")
         sums: dict[str, Tensor] = {}
         counts: Counter[str] = Counter()  # a figure that occurs in some steps only is averaged over those
         last_save = time.monotonic()
         bar = tqdm(
-            total=opts.max_steps, initial=self.step, unit="step", desc=type(self).__name__, smoothing=0.02
+            total=opts.max_steps,
+            initial=self.step,
+            unit="step",
+            desc=type(self).__name__,
+            smoothing=0.02,
+            disable=not is_main(),
         )
         with bar:
             while self.step < opts.max_steps and not self._stop:
@@ -123,6 +148,9 @@ class Coach:
                     counts[name] += 1
                 self.step += 1
                 bar.update()
+                self._stop = any_process(self._stop, self.device)
+                if not is_main():
+                    continue
                 last = self.step == opts.max_steps
                 if self._due(opts.board_interval) or last:
                     self._log(sums, counts, bar)
@@ -139,8 +167,8 @@ class Coach:
                     self.save_state()
                     last_save = time.monotonic()
         if self._stop:
-            print(f"stopped at step {self.step}; the same command continues")
-        elif not self._due(opts.save_interval):
+            say(f"stopped at step {self.step}; the same command continues")
+        elif is_main() and not self._due(opts.save_interval):
             self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
 
     def _due(self, interval: int | None) -> bool:
@@ -152,6 +180,7 @@ class Coach:
     def _log(self, sums: Mapping[str, Tensor], counts: Mapping[str, int], bar: tqdm) -> None:
         """Writes the means since the last call."""
         means = {name: value / counts[name] for name, value in self._require_finite(sums).items()}
+        assert self._writer is not None
         for name, value in means.items():
             self._writer.add_scalar(name if "/" in name else f"train/{name}", value, self.step)
         bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)
@@ -177,6 +206,7 @@ class Coach:
     def validate(self) -> dict[str, float]:
         """Runs validation, logs it, and keeps the best model."""
         figures = self.validation_step()
+        assert self._writer is not None
         for name, value in figures.items():
             self._writer.add_scalar(f"test/{name}", value, self.step)
         if not figures:
@@ -192,6 +222,7 @@ class Coach:
         return figures
 
     def _save_sheets(self) -> None:
+        assert self._writer is not None
         for name, sheet in self.sheets().items():
             save_pil(sheet, self.run.images / f"{name}_{self.step:07d}.jpg")
             self._writer.add_image(name, np.asarray(sheet.convert("RGB")), self.step, dataformats="HWC")
@@ -234,6 +265,12 @@ class Coach:
     def autocast(self) -> Any:
         """Mixed precision as chosen by `--mixed_precision`."""
         return autocast(self.device, self.precision)
+
+
+def say(text: str) -> None:
+    """Prints once, however many processes train."""
+    if is_main():
+        print(text)
 
 
 def seed_everything(seed: int) -> None:

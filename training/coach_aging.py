@@ -25,6 +25,7 @@ from training.loss_networks import (
 )
 from training.steps_sam import sam_step
 from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
+from utils.distributed import rank, world_size
 from utils.errors import InputError
 
 SHEET_AGES = (5, 20, 35, 50, 65, 80)
@@ -178,7 +179,8 @@ class CoachAging(EncoderCoach):
 
     def _target_ages(self, count: int, draws: torch.Generator) -> Tensor:
         if self.opts.target_age == "uniform_random":
-            return draw_uniform_ages(count, draws).to(self.device)
+            ages = draw_uniform_ages(count * world_size(), draws)  # the same in every process
+            return ages[rank() :: world_size()].to(self.device)
         return torch.full((count,), float(self.opts.target_age), device=self.device)
 
     # ---------------------------------------------------------------- validation

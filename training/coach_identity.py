@@ -49,10 +49,8 @@ class CoachIdentity(AuxiliaryCoach):
     """Trains unit embeddings of aligned faces.
 
     With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and
-    scaled to
-    unit length (descriptors of different people lie close together, centred ones do not); the loss is one
-    minus
-    the cosine with the target plus the squared error of all pairwise cosines in the batch.
+    scaled to unit length (descriptors of different people lie close together, centred ones do not); the loss
+    is one minus the cosine with the target plus the squared error of all pairwise cosines in the batch.
     """
 
     best_metric = "validation_loss"

@@ -108,8 +108,7 @@ class CoachStyleGAN2(Coach):
         figures: dict[str, Tensor] = {}
         self.generator.requires_grad_(True)
         # One picture serves both networks: the discriminator sees it detached, the generator's loss comes
-        # after
-        # the discriminator's update.
+        # after the discriminator's update.
         fake, _ = self.generator(self._styles(len(real)))
         figures["d_loss"], figures["real_score"], figures["fake_score"] = self._discriminator_step(real, fake)
         if is_regularization_step(self.step, opts.d_reg_every):
@@ -119,7 +118,7 @@ class CoachStyleGAN2(Coach):
         self._update("g", loss)
         self.discriminator.requires_grad_(True)
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
-            figures["path_length"] = self._path_length_step()
+            figures["path_length"] = self._path_length_step(len(real))
         self._update_average()
         figures["g_loss"] = loss.detach()
         return figures
@@ -150,8 +149,8 @@ class CoachStyleGAN2(Coach):
         self.discriminator.compute_dtype = self.precision
         return loss.detach() / (0.5 * max(self.opts.r1, 1e-12) * self.opts.d_reg_every)
 
-    def _path_length_step(self) -> Tensor:
-        batch = max(1, self.opts.batch_size // self.opts.path_batch_shrink)
+    def _path_length_step(self, photos: int) -> Tensor:
+        batch = max(1, photos // self.opts.path_batch_shrink)
         self.generator.compute_dtype = torch.float32
         images, latents = self.generator(self._styles(batch), return_latents=True)
         penalty, lengths = self.path_length(images, latents)

@@ -21,9 +21,8 @@ def grow(
 ) -> None:
     """Fills networks of twice the size from the state dicts of a trained pair.
 
-    The new to-RGB layer starts at zero, so the grown generator first renders exactly the enlarged pictures
-    of the
-    small one. In the discriminator the blocks move up by one and the new first block is fresh.
+    The new to-RGB layer starts at zero, so the grown generator first renders exactly the enlarged pictures of
+    the small one. In the discriminator the blocks move up by one and the new first block is fresh.
 
     Raises:
         InputError: the weights are not those of the same network at half the size.

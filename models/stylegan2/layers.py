@@ -129,8 +129,7 @@ class ModulatedConv2d(nn.Module):
     section 2.2).
 
     Two equal forms: `shared` scales the activations before and after one convolution with a weight shared by
-    the
-    batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped
+    the batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped
     convolution.
     """
 

@@ -62,9 +62,8 @@ class Generator(nn.Module):
         n_mlp: layers of the mapping network.
         channels: feature channels by resolution, overriding `channel_multiplier`.
 
-    `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default
-    channels-last, which
-    is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
+    `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last,
+    which is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
     """
 
     def __init__(
