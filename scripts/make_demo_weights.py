@@ -9,11 +9,16 @@ import _bootstrap  # noqa: F401
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from utils.checkpoints import halved, load_checkpoint, save_checkpoint
+import torch
+from torch import Tensor
+
+from models.stylegan2.model import Generator, StyleGAN2Config
+from utils.checkpoints import halved, load_checkpoint, load_into, save_checkpoint, subset
 from utils.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,30 +26,31 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Stage:
-    """One training: its preset and the file it makes."""
+    """One training.
+
+    Attributes:
+        preset: its options, a file of `configs/demo`.
+        file: the bundled file it makes; None for a stage on the way to another.
+        runs: stages whose newest weights it starts from, by flag.
+        files: bundled files that it needs, by flag.
+    """
 
     preset: str
-    file: str
+    file: str | None = None
+    runs: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
 
 
+LOSS_NETWORKS = {"--age_classifier": "age_classifier.pt", "--identity_network": "identity.pt"}
 STAGES = {
     "age_classifier": Stage("age_classifier", "age_classifier.pt"),
     "judge_age": Stage("judge_age", "judge_age.pt"),
     "identity": Stage("identity", "identity.pt"),
     "judge_identity": Stage("judge_identity", "judge_identity.pt"),
-    "stylegan2": Stage("stylegan2_64", "stylegan2.pt"),
-    "psp": Stage("psp", "psp.pt"),
-    "sam": Stage("sam", "sam.pt"),
-}
-NETWORK_FLAGS = {
-    "stylegan2.pt": "--stylegan_weights",
-    "age_classifier.pt": "--age_classifier",
-    "identity.pt": "--identity_network",
-    "psp.pt": "--pretrained_psp_path",
-}
-NEEDED = {
-    "psp": ("stylegan2.pt", "age_classifier.pt", "identity.pt"),
-    "sam": ("stylegan2.pt", "age_classifier.pt", "identity.pt", "psp.pt"),
+    "stylegan2_64": Stage("stylegan2_64"),
+    "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=LOSS_NETWORKS),
+    "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=LOSS_NETWORKS),
+    "sam": Stage("sam", "sam.pt", files=LOSS_NETWORKS | {"--pretrained_psp_path": "psp.pt"}),
 }
 
 
@@ -57,6 +63,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", default=str(ROOT / "runs" / "demo"), metavar="DIR", help="run folders")
     parser.add_argument("--output_dir", default=str(ROOT / "pretrained_models" / "demo"), metavar="DIR")
     parser.add_argument("--only", metavar="NAME,NAME", help=f"some of {', '.join(STAGES)}")
+    parser.add_argument(
+        "--processes", type=int, default=1, help="processes a training, e.g. one for each CPU core"
+    )
     parser.add_argument("--steps_scale", type=float, default=1.0, help="factor on the steps of every preset")
     parser.add_argument(
         "--export_only", action="store_true", help="store what the runs hold now, without training"
@@ -78,18 +87,24 @@ def chosen_stages(only: str | None) -> list[str]:
 
 
 def train_command(name: str, opts: argparse.Namespace) -> list[str]:
-    """The command that trains a stage."""
+    """The command that trains a stage.
+
+    Raises:
+        InputError: it starts from a stage that has not been trained.
+    """
     stage, data = STAGES[name], Path(opts.data)
     train = data / "train" if (data / "train").is_dir() else data
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "train.py"),
-        f"@{ROOT}/configs/demo/{stage.preset}.args",
-    ]
+    launcher = [sys.executable]
+    if opts.processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={opts.processes}"]
+    command = [*launcher, str(ROOT / "scripts" / "train.py"), f"@{ROOT}/configs/demo/{stage.preset}.args"]
     command += [f"--train_dataset={train}", f"--exp_dir={Path(opts.runs) / name}"]
-    if (data / "val").is_dir() and not name.startswith("stylegan2"):
+    if (data / "val").is_dir() and name != "stylegan2_64":
         command.append(f"--test_dataset={data / 'val'}")
-    command += [f"{NETWORK_FLAGS[file]}={Path(opts.output_dir) / file}" for file in NEEDED.get(name, ())]
+    command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
+    command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
+    if opts.processes > 1:
+        command.append("--threads=1")
     if opts.steps_scale != 1:
         command.append(f"--max_steps={max(1, round(preset_steps(stage.preset) * opts.steps_scale))}")
     return command
@@ -115,6 +130,37 @@ def newest_weights(run: Path) -> Path:
     return files[-1]
 
 
+def export(name: str, opts: argparse.Namespace) -> None:
+    """Stores the newest weights of a stage in half precision; pSp's generator becomes `stylegan2.pt` too.
+
+    The discriminator beside pSp goes into `stylegan2.pt`, from where SAM takes it.
+    """
+    file = STAGES[name].file
+    if file is None:
+        return
+    weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
+    discriminator = weights.pop("d", None)
+    contents = {file: weights}
+    if name == "psp" and discriminator is not None:
+        contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator)
+    for file, content in contents.items():
+        path = save_checkpoint(halved(content), Path(opts.output_dir) / file)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The StyleGAN2 file of the generator that pSp trained: training can go on from it."""
+    architecture = {"generator": psp["opts"]["architecture"]["generator"]}
+    generator = Generator.from_config(StyleGAN2Config.from_dict(architecture["generator"]))
+    state = subset(psp["state_dict"], "decoder.")
+    load_into(generator, state, "the generator of pSp")
+    z = torch.randn(10_000, generator.style_dim, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        average = generator.get_latent(z).mean(0)
+    opts = {**psp["opts"], "architecture": architecture}
+    return {"g": state, "g_ema": state, "d": dict(discriminator), "latent_avg": average, "opts": opts}
+
+
 def main() -> None:
     opts = parse_options()
     if not Path(opts.data).is_dir():
@@ -128,9 +174,7 @@ def main() -> None:
                 raise InputError(
                     f"training {name} ended with exit code {code}; the same command continues it"
                 )
-        weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-        path = save_checkpoint(halved(weights), Path(opts.output_dir) / STAGES[name].file)
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        export(name, opts)
 
 
 if __name__ == "__main__":

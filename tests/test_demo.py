@@ -1,17 +1,20 @@
 """The demo and the recipe of its weights: what they run, what they leave, what they refuse."""
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import training_toys as toys
 from PIL import Image
 
 from configs.paths_config import dataset_paths, model_paths
+from models.psp import pSp
+from options.train_options import parse_train_options
 from utils.checkpoints import halved, load_checkpoint
+from utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -67,9 +70,41 @@ def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     arguments = [f"--data={tmp_path / 'data'}", "--steps_scale=0.01", f"--runs={tmp_path}"]
     options = make_demo_weights.parse_options(arguments)
     for name in make_demo_weights.chosen_stages(None):
+        weights = tmp_path / name / "checkpoints" / "iteration_7.pt"
+        for run in make_demo_weights.STAGES[name].runs.values():
+            with pytest.raises(InputError, match=f"no weights in .*{run}.*; train that stage first"):
+                make_demo_weights.train_command(name, options)
+            (tmp_path / run / "checkpoints").mkdir(parents=True)
+            (tmp_path / run / "checkpoints" / "iteration_7.pt").touch()
         command = make_demo_weights.train_command(name, options)
-        assert Path(command[2].lstrip("@")).is_file()
-        assert re.fullmatch(r"--max_steps=\d+", command[-1])
+        parsed = parse_train_options(command[2:])
+        assert parsed.max_steps == round(
+            0.01 * make_demo_weights.preset_steps(make_demo_weights.STAGES[name].preset)
+        )
+        assert not weights.exists()
+    options.processes = 2
+    launched = make_demo_weights.train_command("sam", options)
+    assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
+    """The generator that pSp trained is a StyleGAN2 to go on from, and gives the same pictures."""
+    files = toys.make_files(tmp_path / "files")
+    joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
+    toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
+    options = make_demo_weights.parse_options(
+        [f"--data={tmp_path}", f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
+    )
+    make_demo_weights.export("psp", options)
+    psp, stylegan2 = pSp.from_file(tmp_path / "psp.pt"), load_checkpoint(tmp_path / "stylegan2.pt")
+    assert "d" not in load_checkpoint(tmp_path / "psp.pt")
+    net = toys.encoder_network()
+    net.load_generator(stylegan2, "stylegan2.pt")
+    codes = torch.randn(1, net.n_styles, toys.GENERATOR.style_dim)
+    with torch.no_grad():
+        torch.testing.assert_close(net.decode(codes), psp.decode(codes))
+    more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
+    toys.train(toys.arguments("stylegan2", files, tmp_path / "gan", *more))
 
 
 def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:
