@@ -5,6 +5,7 @@
 #   make lint                      ruff and mypy
 #   make install                   only the virtual environment .venv with what the programs need
 #   make demo-weights DATA=folder  train every bundled network again from a folder of {age}_{idx} faces
+#                                  (PROCESSES=2: with two processes a training)
 #
 #   TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu make demo     the smaller CPU wheels of PyTorch
 #   TORCH='torch==2.4.1 torchvision==0.19.1' make demo                 a PyTorch version of your choice
@@ -17,6 +18,7 @@ VENV ?= .venv
 PYTHON ?=
 TORCH ?= torch torchvision
 TORCH_INDEX_URL ?=
+PROCESSES ?= 1
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 export PIP_NO_INPUT := 1
 # The programs find their packages through scripts/_bootstrap.py; a PYTHONPATH from outside could bring others first.
@@ -67,7 +69,7 @@ lint: $(VENV)/.linted
 	$(VENV)/bin/python -m mypy
 
 demo-weights: named-data $(VENV)/.installed
-	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)"
+	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)" --processes "$(PROCESSES)"
 
 named-data:
 	@if [ -z "$(DATA)" ]; then \

@@ -36,6 +36,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="with --train_decoder: pictures of random latents per photo that must also fool the "
         "discriminator, so that the generator still invents faces",
     )
+    losses.add_argument(
+        "--generated_lambda", type=weight, default=1.0, help="weight of the GAN loss of those pictures"
+    )
 
 
 def check(opts: argparse.Namespace) -> str | None:

@@ -89,8 +89,12 @@ class CoachPSP(EncoderCoach):
             total, figures = self._reconstruction(pictures[: len(codes)], codes, images, features)
         if self.adversary is not None:
             fooled = self.adversary.fool(pictures)
-            total = total + self.opts.adversarial_lambda * fooled
-            figures["loss_adversarial"] = fooled.detach()
+            rebuilt, invented = fooled[: len(codes)].mean(), fooled[len(codes) :]
+            total = total + self.opts.adversarial_lambda * rebuilt
+            figures["loss_adversarial"] = rebuilt.detach()
+            if len(invented):
+                total = total + self.opts.generated_lambda * invented.mean()
+                figures["loss_adversarial_generated"] = invented.mean().detach()
         self.optimizers["main"].zero_grad(set_to_none=True)
         total.backward()
         self.optimize()
