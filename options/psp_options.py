@@ -2,7 +2,7 @@
 
 import argparse
 
-from options.base_options import rate, weight
+from options.base_options import rate
 from options.encoder_options import (
     add_adversary,
     add_average,
@@ -13,7 +13,6 @@ from options.encoder_options import (
     check_encoder,
     check_losses,
 )
-from options.stylegan2_options import GROUP
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -27,28 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--grow_from", metavar="FILE", help="start from a pSp checkpoint whose generator is half the size"
     )
     add_average(group)
-    losses = add_losses(parser)
-    add_adversary(losses)
-    losses.add_argument(
-        "--generated_share",
-        type=weight,
-        default=0.0,
-        help="with --train_decoder: pictures of random latents per photo that must also fool the "
-        "discriminator, so that the generator still invents faces",
-    )
-    losses.add_argument(
-        "--generated_lambda", type=weight, default=1.0, help="weight of the GAN loss of those pictures"
-    )
+    add_adversary(add_losses(parser))
 
 
 def check(opts: argparse.Namespace) -> str | None:
     """Returns what contradicts itself in the options, if anything."""
     if opts.decoder_learning_rate and not opts.train_decoder:
         return "--decoder_learning_rate needs --train_decoder"
-    if opts.generated_share and not (opts.train_decoder and opts.adversarial_lambda):
-        return "--generated_share needs --train_decoder and --adversarial_lambda"
-    if opts.generated_share and opts.batch_size % GROUP:
-        return f"--batch_size={opts.batch_size}: --generated_share needs a multiple of {GROUP} photos"
     if opts.grow_from and opts.checkpoint_path:
         return "--checkpoint_path and --grow_from exclude each other: go on from a pSp, or grow one"
     if opts.input_nc != 3:

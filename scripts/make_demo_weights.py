@@ -9,16 +9,11 @@ import _bootstrap  # noqa: F401
 import argparse
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor
-
-from models.stylegan2.model import Generator, StyleGAN2Config
-from utils.checkpoints import halved, load_checkpoint, load_into, save_checkpoint, subset
+from utils.checkpoints import halved, load_checkpoint, save_checkpoint
 from utils.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,6 +37,7 @@ class Stage:
 
 
 LOSS_NETWORKS = {"--age_classifier": "age_classifier.pt", "--identity_network": "identity.pt"}
+STYLEGAN2 = {"--stylegan_weights": "stylegan2.pt"}
 STAGES = {
     "age_classifier": Stage("age_classifier", "age_classifier.pt"),
     "judge_age": Stage("judge_age", "judge_age.pt"),
@@ -50,7 +46,8 @@ STAGES = {
     "stylegan2_64": Stage("stylegan2_64"),
     "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=LOSS_NETWORKS),
     "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=LOSS_NETWORKS),
-    "sam": Stage("sam", "sam.pt", files=LOSS_NETWORKS | {"--pretrained_psp_path": "psp.pt"}),
+    "stylegan2": Stage("stylegan2_128", "stylegan2.pt", runs={"--checkpoint_path": "psp"}),
+    "sam": Stage("sam", "sam.pt", files=LOSS_NETWORKS | STYLEGAN2 | {"--pretrained_psp_path": "psp.pt"}),
 }
 
 
@@ -99,7 +96,7 @@ def train_command(name: str, opts: argparse.Namespace) -> list[str]:
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={opts.processes}"]
     command = [*launcher, str(ROOT / "scripts" / "train.py"), f"@{ROOT}/configs/demo/{stage.preset}.args"]
     command += [f"--train_dataset={train}", f"--exp_dir={Path(opts.runs) / name}"]
-    if (data / "val").is_dir() and name != "stylegan2_64":
+    if (data / "val").is_dir() and not name.startswith("stylegan2"):
         command.append(f"--test_dataset={data / 'val'}")
     command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
     command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
@@ -131,34 +128,15 @@ def newest_weights(run: Path) -> Path:
 
 
 def export(name: str, opts: argparse.Namespace) -> None:
-    """Stores the newest weights of a stage in half precision; pSp's generator becomes `stylegan2.pt` too.
-
-    The discriminator beside pSp goes into `stylegan2.pt`, from where SAM takes it.
-    """
+    """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder."""
     file = STAGES[name].file
     if file is None:
         return
     weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-    discriminator = weights.pop("d", None)
-    contents = {file: weights}
-    if name == "psp" and discriminator is not None:
-        contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator)
-    for file, content in contents.items():
-        path = save_checkpoint(halved(content), Path(opts.output_dir) / file)
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
-
-
-def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The StyleGAN2 file of the generator that pSp trained: training can go on from it."""
-    architecture = {"generator": psp["opts"]["architecture"]["generator"]}
-    generator = Generator.from_config(StyleGAN2Config.from_dict(architecture["generator"]))
-    state = subset(psp["state_dict"], "decoder.")
-    load_into(generator, state, "the generator of pSp")
-    z = torch.randn(10_000, generator.style_dim, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad():
-        average = generator.get_latent(z).mean(0)
-    opts = {**psp["opts"], "architecture": architecture}
-    return {"g": state, "g_ema": state, "d": dict(discriminator), "latent_avg": average, "opts": opts}
+    if "state_dict" in weights:
+        weights.pop("d", None)
+    path = save_checkpoint(halved(weights), Path(opts.output_dir) / file)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ import training_toys as toys
 from PIL import Image
 
 from configs.paths_config import dataset_paths, model_paths
-from models.psp import pSp
 from options.train_options import parse_train_options
 from utils.checkpoints import halved, load_checkpoint
 from utils.errors import InputError
@@ -87,24 +86,26 @@ def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
-def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
-    """The generator that pSp trained is a StyleGAN2 to go on from, and gives the same pictures."""
+def test_encoders_are_stored_without_their_discriminator(tmp_path: Path) -> None:
+    """The run's file keeps it: StyleGAN2 goes on from there, with pSp's generator."""
     files = toys.make_files(tmp_path / "files")
     joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
     toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
-    options = make_demo_weights.parse_options(
-        [f"--data={tmp_path}", f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
+    folders = [f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
+    make_demo_weights.export("psp", make_demo_weights.parse_options([f"--data={tmp_path}", *folders]))
+    stored = load_checkpoint(tmp_path / "psp.pt")
+    assert "d" not in stored and stored["state_dict"]["decoder.conv1.conv.weight"].dtype == torch.float16
+    run = make_demo_weights.newest_weights(tmp_path / "psp")
+    command = toys.arguments(
+        "stylegan2", files, tmp_path / "gan", f"--checkpoint_path={run}", "--max_steps=1"
     )
-    make_demo_weights.export("psp", options)
-    psp, stylegan2 = pSp.from_file(tmp_path / "psp.pt"), load_checkpoint(tmp_path / "stylegan2.pt")
-    assert "d" not in load_checkpoint(tmp_path / "psp.pt")
-    net = toys.encoder_network()
-    net.load_generator(stylegan2, "stylegan2.pt")
-    codes = torch.randn(1, net.n_styles, toys.GENERATOR.style_dim)
-    with torch.no_grad():
-        torch.testing.assert_close(net.decode(codes), psp.decode(codes))
-    more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
-    toys.train(toys.arguments("stylegan2", files, tmp_path / "gan", *more))
+    coach = toys.coach_class("stylegan2")(parse_train_options(command))
+    for name, network in (("d", coach.discriminator), ("state_dict", coach.generator)):
+        expected = load_checkpoint(run)[name]
+        prefix = "decoder." if name == "state_dict" else ""
+        for key, value in network.state_dict().items():
+            torch.testing.assert_close(value, expected[prefix + key])
+    toys.train(command)
 
 
 def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:

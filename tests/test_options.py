@@ -188,12 +188,6 @@ WRONG = [
     ("stylegan2", ["--checkpoint_path=a", "--grow_from=b"], "--checkpoint_path and --grow_from exclude"),
     ("stylegan2", ["--mixing=1.5"], "--mixing: 1.5 does not lie between 0 and 1"),
     ("psp", ["--adversarial_lambda=1", "--batch_size=6"], "the discriminator takes"),
-    ("psp", ["--generated_share=1"], "--generated_share needs --train_decoder and --adversarial_lambda"),
-    (
-        "psp",
-        ["--train_decoder", "--adversarial_lambda=1", "--generated_share=1", "--batch_size=2"],
-        "--batch_size=2: --generated_share needs a multiple of 4 photos",
-    ),
     ("psp", ["--checkpoint_path=a", "--grow_from=b"], "--checkpoint_path and --grow_from exclude"),
     ("psp", ["--learning_rate_schedule=line"], "--learning_rate_schedule: invalid choice: 'line'"),
     ("sam", ["--adversarial_lambda=1", "--batch_size=6"], "the discriminator takes"),
@@ -245,10 +239,10 @@ def run_train(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_wrong_command_line_is_one_sentence_and_code_2() -> None:
-    result = run_train("--exp_dir=e", "--coach=psp", "--generated_share=1")
+    result = run_train("--exp_dir=e", "--coach=psp", "--decoder_learning_rate=1e-3")
     assert result.returncode == 2
     assert result.stdout == ""
-    assert result.stderr.startswith("error: --generated_share needs --train_decoder")
+    assert result.stderr.startswith("error: --decoder_learning_rate needs --train_decoder")
     assert result.stderr.count("\n") == 1
 
 

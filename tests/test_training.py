@@ -140,7 +140,7 @@ def test_frozen_parts_stay(runs: dict[str, Path], files: SimpleNamespace) -> Non
 SHORT = ("--max_steps=8", "--val_interval=3", "--board_interval=3")
 STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
 ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
-JOINT = ("--train_decoder", "--generated_share=1", *ADVERSARY, "--batch_size=4")
+JOINT = ("--train_decoder", *ADVERSARY)
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,11 @@
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from criteria.frozen import full_precision
 from criteria.gan_losses import (
     discriminator_logistic_loss,
+    generator_nonsaturating_loss,
     is_regularization_step,
     lazy_adam_settings,
     lazy_r1_loss,
@@ -59,9 +58,9 @@ class Adversary:
         self._fake: Tensor | None = None
 
     def fool(self, images: Tensor) -> Tensor:
-        """The loss (B,) of each of the (B, 3, R, R) pictures to be believed; remembers them for `learn`."""
+        """The loss that makes (B, 3, R, R) pictures believable; remembers them for `learn`."""
         self._fake = images.detach()
-        return F.softplus(-full_precision(self.discriminator(images)))[:, 0]
+        return generator_nonsaturating_loss(self.discriminator(images))
 
     def learn(self, real: Tensor, step: int) -> dict[str, Tensor]:
         """Updates the discriminator on real pictures and on those that `fool` saw last, where it is due.

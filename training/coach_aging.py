@@ -167,7 +167,7 @@ class CoachAging(EncoderCoach):
     def _fool(self, pictures: Tensor) -> Tensor:
         """The discriminator's part of the loss."""
         assert self.adversary is not None
-        return self.opts.adversarial_lambda * self.adversary.fool(pictures).mean()
+        return self.opts.adversarial_lambda * self.adversary.fool(pictures)
 
     def _photo_features(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Cached where they stay the same; a prior in train mode (official recipe) does not."""

@@ -13,12 +13,10 @@ from criteria.w_norm import w_norm
 from models.psp import pSp
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator
-from options.stylegan2_options import GROUP
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
 from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
 from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
-from utils.images import image_sheet
 
 
 class CoachPSP(EncoderCoach):
@@ -85,29 +83,18 @@ class CoachPSP(EncoderCoach):
         with self.autocast():
             features = self.features(batch)[0] if self.identity is not None else None
             codes = self.net.encode(images)
-            pictures = self.net.decode(torch.cat([codes, self._random_codes(len(codes))]), True)
-            total, figures = self._reconstruction(pictures[: len(codes)], codes, images, features)
+            pictures = self.net.decode(codes, randomize_noise=True)
+            total, figures = self._reconstruction(pictures, codes, images, features)
         if self.adversary is not None:
             fooled = self.adversary.fool(pictures)
-            rebuilt, invented = fooled[: len(codes)].mean(), fooled[len(codes) :]
-            total = total + self.opts.adversarial_lambda * rebuilt
-            figures["loss_adversarial"] = rebuilt.detach()
-            if len(invented):
-                total = total + self.opts.generated_lambda * invented.mean()
-                figures["loss_adversarial_generated"] = invented.mean().detach()
+            total = total + self.opts.adversarial_lambda * fooled
+            figures["loss_adversarial"] = fooled.detach()
         self.optimizers["main"].zero_grad(set_to_none=True)
         total.backward()
         self.optimize()
         if self.adversary is not None:
             figures |= self.adversary.learn(self.full_pictures(batch), self.step)
         return {"loss": total.detach(), **figures}
-
-    def _random_codes(self, photos: int) -> Tensor:
-        """W+ codes of random latents, `--generated_share` of them per photo, in groups as in the photos."""
-        decoder = self.net.decoder
-        count = GROUP * round(self.opts.generated_share * photos / GROUP)
-        w = decoder.get_latent(torch.randn(count, decoder.style_dim, device=self.device))
-        return w[:, None].expand(-1, self.net.n_styles, -1)
 
     def _reconstruction(
         self, full: Tensor, codes: Tensor, images: Tensor, features: Tensor | None
@@ -151,13 +138,7 @@ class CoachPSP(EncoderCoach):
         images = self.shown_images(16)
         with self.autocast():
             output = net.decode(net.encode(images), resize=True)
-        sheets = {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
-        if self.opts.generated_share:
-            fixed = torch.Generator().manual_seed(self.opts.seed)
-            z = torch.randn(len(images), net.decoder.style_dim, generator=fixed).to(self.device)
-            samples, _ = net.decoder([z], randomize_noise=False)
-            sheets["samples"] = image_sheet([list(samples[i : i + 4]) for i in range(0, len(samples), 4)])
-        return sheets
+        return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
 
 
 def load_psp_file(path: str, flag: str) -> dict[str, Any]:
