@@ -1,8 +1,9 @@
 """Makes the fictional person of `make demo`: pictures `{age}_{idx}.png` along an ageing path of their own.
 
-Two faces of the bundled generator are aged by the bundled SAM. The person is the first of them and, the older
-they get, becomes more like the second: a way of ageing that the global model cannot know. Each picture has
-its own pose, light, blur and noise; its age is the one that the age classifier sees in the code behind it.
+Two faces that the bundled generator invented are aged by the bundled SAM. The person is the first of them
+and, the older they get, becomes more like the second: a way of ageing that the global model cannot know. Each
+picture has its own pose, light, blur and noise; its age is the one that the age classifier sees in the code
+behind it.
 """
 
 import _bootstrap  # noqa: F401
@@ -18,8 +19,11 @@ from tqdm import tqdm
 
 from configs.paths_config import REPOSITORY
 from models.auxiliary import AgeClassifier, IdentityNetwork, load_age_classifier, load_identity
+from models.aging_model import resize
 from models.psp import append_age, pSp
-from utils.checkpoints import load_checkpoint
+from models.stylegan2.model import Generator, StyleGAN2Config
+from training.coach_stylegan2 import load_stylegan2_file
+from utils.checkpoints import load_checkpoint, load_into
 from utils.device import select_device
 from utils.errors import InputError, run_command
 from utils.images import write_image
@@ -31,6 +35,7 @@ CANDIDATES = 1000  # faces among which the two are chosen
 GRID = torch.arange(0.0, 101.0, 4.0)  # ages asked of SAM
 TRUNCATION = 0.8  # keeps their codes near the mean, where the generator draws best
 ADULT = (20, 35)  # years
+EXPRESSION = 0.08  # share of another face in the styles that shape mouth and eyes
 OTHER_PERSON = 0.3  # similarity below which two faces are different people
 
 
@@ -38,6 +43,9 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--sam", default=str(DEMO / "sam.pt"), metavar="FILE", help="what ages the faces")
+    parser.add_argument(
+        "--stylegan_weights", default=str(DEMO / "stylegan2.pt"), metavar="FILE", help="what invents them"
+    )
     parser.add_argument("--age_classifier", default=str(DEMO / "age_classifier.pt"), metavar="FILE")
     parser.add_argument("--identity_network", default=str(DEMO / "identity.pt"), metavar="FILE")
     parser.add_argument("--output_dir", default=str(REPOSITORY / "assets" / "demo_person"), metavar="DIR")
@@ -56,6 +64,7 @@ class Person:
 
     Args:
         net: SAM.
+        generator: invents the faces; SAM's encoder and generator then draw them anew.
         classifier: tells the age of a picture.
         identity: tells which faces survive encoding.
         seed: which person.
@@ -63,15 +72,26 @@ class Person:
     """
 
     def __init__(
-        self, net: pSp, classifier: AgeClassifier, identity: IdentityNetwork, seed: int, deviation: float
+        self,
+        net: pSp,
+        generator: Generator,
+        classifier: AgeClassifier,
+        identity: IdentityNetwork,
+        seed: int,
+        deviation: float,
     ) -> None:
         self.net = net
         self.classifier = classifier
         self.deviation = deviation
         self.random = torch.Generator().manual_seed(seed)
-        w = net.decoder.get_latent(torch.randn(CANDIDATES, net.decoder.style_dim, generator=self.random))
-        self.w = w.mean(0) + TRUNCATION * (w - w.mean(0))
-        images = torch.cat([self.render(part) for part in self.w.split(100)])
+        w = generator.get_latent(torch.randn(CANDIDATES, generator.style_dim, generator=self.random))
+        w = w.mean(0) + TRUNCATION * (w - w.mean(0))
+        invented = (
+            generator([part], input_is_latent=True, randomize_noise=False)[0] for part in w.split(100)
+        )
+        faces = [resize(part.clamp(-1, 1), net.input_size) for part in invented]
+        self.face_codes = torch.cat([net.encode_photo(part) for part in faces])
+        images = torch.cat([self.render(part) for part in self.face_codes.split(100)])
         ages = torch.cat([classifier.predict_age(part) for part in images.split(100)])
         adults = ((ages > ADULT[0]) & (ages < ADULT[1])).nonzero().flatten()
         if len(adults) < 2:
@@ -113,11 +133,8 @@ class Person:
     def picture(self, age: float) -> Tensor:
         """One picture (3, S, S) at an age with its own pose, expression, light and noise."""
         code = self.code(age) + 0.35 * float(torch.randn((), generator=self.random)) * self.pose_direction
-        other = self.net.decoder.get_latent(
-            torch.randn(1, self.net.decoder.style_dim, generator=self.random)
-        )[0]
-        code = code.clone()
-        code[4:7] = code[4:7].lerp(other, 0.08)
+        other = self.face_codes[int(torch.randint(CANDIDATES, (), generator=self.random))]
+        code[4:7] = code[4:7].lerp(other[4:7], EXPRESSION)
         image = self.render(code[None], randomize_noise=True)
         return self._light(image)[0]
 
@@ -146,6 +163,19 @@ def best_encoded(net: pSp, identity: IdentityNetwork, images: Tensor) -> tuple[i
     return first, second
 
 
+def load_generator(path: str) -> Generator:
+    """The averaged generator of a StyleGAN2 file.
+
+    Raises:
+        InputError: the file is of another kind or size.
+    """
+    checkpoint = load_stylegan2_file(path)
+    config = StyleGAN2Config.from_dict(checkpoint["opts"]["architecture"]["generator"])
+    generator = Generator.from_config(config)
+    load_into(generator, checkpoint["g_ema"], path)
+    return generator
+
+
 def spaced_ages(count: int, ages: tuple[int, int]) -> list[int]:
     """`count` whole ages evenly from the first to the last."""
     return [round(ages[0] + (ages[1] - ages[0]) * i / max(1, count - 1)) for i in range(count)]
@@ -157,9 +187,10 @@ def main() -> None:
     if opts.train < 2 or opts.held_out < 1:
         raise InputError("--train must be at least 2 and --held_out at least 1")
     net = pSp.from_checkpoint(load_checkpoint(opts.sam), opts.sam)
+    generator = load_generator(opts.stylegan_weights)
     classifier = load_age_classifier(opts.age_classifier, select_device("cpu"))
     identity = load_identity(opts.identity_network)
-    person = Person(net, classifier, identity, opts.seed, opts.deviation)
+    person = Person(net, generator, classifier, identity, opts.seed, opts.deviation)
     sets = {
         "train": spaced_ages(opts.train, TRAIN_AGES),
         "held_out": spaced_ages(opts.held_out, HELD_OUT_AGES),
