@@ -68,7 +68,7 @@ def add_training(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--learning_rate_schedule",
         default="constant",
         choices=["constant", "cosine"],
-        help="cosine: down to 0 at --max_steps",
+        help="cosine: up in 50 steps, then down to 0 at --max_steps",
     )
     group.add_argument("--train_decoder", action="store_true", help="train the generator too")
     group.add_argument("--checkpoint_path", metavar="FILE", help="start from this checkpoint")

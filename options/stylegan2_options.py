@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--checkpoint_path",
         metavar="FILE",
-        help="start from a trained generator and discriminator (of StyleGAN2, or pSp)",
+        help="start from a trained generator and discriminator",
     )
     group.add_argument("--grow_from", metavar="FILE", help="start from a pair of half the size")
     group.add_argument("--learning_rate", type=rate, default=2e-3)

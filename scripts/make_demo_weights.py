@@ -9,10 +9,18 @@ import _bootstrap  # noqa: F401
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
+from tqdm import tqdm
+
+from datasets.faces import FaceFolder
+from models.psp import pSp
+from models.stylegan2.shared_latent import with_shared_latent
+from training.coach_stylegan2 import LATENT_AVERAGE_SAMPLES
 from utils.checkpoints import halved, load_checkpoint, save_checkpoint
 from utils.errors import InputError, run_command
 
@@ -46,7 +54,6 @@ STAGES = {
     "stylegan2_64": Stage("stylegan2_64"),
     "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=LOSS_NETWORKS),
     "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=LOSS_NETWORKS),
-    "stylegan2": Stage("stylegan2_128", "stylegan2.pt", runs={"--checkpoint_path": "psp"}),
     "sam": Stage("sam", "sam.pt", files=LOSS_NETWORKS | STYLEGAN2 | {"--pretrained_psp_path": "psp.pt"}),
 }
 
@@ -90,13 +97,12 @@ def train_command(name: str, opts: argparse.Namespace) -> list[str]:
         InputError: it starts from a stage that has not been trained.
     """
     stage, data = STAGES[name], Path(opts.data)
-    train = data / "train" if (data / "train").is_dir() else data
     launcher = [sys.executable]
     if opts.processes > 1:
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={opts.processes}"]
     command = [*launcher, str(ROOT / "scripts" / "train.py"), f"@{ROOT}/configs/demo/{stage.preset}.args"]
-    command += [f"--train_dataset={train}", f"--exp_dir={Path(opts.runs) / name}"]
-    if (data / "val").is_dir() and not name.startswith("stylegan2"):
+    command += [f"--train_dataset={training_folder(opts)}", f"--exp_dir={Path(opts.runs) / name}"]
+    if (data / "val").is_dir() and name != "stylegan2_64":
         command.append(f"--test_dataset={data / 'val'}")
     command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
     command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
@@ -105,6 +111,12 @@ def train_command(name: str, opts: argparse.Namespace) -> list[str]:
     if opts.steps_scale != 1:
         command.append(f"--max_steps={max(1, round(preset_steps(stage.preset) * opts.steps_scale))}")
     return command
+
+
+def training_folder(opts: argparse.Namespace) -> Path:
+    """The folder of training faces: `train` in the data folder, or that itself."""
+    data = Path(opts.data)
+    return data / "train" if (data / "train").is_dir() else data
 
 
 def preset_steps(preset: str) -> int:
@@ -128,15 +140,42 @@ def newest_weights(run: Path) -> Path:
 
 
 def export(name: str, opts: argparse.Namespace) -> None:
-    """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder."""
+    """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder.
+
+    The generator that pSp trained becomes `stylegan2.pt`, with that discriminator.
+    """
     file = STAGES[name].file
     if file is None:
         return
     weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-    if "state_dict" in weights:
-        weights.pop("d", None)
-    path = save_checkpoint(halved(weights), Path(opts.output_dir) / file)
-    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    discriminator = weights.pop("d") if "state_dict" in weights and "d" in weights else None
+    contents = {file: weights}
+    if name == "psp":
+        contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator, training_folder(opts))
+    for file, content in contents.items():
+        path = save_checkpoint(halved(content), Path(opts.output_dir) / file)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+@torch.no_grad()
+def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Any, folder: Path) -> dict[str, Any]:
+    """A StyleGAN2 file from a pSp that trained its generator: W spans the codes of the training faces."""
+    net = pSp.from_checkpoint(psp, "the weights of pSp")
+    faces = FaceFolder(folder, net.input_size)
+    parts = tqdm(torch.arange(len(faces)).split(100), "codes of the faces", unit="batch")
+    codes = torch.cat([net.encode(faces.batch(part.tolist())["image"]) for part in parts])
+    generator = with_shared_latent(net.decoder, codes)
+    draws = torch.Generator().manual_seed(0)
+    z = torch.randn(LATENT_AVERAGE_SAMPLES, generator.style_dim, generator=draws)
+    state = generator.state_dict()
+    opts = {**psp["opts"], "architecture": {"generator": net.config.generator.to_dict()}}
+    return {
+        "g": state,
+        "g_ema": state,
+        "d": discriminator,
+        "latent_avg": generator.get_latent(z).mean(0),
+        "opts": opts,
+    }
 
 
 def main() -> None:

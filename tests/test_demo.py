@@ -86,26 +86,22 @@ def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
-def test_encoders_are_stored_without_their_discriminator(tmp_path: Path) -> None:
-    """The run's file keeps it: StyleGAN2 goes on from there, with pSp's generator."""
+def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
+    """The generator that pSp trained is a StyleGAN2 to go on from; only that file has the discriminator."""
     files = toys.make_files(tmp_path / "files")
     joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
     toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
-    folders = [f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
-    make_demo_weights.export("psp", make_demo_weights.parse_options([f"--data={tmp_path}", *folders]))
-    stored = load_checkpoint(tmp_path / "psp.pt")
+    folders = [f"--data={files.faces}", f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
+    make_demo_weights.export("psp", make_demo_weights.parse_options(folders))
+    stored, stylegan2 = (load_checkpoint(tmp_path / f"{name}.pt") for name in ("psp", "stylegan2"))
     assert "d" not in stored and stored["state_dict"]["decoder.conv1.conv.weight"].dtype == torch.float16
-    run = make_demo_weights.newest_weights(tmp_path / "psp")
-    command = toys.arguments(
-        "stylegan2", files, tmp_path / "gan", f"--checkpoint_path={run}", "--max_steps=1"
-    )
-    coach = toys.coach_class("stylegan2")(parse_train_options(command))
-    for name, network in (("d", coach.discriminator), ("state_dict", coach.generator)):
-        expected = load_checkpoint(run)[name]
-        prefix = "decoder." if name == "state_dict" else ""
-        for key, value in network.state_dict().items():
-            torch.testing.assert_close(value, expected[prefix + key])
-    toys.train(command)
+    run = load_checkpoint(make_demo_weights.newest_weights(tmp_path / "psp"))
+    for key, value in stylegan2["d"].items():
+        torch.testing.assert_close(value, halved(run["d"][key]))
+    for key in ("convs.0.conv.weight", "to_rgbs.0.bias", "noises.noise_1"):
+        torch.testing.assert_close(stylegan2["g_ema"][key], stored["state_dict"][f"decoder.{key}"])
+    more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
+    toys.train(toys.arguments("stylegan2", files, tmp_path / "gan", *more))
 
 
 def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:

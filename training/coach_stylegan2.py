@@ -25,7 +25,7 @@ from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from options.stylegan2_options import parse_channels
 from training.batches import BatchSource
 from training.coach import Coach
-from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, subset
+from utils.checkpoints import load_checkpoint, load_into
 from utils.errors import InputError
 from utils.images import image_sheet
 
@@ -195,19 +195,15 @@ class CoachStyleGAN2(Coach):
 
 
 def load_stylegan2_file(path: str) -> Mapping[str, Any]:
-    """Reads a checkpoint that can be trained on; also a pSp that trained generator and discriminator.
+    """Reads a checkpoint that can be trained on.
 
     Raises:
         InputError: it lacks the generator, its average or the discriminator.
     """
     checkpoint = load_checkpoint(path)
-    if checkpoint_kind(checkpoint) == "psp" and "d" in checkpoint:
-        generator = subset(checkpoint["state_dict"], "decoder.")
-        return {"g": generator, "g_ema": generator, "d": checkpoint["d"]}
     missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
     if missing:
         raise InputError(
-            f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2, or of "
-            "--coach=psp --train_decoder --adversarial_lambda=..."
+            f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2"
         )
     return checkpoint

@@ -28,6 +28,7 @@ from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
 from utils.images import image_sheet
 
+WARM_UP_STEPS = 50
 EMA_RAMP = 0.05  # half-life of the average as a share of the pictures seen so far
 
 
@@ -129,7 +130,7 @@ class EncoderCoach(Coach):
         """One optimiser step at the rate of the schedule, then the running average, if there is one."""
         optimizer = self.optimizers["main"]
         if self.opts.learning_rate_schedule == "cosine":
-            share = cosine_share(self.step, self.opts.max_steps)
+            share = cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS)
             for group in optimizer.param_groups:
                 group.setdefault("first_lr", group["lr"])
                 group["lr"] = share * group["first_lr"]
