@@ -105,14 +105,14 @@ WEIGHTS: dict[str, Weight] = {
         file="pretrained_models/demo/psp.pt",
         source=_DEMO_SOURCE,
         licence=_DEMO_LICENCE,
-        input_size=128,
+        input_size=64,
         normalisation=_RGB,
     ),
     "demo_sam": Weight(
         file="pretrained_models/demo/sam.pt",
         source=_DEMO_SOURCE,
         licence=_DEMO_LICENCE,
-        input_size=128,
+        input_size=64,
         normalisation=_RGB_AND_AGE,
     ),
     **{

@@ -221,5 +221,5 @@ class CoachAging(EncoderCoach):
             photo_codes = net.encode_photo(images)
             for age in SHEET_AGES:
                 codes = net.encode(append_age(images, float(age)), photo_codes)
-                columns.append(net.decode(codes, resize=True))
+                columns.append(net.decode(codes))
         return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}

@@ -218,7 +218,7 @@ class CoachPersonalized(EncoderCoach):
             for age in SHEET_AGES:
                 years = torch.full((len(images),), float(age), device=self.device)
                 codes = self.net.encode(append_age(images, years), photo_codes)
-                columns.append(self.net.decode(self.net.personalize(codes, years), resize=True))
+                columns.append(self.net.decode(self.net.personalize(codes, years)))
         return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}
 
 

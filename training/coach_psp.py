@@ -137,7 +137,7 @@ class CoachPSP(EncoderCoach):
         net = self.averaged.eval()
         images = self.shown_images(16)
         with self.autocast():
-            output = net.decode(net.encode(images), resize=True)
+            output = net.decode(net.encode(images))
         return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
 
 

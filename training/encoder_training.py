@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from configs.paths_config import dataset_paths
@@ -29,6 +30,7 @@ from utils.errors import InputError
 from utils.images import image_sheet
 
 WARM_UP_STEPS = 50
+SHEET_SIDE = 256  # pixels of a picture on a sheet, at most
 EMA_RAMP = 0.05  # half-life of the average as a share of the pictures seen so far
 
 
@@ -207,8 +209,8 @@ class EncoderCoach(Coach):
 
 
 def sheet_of_columns(columns: list[Tensor], labels: list[str]) -> Any:
-    """A sheet with one row a picture; `columns` hold (B, 3, S, S) batches, shown at the size of the first."""
-    size = columns[0].shape[-1]
-    fitted = [c if c.shape[-1] == size else torch.nn.functional.adaptive_avg_pool2d(c, size) for c in columns]
+    """A sheet with one row a picture; `columns` hold (B, 3, S, S) batches, shown as large as the largest."""
+    size = min(SHEET_SIDE, max(column.shape[-1] for column in columns))
+    fitted = [F.interpolate(column.float(), size, mode="bicubic", antialias=True) for column in columns]
     rows = [list(row) for row in zip(*[c.float().cpu() for c in fitted], strict=True)]
     return image_sheet(rows, column_labels=labels)
