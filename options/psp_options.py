@@ -26,7 +26,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--grow_from", metavar="FILE", help="start from a pSp checkpoint whose generator is half the size"
     )
     add_average(group)
-    add_adversary(add_losses(parser))
+    losses = add_losses(parser)
+    losses.add_argument(
+        "--full_size_losses",
+        action="store_true",
+        help="compare pictures at the generator's size; officially at that of the encoder's input",
+    )
+    add_adversary(losses)
 
 
 def check(opts: argparse.Namespace) -> str | None:

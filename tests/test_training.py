@@ -313,7 +313,7 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ("sam", ["--checkpoint_path={sam}"]),
         ("psp", ["--checkpoint_path={psp}", "--id_lambda=0", "--lpips_lambda=0"]),
         ("psp", ["--adversarial_lambda=0.1", "--test_batch_size=1"]),
-        ("psp", [*JOINT, "--decoder_learning_rate=1e-3"]),
+        ("psp", [*JOINT, "--decoder_learning_rate=1e-3", "--full_size_losses"]),
         ("sam", ["--adversarial_lambda=0.1", "--output_size=16", "--aging_augment"]),
         ("mytimemachine", ["--id_lambda=0", "--nearest_neighbor_id_loss_lambda=0", "--aging_lambda=0"]),
         ("mytimemachine", ["--l2_lambda_aging=0", "--target_age=30", "--cycle_lambda=0"]),

@@ -139,7 +139,8 @@ class CoachAging(EncoderCoach):
 
     def training_step(self) -> dict[str, Tensor]:
         batch = self.batches.next()
-        images = batch["image"]
+        pictures = batch["image"]
+        batch["image"] = images = self.encoder_input(pictures)
         draws = self.draws()
         no_aging = draw_no_aging(draws)
         self.net.train()
@@ -161,7 +162,7 @@ class CoachAging(EncoderCoach):
         self.optimize()
         figures = result.scalars
         if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_pictures(batch), self.step)
+            figures |= self.adversary.learn(self.full_size(pictures), self.step)
         return figures
 
     def _fool(self, pictures: Tensor) -> Tensor:
@@ -190,7 +191,7 @@ class CoachAging(EncoderCoach):
         """Loss on fixed pictures, each at fixed target ages, with the fixed noise."""
         net = self.averaged.eval()
         rows = []
-        for images in self.test_batches():
+        for images in map(self.encoder_input, self.test_batches()):
             photo_codes, input_ages, *identity = self._describe_photos(images)
             targets = self._targets(images, input_ages, identity)
             for age in VALIDATION_AGES:
@@ -218,8 +219,9 @@ class CoachAging(EncoderCoach):
         images = self.shown_images()
         columns = [images]
         with self.autocast():
-            photo_codes = net.encode_photo(images)
+            inputs = self.encoder_input(images)
+            photo_codes = net.encode_photo(inputs)
             for age in SHEET_AGES:
-                codes = net.encode(append_age(images, float(age)), photo_codes)
+                codes = net.encode(append_age(inputs, float(age)), photo_codes)
                 columns.append(net.decode(codes))
         return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}

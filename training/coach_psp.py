@@ -82,7 +82,7 @@ class CoachPSP(EncoderCoach):
         self.net.train()
         with self.autocast():
             features = self.features(batch)[0] if self.identity is not None else None
-            codes = self.net.encode(images)
+            codes = self.net.encode(self.encoder_input(images))
             pictures = self.net.decode(codes, randomize_noise=True)
             total, figures = self._reconstruction(pictures, codes, images, features)
         if self.adversary is not None:
@@ -93,14 +93,18 @@ class CoachPSP(EncoderCoach):
         total.backward()
         self.optimize()
         if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_pictures(batch), self.step)
+            figures |= self.adversary.learn(self.full_size(images), self.step)
         return {"loss": total.detach(), **figures}
 
     def _reconstruction(
         self, full: Tensor, codes: Tensor, images: Tensor, features: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Weighted sum of the terms, and each term for the log."""
-        opts, output = self.opts, self.net.face_pool(full).float()
+        opts, output = self.opts, full.float()
+        if opts.full_size_losses:
+            images = self.full_size(images)
+        else:
+            output, images = self.net.face_pool(output), self.encoder_input(images)
         terms: dict[str, tuple[float, Tensor]] = {}
         if opts.l2_lambda > 0:
             terms["loss_l2"] = opts.l2_lambda, F.mse_loss(output, images)
@@ -125,7 +129,7 @@ class CoachPSP(EncoderCoach):
         net = self.averaged.eval()
         for images in self.test_batches():
             with self.autocast():
-                codes = net.encode(images)
+                codes = net.encode(self.encoder_input(images))
                 total, figures = self._reconstruction(net.decode(codes), codes, images, None)
             rows.append({"loss": total, **figures} | {"images": len(images)})
         count = sum(row["images"] for row in rows)
@@ -137,7 +141,7 @@ class CoachPSP(EncoderCoach):
         net = self.averaged.eval()
         images = self.shown_images(16)
         with self.autocast():
-            output = net.decode(net.encode(images))
+            output = net.decode(net.encode(self.encoder_input(images)))
         return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
 
 

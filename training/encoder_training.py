@@ -12,6 +12,7 @@ from torch import Tensor
 
 from configs.paths_config import dataset_paths
 from datasets.faces import FaceFolder
+from models.aging_model import resize
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
@@ -142,20 +143,25 @@ class EncoderCoach(Coach):
             halflife = min(halflife, EMA_RAMP * (self.step + 1) * batch)
             update_average(self.averaged, self.net, 0.5 ** (batch / halflife))
 
-    def full_pictures(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """The photos of a batch at the size of the generator's pictures, for the discriminator."""
-        if self.full_data is None:
-            return batch["image"]
-        items = list(zip(batch["index"].tolist(), batch["flip"].tolist(), strict=True))
-        return self.full_data.batch(items)["image"].to(self.device)
+    @property
+    def picture_size(self) -> int:
+        """Side at which photos are held: also the generator's where something compares with its pictures."""
+        if self.adversary is not None or getattr(self.opts, "full_size_losses", False):
+            return max(self.net.input_size, self.net.config.generator.size)
+        return self.net.input_size
+
+    def encoder_input(self, images: Tensor) -> Tensor:
+        """Photos at the size that the encoder reads."""
+        return resize(images, self.net.input_size)
+
+    def full_size(self, images: Tensor) -> Tensor:
+        """Photos at the size of the generator's pictures."""
+        return resize(images, self.net.config.generator.size)
 
     def make_data(self, require_age: bool = False) -> FaceFolder:
         """Training batches and the fixed test pictures."""
-        opts, size = self.opts, self.net.input_size
+        opts, size = self.opts, self.picture_size
         data = FaceFolder(opts.train_dataset, size, require_age)
-        output_size = self.net.config.generator.size
-        wants_full = self.adversary is not None and output_size != size
-        self.full_data = FaceFolder(opts.train_dataset, output_size, require_age) if wants_full else None
         self.batches = BatchSource(
             data,
             opts.batch_size,
