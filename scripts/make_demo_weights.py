@@ -153,7 +153,10 @@ def export(name: str, opts: argparse.Namespace) -> None:
     if name == "psp":
         contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator, training_folder(opts))
     for file, content in contents.items():
-        path = save_checkpoint(halved(content), Path(opts.output_dir) / file)
+        stored = halved(content)
+        if "g" in content and content["g"] is content["g_ema"]:
+            stored["g"] = stored["g_ema"]  # the file then holds these numbers once
+        path = save_checkpoint(stored, Path(opts.output_dir) / file)
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
