@@ -31,12 +31,12 @@ from utils.images import write_image
 DEMO = REPOSITORY / "pretrained_models" / "demo"
 TRAIN_AGES = (20, 60)
 HELD_OUT_AGES = (20, 75)
-CANDIDATES = 1000  # faces among which the two are chosen
+CANDIDATES = 300  # faces among which the two are chosen
 GRID = torch.arange(0.0, 101.0, 4.0)  # ages asked of SAM
-TRUNCATION = 0.8  # keeps their codes near the mean, where the generator draws best
+TRUNCATION = 0.6  # keeps their codes near the mean, where the generator draws best
 ADULT = (20, 35)  # years
 EXPRESSION = 0.08  # share of another face in the styles that shape mouth and eyes
-OTHER_PERSON = 0.3  # similarity below which two faces are different people
+RELATIVE = (0.1, 0.4)  # similarity of two faces that are different people of one kind
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=38, help="training pictures")
     parser.add_argument("--held_out", type=int, default=14, help="held-out pictures")
     parser.add_argument(
-        "--deviation", type=float, default=1.0, help="share of the second face at 75 years, 0 to 1"
+        "--deviation", type=float, default=0.8, help="share of the second face at 75 years, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="auto")
@@ -153,13 +153,14 @@ class Person:
 
 
 def best_encoded(net: pSp, identity: IdentityNetwork, images: Tensor) -> tuple[int, int]:
-    """Indices of the face that survives encoding best, and of the best one that is somebody else."""
+    """Indices of the face that survives encoding best, and of the best one of a similar, other person."""
     faces = identity.embed(images)
     decoded = torch.cat([net.decode(net.encode_photo(net.face_pool(part))) for part in images.split(100)])
     clear = (faces * identity.embed(decoded.clamp(-1, 1))).sum(1)
     first = int(clear.argmax())
-    other_person = faces @ faces[first] < OTHER_PERSON
-    second = int((clear + other_person.float()).argsort()[-1])
+    similarity = faces @ faces[first]
+    relative = (similarity > RELATIVE[0]) & (similarity < RELATIVE[1])
+    second = int((clear + relative.float()).argsort()[-1])
     return first, second
 
 
