@@ -25,7 +25,8 @@ def test_losses_equal_the_golden_ones(name):
     real_logits, fake_logits = network(real), network(images["fake"])
     parity.check(gan_losses.discriminator_logistic_loss(real_logits, fake_logits), entry, "d_logistic_loss")
     parity.check(gan_losses.generator_nonsaturating_loss(fake_logits), entry, "g_nonsaturating_loss")
-    parity.check(gan_losses.r1_penalty(real_logits, real), entry, "r1")
+    # a gradient in float32: convolution kernels of different processors move it by some 1e-5
+    parity.check(gan_losses.r1_penalty(real_logits, real), entry, "r1", limit=1e-4)
 
 
 def test_r1_and_its_second_order_gradient_equal_the_golden_ones():
