@@ -36,7 +36,7 @@ GRID = torch.arange(0.0, 101.0, 4.0)  # ages asked of SAM
 TRUNCATION = 0.6  # keeps their codes near the mean, where the generator draws best
 ADULT = (20, 35)  # years
 EXPRESSION = 0.08  # share of another face in the styles that shape mouth and eyes
-RELATIVE = (0.1, 0.4)  # similarity of two faces that are different people of one kind
+RELATIVE = (-0.1, 0.15)  # similarity of two faces that are different people of one kind
 
 
 def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -52,7 +52,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--train", type=int, default=38, help="training pictures")
     parser.add_argument("--held_out", type=int, default=14, help="held-out pictures")
     parser.add_argument(
-        "--deviation", type=float, default=0.8, help="share of the second face at 75 years, 0 to 1"
+        "--deviation", type=float, default=1.0, help="share of the second face at 75 years, 0 to 1"
     )
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--device", default="auto")
