@@ -281,8 +281,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         state["input_layer.0.weight"] = torch.cat([state["input_layer.0.weight"], plane], dim=1).detach()
         load_into(self.encoder, state, "the prior encoder")
         for head in self.encoder.styles:
-            nn.init.zeros_(head.linear.weight)
-            nn.init.zeros_(head.linear.bias)
+            head.add_nothing()
 
     def grow_encoder(self, small: "pSp") -> None:
         """Takes the encoder of a network with a smaller generator; the heads of new styles add nothing yet.
@@ -291,8 +290,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         """
         load_into(self.encoder, small.encoder.state_dict(), "the smaller network", strict=False)
         for head in self.encoder.styles[small.n_styles :]:
-            nn.init.zeros_(head.linear.weight)
-            nn.init.zeros_(head.linear.bias)
+            head.add_nothing()
         further = small.latent_avg[-1:].expand(self.n_styles - small.n_styles, -1)
         self.set_latent_avg(torch.cat([small.latent_avg, further]))
 

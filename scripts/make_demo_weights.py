@@ -19,8 +19,7 @@ from tqdm import tqdm
 
 from datasets.faces import FaceFolder
 from models.psp import pSp
-from models.stylegan2.shared_latent import with_shared_latent
-from training.coach_stylegan2 import LATENT_AVERAGE_SAMPLES
+from models.stylegan2.shared_latent import SHIFT, with_shared_latent
 from utils.checkpoints import halved, load_checkpoint, save_checkpoint
 from utils.errors import InputError, run_command
 
@@ -153,11 +152,24 @@ def export(name: str, opts: argparse.Namespace) -> None:
     if name == "psp":
         contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator, training_folder(opts))
     for file, content in contents.items():
-        stored = halved(content)
+        stored = halved(content) | {"opts": portable(content.get("opts") or {})}
         if "g" in content and content["g"] is content["g_ema"]:
             stored["g"] = stored["g_ema"]  # the file then holds these numbers once
         path = save_checkpoint(stored, Path(opts.output_dir) / file)
         print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def portable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without folders of the machine: bundled files below the repository, of all others the name."""
+
+    def shortened(value: Any) -> Any:
+        if not isinstance(value, str) or "/" not in value:
+            return value
+        path = Path(value)
+        inside = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        return str(inside) if inside.parts[:2] == ("pretrained_models", "demo") else path.name
+
+    return {name: shortened(value) for name, value in options.items()}
 
 
 @torch.no_grad()
@@ -168,15 +180,13 @@ def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Any, folder: Path) -
     parts = tqdm(torch.arange(len(faces)).split(100), "codes of the faces", unit="batch")
     codes = torch.cat([net.encode(faces.batch(part.tolist())["image"]) for part in parts])
     generator = with_shared_latent(net.decoder, codes)
-    draws = torch.Generator().manual_seed(0)
-    z = torch.randn(LATENT_AVERAGE_SAMPLES, generator.style_dim, generator=draws)
     state = generator.state_dict()
     opts = {**psp["opts"], "architecture": {"generator": net.config.generator.to_dict()}}
     return {
         "g": state,
         "g_ema": state,
         "d": discriminator,
-        "latent_avg": generator.get_latent(z).mean(0),
+        "latent_avg": torch.full((generator.style_dim,), SHIFT),
         "opts": opts,
     }
 

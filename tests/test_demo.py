@@ -116,6 +116,9 @@ def test_bundled_files_are_half_precision_and_whole() -> None:
             checkpoint = load_checkpoint(path)
             state = checkpoint.get("g_ema") or checkpoint["state_dict"]
             assert any(value.dtype == torch.float16 for value in state.values()), name
+            options = checkpoint.get("opts") or {}
+            paths = [value for value in options.values() if isinstance(value, str) and "/" in value]
+            assert all(value.startswith("pretrained_models/demo/") for value in paths), (name, paths)
     assert {"g", "d", "g_ema", "latent_avg"} <= set(load_checkpoint(model_paths["demo_stylegan2"]))
 
 

@@ -1,6 +1,6 @@
-"""A discriminator beside the training of an encoder: it keeps the pictures sharp and believable."""
+"""The discriminator's side of a GAN training: its updates with lazy R1, and the loss that fools it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,80 +12,78 @@ from criteria.gan_losses import (
     lazy_adam_settings,
     lazy_r1_loss,
 )
-from models.stylegan2.model import Discriminator, StyleGAN2Config
-from utils.checkpoints import load_into
+from models.stylegan2.model import Discriminator
 
 R1_EVERY = 16  # updates
 
 
 class Adversary:
-    """Non-saturating GAN loss with lazy R1 on the pictures that an encoder makes of real ones.
+    """Non-saturating GAN loss with lazy R1 (StyleGAN2, appendix B) against pictures of whatever makes some.
 
-    Not in the official code, which trains encoders without a discriminator. The small generators of the
-    demonstration stack need one: without it they blur, and ageing finds patterns that only a classifier sees.
+    Beside an encoder (not in the official code) it keeps the small generators of the demonstration stack from
+    blurring, and ageing from patterns that only a classifier sees.
 
     Args:
-        config: sizes of the StyleGAN2 whose discriminator is used.
-        state: weights to start from.
-        source: their file, for messages.
-        learning_rate: of the discriminator's Adam.
+        discriminator: on its device; its parameters take gradients during its own updates only.
+        learning_rate: of its Adam.
         r1: weight of the R1 penalty.
-        every: steps of the encoder between updates of the discriminator.
-        precision: dtype of its activations.
+        r1_every: updates between penalties; 0 for none.
+        every: steps between updates.
+        augment: what real and made pictures pass through before it sees them.
     """
 
     def __init__(
         self,
-        config: StyleGAN2Config,
-        state: Mapping[str, Tensor],
-        source: str,
+        discriminator: Discriminator,
         *,
         learning_rate: float,
         r1: float,
-        every: int,
-        device: torch.device,
-        precision: torch.dtype,
+        r1_every: int = R1_EVERY,
+        every: int = 1,
+        augment: Callable[[Tensor], Tensor] = lambda images: images,
     ) -> None:
-        self.discriminator = Discriminator.from_config(config)
-        load_into(self.discriminator, state, source)
-        self.discriminator.to(device).requires_grad_(False)
-        self.discriminator.compute_dtype = precision
-        rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), R1_EVERY if r1 else 0)
-        self.optimizer = torch.optim.Adam(
-            self.discriminator.parameters(), rate, betas=betas, fused=device.type != "mps"
-        )
-        self.r1, self.every, self.precision = r1, every, precision
-        self._fake: Tensor | None = None
+        self.discriminator = discriminator.requires_grad_(False)
+        rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), r1_every)
+        fused = next(discriminator.parameters()).device.type != "mps"
+        self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
+        self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
 
     def fool(self, images: Tensor) -> Tensor:
-        """The loss that makes (B, 3, R, R) pictures believable; remembers them for `learn`."""
-        self._fake = images.detach()
-        return generator_nonsaturating_loss(self.discriminator(images))
+        """The loss that makes (B, 3, R, R) pictures believable."""
+        return generator_nonsaturating_loss(self.discriminator(self.augment(images)))
 
-    def learn(self, real: Tensor, step: int) -> dict[str, Tensor]:
-        """Updates the discriminator on real pictures and on those that `fool` saw last, where it is due.
+    def learn(self, real: Tensor, made: Tensor, step: int) -> dict[str, Tensor]:
+        """Updates the discriminator where that is due.
 
         Args:
-            real: (B, 3, R, R).
-            step: of the encoder's training, counted from 0.
+            real: (B, 3, R, R) photos.
+            made: (B, 3, R, R) pictures; no gradient reaches what made them.
+            step: of the training, counted from 0.
 
         Returns:
             Figures to log; empty where no update is due.
         """
-        if step % self.every or self._fake is None:
+        if step % self.every:
             return {}
         self.discriminator.requires_grad_(True)
-        real_logits, fake_logits = self.discriminator(real), self.discriminator(self._fake)
-        loss = discriminator_logistic_loss(real_logits, fake_logits)
+        real_logits = self.discriminator(self.augment(real))
+        made_logits = self.discriminator(self.augment(made.detach()))
+        loss = discriminator_logistic_loss(real_logits, made_logits)
         self._update(loss)
-        if self.r1 > 0 and is_regularization_step(step // self.every, R1_EVERY):
-            self.discriminator.compute_dtype = torch.float32  # second derivatives are small differences
-            inputs = real.detach().clone().requires_grad_(True)
-            self._update(lazy_r1_loss(self.discriminator(inputs), inputs, self.r1, R1_EVERY))
-            self.discriminator.compute_dtype = self.precision
+        figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+        if is_regularization_step(step // self.every, self.r1_every):
+            figures["r1"] = self._r1_step(real)
         self.discriminator.requires_grad_(False)
-        self._fake = None
-        return {"loss_discriminator": loss.detach()}
+        return {name: value.detach() for name, value in figures.items()}
+
+    def _r1_step(self, real: Tensor) -> Tensor:
+        """R1 on the real pictures, in float32: its second derivatives are small differences."""
+        precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
+        real = self.augment(real).detach().requires_grad_(True)
+        loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+        self._update(loss)
+        self.discriminator.compute_dtype = precision
+        return loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)
 
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)

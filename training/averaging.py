@@ -5,6 +5,8 @@ import math
 import torch
 from torch import nn
 
+EMA_RAMP = 0.05  # half-life as a share of the pictures seen so far
+
 
 @torch.no_grad()
 def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> None:
@@ -15,6 +17,11 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
     for mean, value in pairs:
         if not mean.is_floating_point():
             mean.copy_(value)
+
+
+def average_decay(halflife: float, batch_size: int, step: int) -> float:
+    """Decay of an average whose half-life, in pictures, grows with those seen: so the start is forgotten."""
+    return 0.5 ** (batch_size / min(halflife, EMA_RAMP * (step + 1) * batch_size))
 
 
 def cosine_share(step: int, max_steps: int, warm_up: int = 0) -> float:

@@ -1,8 +1,6 @@
 """Coach of SAM (Alaluf et al. 2021): an age-conditioned encoder that adds to the code of a frozen prior."""
 
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -23,6 +21,7 @@ from training.loss_networks import (
     require_file,
     require_files,
 )
+from training.step_result import PictureLoss
 from training.steps_sam import sam_step
 from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.distributed import rank, world_size
@@ -46,7 +45,7 @@ class CoachAging(EncoderCoach):
         self.net.frozen_prior = opts.recipe == "corrected"
         self.make_optimizer()
         if opts.adversarial_lambda:
-            self.make_adversary(*self._discriminator_file())
+            self.make_adversary()
         data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=True)
         assert losses.aging is not None
@@ -76,7 +75,7 @@ class CoachAging(EncoderCoach):
         """A SAM checkpoint to go on from, or a fresh encoder beside the pSp prior and the generator."""
         opts = self.opts
         if opts.checkpoint_path:
-            checkpoint = load_checkpoint(opts.checkpoint_path)
+            checkpoint = self.read(opts.checkpoint_path)
             if checkpoint_kind(checkpoint) != "sam":
                 found = describe(checkpoint)
                 raise InputError(f"--checkpoint_path={opts.checkpoint_path} is {found}, not one of SAM")
@@ -99,7 +98,7 @@ class CoachAging(EncoderCoach):
         """A network with pSp's encoder; its generator too, where pSp trained it."""
         opts = self.opts
         path = require_file(opts.pretrained_psp_path, "--pretrained_psp_path", "the pSp prior")
-        prior = load_checkpoint(path)
+        prior = self.read(path)
         if (prior.get("opts") or {}).get("train_decoder"):
             trained = pSp.from_checkpoint(prior, path)
             net = self.make_network(trained.config.generator, start_from_encoded_w_plus=True)
@@ -111,15 +110,6 @@ class CoachAging(EncoderCoach):
             net.load_generator(stylegan2, opts.stylegan_weights)
         net.load_prior(prior, path)
         return net
-
-    def _discriminator_file(self) -> tuple[dict[str, Any], str]:
-        """The first of the files read anyway that holds a discriminator; the last one's lack is reported."""
-        opts = self.opts
-        paths = [path for path in (opts.checkpoint_path, opts.pretrained_psp_path) if path]
-        for path in paths:
-            if Path(path).is_file() and "d" in (checkpoint := load_checkpoint(path)):
-                return checkpoint, path
-        return self.read_generator(), opts.stylegan_weights
 
     # ---------------------------------------------------------------- one step
 
@@ -147,6 +137,7 @@ class CoachAging(EncoderCoach):
         photo_codes, input_ages, *identity = self._photo_features(batch)
         target_ages = input_ages if no_aging else self._target_ages(len(images), draws)
         self.optimizers["main"].zero_grad(set_to_none=True)
+        made: list[Tensor] = []
         result = sam_step(
             self.net,
             self.objective,
@@ -157,18 +148,24 @@ class CoachAging(EncoderCoach):
             targets=self._targets(images, input_ages, identity),
             photo_codes=photo_codes if self.net.frozen_prior else None,
             precision=self.precision,
-            picture_loss=self._fool if self.adversary is not None else None,
+            picture_loss=self._believable(made) if self.adversary is not None else None,
         )
         self.optimize()
         figures = result.scalars
         if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_size(pictures), self.step)
+            figures |= self.adversary.learn(self.full_size(pictures), made[0], self.step)
         return figures
 
-    def _fool(self, pictures: Tensor) -> Tensor:
-        """The discriminator's part of the loss."""
-        assert self.adversary is not None
-        return self.opts.adversarial_lambda * self.adversary.fool(pictures)
+    def _believable(self, made: list[Tensor]) -> PictureLoss:
+        """The discriminator's part of the loss; puts the pictures that it saw into `made`."""
+        adversary, weight = self.adversary, self.opts.adversarial_lambda
+        assert adversary is not None
+
+        def loss(pictures: Tensor) -> Tensor:
+            made.append(pictures.detach())
+            return weight * adversary.fool(pictures)
+
+        return loss
 
     def _photo_features(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """Cached where they stay the same; a prior in train mode (official recipe) does not."""
@@ -189,6 +186,7 @@ class CoachAging(EncoderCoach):
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:
         """Loss on fixed pictures, each at fixed target ages, with the fixed noise."""
+        self.net.eval()  # its prior describes the photos
         net = self.averaged.eval()
         rows = []
         for images in map(self.encoder_input, self.test_batches()):

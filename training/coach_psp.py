@@ -15,7 +15,7 @@ from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
 from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
+from utils.checkpoints import checkpoint_kind, describe
 from utils.errors import InputError
 
 
@@ -35,11 +35,10 @@ class CoachPSP(EncoderCoach):
         else:
             start = NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights)
         require_files([start, *loss_files(opts, needs_age=False), *self.data_folders()])
-        net, discriminator = self._grown_network() if opts.grow_from else self._start_network()
-        self.finish_network(net)
+        self.finish_network(self._start_network())
         self.make_optimizer()
         if opts.adversarial_lambda > 0:
-            self.make_adversary(*discriminator)
+            self.make_adversary()
         data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=False)
         self.identity, self.perceptual = losses.identity, losses.perceptual
@@ -47,26 +46,21 @@ class CoachPSP(EncoderCoach):
             features = self.identity.features
             self.features = FeatureCache(lambda images: [features(images)], len(data))
 
-    def _start_network(self) -> tuple[pSp, tuple[dict[str, Any], str]]:
-        """A pSp to go on from, or a fresh encoder before the generator; and the discriminator's file."""
+    def _start_network(self) -> pSp:
+        """A pSp to go on from, or to grow, or a fresh encoder before the generator."""
         opts = self.opts
+        if opts.grow_from:
+            return self._grown_network(self._read_psp(opts.grow_from, "--grow_from"), opts.grow_from)
         if opts.checkpoint_path:
-            start = load_psp_file(opts.checkpoint_path, "--checkpoint_path")
-            net = pSp.from_checkpoint(start, opts.checkpoint_path)
-            wanted = opts.adversarial_lambda > 0 and "d" not in start
-            return net, (self.read_generator(), opts.stylegan_weights) if wanted else (
-                start,
-                opts.checkpoint_path,
-            )
+            start = self._read_psp(opts.checkpoint_path, "--checkpoint_path")
+            return pSp.from_checkpoint(start, opts.checkpoint_path)
         stylegan2 = self.read_generator()
         net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=False)
         net.load_generator(stylegan2, opts.stylegan_weights)
-        return net, (stylegan2, opts.stylegan_weights)
+        return net
 
-    def _grown_network(self) -> tuple[pSp, tuple[dict[str, Any], str]]:
+    def _grown_network(self, start: dict[str, Any], path: str) -> pSp:
         """A pSp with a generator of twice the size; the heads of its new styles add nothing yet."""
-        path = self.opts.grow_from
-        start = load_psp_file(path, "--grow_from")
         small = pSp.from_checkpoint(start, path)
         config = replace(small.config.generator, size=2 * small.config.generator.size)
         net = pSp.from_config(replace(small.config, generator=config))
@@ -74,17 +68,30 @@ class CoachPSP(EncoderCoach):
         state = start.get("d") or Discriminator.from_config(small.config.generator).state_dict()
         grow(net.decoder, small.decoder.state_dict(), discriminator, state, path)
         net.grow_encoder(small)
-        return net, ({"d": discriminator.state_dict()}, path)
+        self.known_discriminator = discriminator.state_dict(), path
+        return net
+
+    def _read_psp(self, path: str, flag: str) -> dict[str, Any]:
+        """Reads a pSp checkpoint.
+
+        Raises:
+            InputError: it is another kind of file.
+        """
+        checkpoint = self.read(path)
+        if checkpoint_kind(checkpoint) != "psp":
+            raise InputError(f"{flag}={path} is {describe(checkpoint)}, not one of pSp")
+        return checkpoint
 
     def training_step(self) -> dict[str, Tensor]:
         batch = self.batches.next()
         images = batch["image"]
+        batch["image"] = targets = self._targets(images)
         self.net.train()
         with self.autocast():
             features = self.features(batch)[0] if self.identity is not None else None
             codes = self.net.encode(self.encoder_input(images))
             pictures = self.net.decode(codes, randomize_noise=True)
-            total, figures = self._reconstruction(pictures, codes, images, features)
+            total, figures = self._reconstruction(pictures, codes, targets, features)
         if self.adversary is not None:
             fooled = self.adversary.fool(pictures)
             total = total + self.opts.adversarial_lambda * fooled
@@ -93,18 +100,20 @@ class CoachPSP(EncoderCoach):
         total.backward()
         self.optimize()
         if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_size(images), self.step)
+            figures |= self.adversary.learn(self.full_size(images), pictures, self.step)
         return {"loss": total.detach(), **figures}
+
+    def _targets(self, images: Tensor) -> Tensor:
+        """Photos at the size at which they are compared with the pictures made of them."""
+        return self.full_size(images) if self.opts.full_size_losses else self.encoder_input(images)
 
     def _reconstruction(
         self, full: Tensor, codes: Tensor, images: Tensor, features: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the terms, and each term for the log."""
+        """Weighted sum of the terms, and each term for the log, of full-size pictures against targets."""
         opts, output = self.opts, full.float()
-        if opts.full_size_losses:
-            images = self.full_size(images)
-        else:
-            output, images = self.net.face_pool(output), self.encoder_input(images)
+        if not opts.full_size_losses:
+            output = self.net.face_pool(output)
         terms: dict[str, tuple[float, Tensor]] = {}
         if opts.l2_lambda > 0:
             terms["loss_l2"] = opts.l2_lambda, F.mse_loss(output, images)
@@ -130,7 +139,7 @@ class CoachPSP(EncoderCoach):
         for images in self.test_batches():
             with self.autocast():
                 codes = net.encode(self.encoder_input(images))
-                total, figures = self._reconstruction(net.decode(codes), codes, images, None)
+                total, figures = self._reconstruction(net.decode(codes), codes, self._targets(images), None)
             rows.append({"loss": total, **figures} | {"images": len(images)})
         count = sum(row["images"] for row in rows)
         names = [name for name in (rows[0] if rows else {}) if name != "images"]
@@ -143,15 +152,3 @@ class CoachPSP(EncoderCoach):
         with self.autocast():
             output = net.decode(net.encode(self.encoder_input(images)))
         return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
-
-
-def load_psp_file(path: str, flag: str) -> dict[str, Any]:
-    """Reads a pSp checkpoint.
-
-    Raises:
-        InputError: it is another kind of file.
-    """
-    checkpoint = load_checkpoint(path)
-    if checkpoint_kind(checkpoint) != "psp":
-        raise InputError(f"{flag}={path} is {describe(checkpoint)}, not one of pSp")
-    return checkpoint

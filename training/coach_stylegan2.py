@@ -10,19 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from criteria.gan_losses import (
-    PathLengthPenalty,
-    discriminator_logistic_loss,
-    generator_nonsaturating_loss,
-    is_regularization_step,
-    lazy_adam_settings,
-    lazy_r1_loss,
-)
+from criteria.gan_losses import PathLengthPenalty, is_regularization_step, lazy_adam_settings
 from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from options.stylegan2_options import parse_channels
+from training.adversary import Adversary
+from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
 from utils.checkpoints import load_checkpoint, load_into
@@ -30,7 +25,6 @@ from utils.errors import InputError
 from utils.images import image_sheet
 
 LATENT_AVERAGE_SAMPLES = 10_000
-EMA_RAMP = 0.05  # half-life as a share of the images seen so far
 
 
 class CoachStyleGAN2(Coach):
@@ -62,15 +56,14 @@ class CoachStyleGAN2(Coach):
             "g_ema": self.generator_ema,
             "path_length": self.path_length,
         }
-        self.optimizers = {
-            "g": self._adam(
-                self.generator, opts.learning_rate, opts.g_reg_every if opts.path_regularize else 0
-            ),
-            "d": self._adam(
-                self.discriminator, opts.discriminator_learning_rate or opts.learning_rate, opts.d_reg_every
-            ),
-        }
-        self.augment = SimpleAugment(probability=opts.augment_p)
+        self.adversary = Adversary(
+            self.discriminator,
+            learning_rate=opts.discriminator_learning_rate or opts.learning_rate,
+            r1=opts.r1,
+            r1_every=opts.d_reg_every,
+            augment=SimpleAugment(probability=opts.augment_p),
+        )
+        self.optimizers = {"g": self._generator_adam(), "d": self.adversary.optimizer}
         dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
         self.batches = BatchSource(
             dataset,
@@ -96,30 +89,28 @@ class CoachStyleGAN2(Coach):
             # anyway.
             grow(self.generator, small["g_ema"], self.discriminator, small["d"], opts.grow_from)
 
-    def _adam(self, net: torch.nn.Module, rate: float, regularised_every: int) -> torch.optim.Adam:
-        rate, betas = lazy_adam_settings(rate, (0.0, 0.99), regularised_every)
-        return torch.optim.Adam(net.parameters(), lr=rate, betas=betas, fused=self.device.type != "mps")
+    def _generator_adam(self) -> torch.optim.Adam:
+        opts = self.opts
+        every = opts.g_reg_every if opts.path_regularize else 0
+        rate, betas = lazy_adam_settings(opts.learning_rate, (0.0, 0.99), every)
+        fused = self.device.type != "mps"
+        return torch.optim.Adam(self.generator.parameters(), lr=rate, betas=betas, fused=fused)
 
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
         opts = self.opts
         real = self.batches.next()["image"]
-        figures: dict[str, Tensor] = {}
-        self.generator.requires_grad_(True)
         # One picture serves both networks: the discriminator sees it detached, the generator's loss comes
         # after the discriminator's update.
         fake, _ = self.generator(self._styles(len(real)))
-        figures["d_loss"], figures["real_score"], figures["fake_score"] = self._discriminator_step(real, fake)
-        if is_regularization_step(self.step, opts.d_reg_every):
-            figures["r1"] = self._r1_step(real)
-        self.discriminator.requires_grad_(False)
-        loss = generator_nonsaturating_loss(self.discriminator(self.augment(fake)))
-        self._update("g", loss)
-        self.discriminator.requires_grad_(True)
+        figures = self.adversary.learn(real, fake, self.step)
+        loss = self.adversary.fool(fake)
+        self._update_generator(loss)
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
             figures["path_length"] = self._path_length_step(len(real))
-        self._update_average()
+        decay = average_decay(opts.ema_halflife, opts.batch_size, self.step)
+        update_average(self.generator_ema, self.generator, decay)
         figures["g_loss"] = loss.detach()
         return figures
 
@@ -128,26 +119,10 @@ class CoachStyleGAN2(Coach):
         count = 2 if self.opts.mixing and torch.rand(()) < self.opts.mixing else 1
         return [torch.randn(batch, self.opts.style_dim, device=self.device) for _ in range(count)]
 
-    def _update(self, name: str, loss: Tensor) -> None:
-        self.optimizers[name].zero_grad(set_to_none=True)
+    def _update_generator(self, loss: Tensor) -> None:
+        self.optimizers["g"].zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers[name].step()
-
-    def _discriminator_step(self, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        real_logits = self.discriminator(self.augment(real))
-        fake_logits = self.discriminator(self.augment(fake.detach()))
-        loss = discriminator_logistic_loss(real_logits, fake_logits)
-        self._update("d", loss)
-        return loss.detach(), real_logits.detach().mean(), fake_logits.detach().mean()
-
-    def _r1_step(self, real: Tensor) -> Tensor:
-        """R1 on the real pictures, in float32: its second derivatives are small differences."""
-        self.discriminator.compute_dtype = torch.float32
-        real = self.augment(real).requires_grad_(True)
-        loss = lazy_r1_loss(self.discriminator(real), real, self.opts.r1, self.opts.d_reg_every)
-        self._update("d", loss)
-        self.discriminator.compute_dtype = self.precision
-        return loss.detach() / (0.5 * max(self.opts.r1, 1e-12) * self.opts.d_reg_every)
+        self.optimizers["g"].step()
 
     def _path_length_step(self, photos: int) -> Tensor:
         batch = max(1, photos // self.opts.path_batch_shrink)
@@ -156,19 +131,9 @@ class CoachStyleGAN2(Coach):
         penalty, lengths = self.path_length(images, latents)
         # Zero times a pixel ties the penalty to every parameter, so that all receive a gradient.
         weight = self.opts.path_regularize * self.opts.g_reg_every
-        self._update("g", weight * penalty + 0 * images[0, 0, 0, 0])
+        self._update_generator(weight * penalty + 0 * images[0, 0, 0, 0])
         self.generator.compute_dtype = self.precision
         return lengths.mean()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        """Moves the averaged generator; the half-life grows with the images seen, so that the start is
-        forgotten.
-        """
-        batch = self.opts.batch_size
-        halflife = min(self.opts.ema_halflife, EMA_RAMP * (self.step + 1) * batch)
-        averaged = list(self.generator_ema.parameters())
-        torch._foreach_lerp_(averaged, list(self.generator.parameters()), 1 - 0.5 ** (batch / halflife))
 
     # ---------------------------------------------------------------- results
 

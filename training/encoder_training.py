@@ -17,22 +17,21 @@ from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.psp_config import PSPConfig
-from models.stylegan2.model import StyleGAN2Config
+from models.stylegan2.model import Discriminator, StyleGAN2Config
 from options.base_options import parse_numbers
 from options.stylegan2_options import parse_channels
-from training.adversary import Adversary
-from training.averaging import cosine_share, update_average
+from training.adversary import R1_EVERY, Adversary
+from training.averaging import average_decay, cosine_share, update_average
 from training.batches import BatchSource
 from training.coach import Coach
 from training.loss_networks import NeededFile, require_file
 from training.ranger import build_optimizer
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
 from utils.errors import InputError
 from utils.images import image_sheet
 
 WARM_UP_STEPS = 50
 SHEET_SIDE = 256  # pixels of a picture on a sheet, at most
-EMA_RAMP = 0.05  # half-life of the average as a share of the pictures seen so far
 
 
 def generator_config(opts: argparse.Namespace, checkpoint: Mapping[str, Any] | None) -> StyleGAN2Config:
@@ -63,11 +62,19 @@ class EncoderCoach(Coach):
     net: pSp
     averaged: pSp  # what is saved and shown: `net`, or its running average
     adversary: Adversary | None = None
+    known_discriminator: tuple[Mapping[str, Tensor], str] | None = None  # of the first file that has one
+
+    def read(self, path: str) -> dict[str, Any]:
+        """Reads a checkpoint and remembers its discriminator, if it is the first that has one."""
+        checkpoint = load_checkpoint(path)
+        if self.known_discriminator is None and "d" in checkpoint:
+            self.known_discriminator = checkpoint["d"], path
+        return checkpoint
 
     def read_generator(self) -> dict[str, Any]:
         """Reads `--stylegan_weights`."""
         path = require_file(self.opts.stylegan_weights, "--stylegan_weights", "the StyleGAN2 generator")
-        checkpoint = load_checkpoint(path)
+        checkpoint = self.read(path)
         if checkpoint_kind(checkpoint) != "stylegan2":
             found = describe(checkpoint)
             raise InputError(f"--stylegan_weights={path} is {found}, not a StyleGAN2 checkpoint")
@@ -108,25 +115,29 @@ class EncoderCoach(Coach):
         optimizer = build_optimizer(self.opts.optim_name, groups, self.opts.learning_rate)
         self.optimizers["main"] = optimizer
 
-    def make_adversary(self, checkpoint: Mapping[str, Any], source: str) -> None:
-        """The discriminator of `--adversarial_lambda`, from a file that holds one.
+    def make_adversary(self) -> None:
+        """The discriminator of `--adversarial_lambda`: that of the files read so far, else of StyleGAN2's.
 
         Raises:
-            InputError: the file has no discriminator.
+            InputError: no file has one, or it is of another size.
         """
-        if "d" not in checkpoint:
-            raise InputError(f"{source} has no discriminator, which --adversarial_lambda needs")
+        opts = self.opts
+        if self.known_discriminator is None:
+            self.read_generator()
+        if self.known_discriminator is None:
+            path = opts.stylegan_weights
+            raise InputError(f"{path} has no discriminator, which --adversarial_lambda needs")
+        discriminator = Discriminator.from_config(self.net.config.generator)
+        load_into(discriminator, *self.known_discriminator)
+        discriminator.compute_dtype = self.precision
         self.adversary = Adversary(
-            self.net.config.generator,
-            checkpoint["d"],
-            source,
-            learning_rate=self.opts.discriminator_learning_rate,
-            r1=self.opts.r1,
-            every=self.opts.discriminator_every,
-            device=self.device,
-            precision=self.precision,
+            discriminator.to(self.device),
+            learning_rate=opts.discriminator_learning_rate,
+            r1=opts.r1,
+            r1_every=R1_EVERY if opts.r1 else 0,
+            every=opts.discriminator_every,
         )
-        self.networks["d"] = self.adversary.discriminator
+        self.networks["d"] = discriminator
         self.optimizers["d"] = self.adversary.optimizer
 
     def optimize(self) -> None:
@@ -139,9 +150,10 @@ class EncoderCoach(Coach):
                 group["lr"] = share * group["first_lr"]
         optimizer.step()
         if self.averaged is not self.net:
-            batch, halflife = self.opts.batch_size, self.opts.ema_halflife
-            halflife = min(halflife, EMA_RAMP * (self.step + 1) * batch)
-            update_average(self.averaged, self.net, 0.5 ** (batch / halflife))
+            decay = average_decay(self.opts.ema_halflife, self.opts.batch_size, self.step)
+            update_average(self.averaged.encoder, self.net.encoder, decay)
+            if self.opts.train_decoder:
+                update_average(self.averaged.decoder, self.net.decoder, decay)
 
     @property
     def picture_size(self) -> int:

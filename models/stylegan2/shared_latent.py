@@ -21,7 +21,8 @@ def with_shared_latent(generator: Generator, codes: Tensor) -> Generator:
     the mean ``m_l`` and the leading components ``B_l`` of the codes of style ``l``, every code is nearly
     ``m_l + B_l w`` with one vector ``w`` of unit variance for all styles. That change of basis goes into the
     weights of the modulations, and the mapping network becomes the identity but for its normalisation, so
-    that random z give faces as different as those that the encoder saw. Layout and keys stay.
+    that random z give faces as different as those that the encoder saw. The mean w is :data:`SHIFT` in every
+    entry. Layout and keys stay.
 
     Args:
         generator: what rendered the codes; it is left alone.
