@@ -101,9 +101,22 @@ class AgeClassifier(FrozenNetwork):
         Raises:
             InputError: the network is not a ``vgg``.
         """
+        return self._vgg.feature_maps(images)
+
+    @property
+    def feature_channels(self) -> tuple[int, ...]:
+        """Channels of each of the ``feature_maps``.
+
+        Raises:
+            InputError: the network is not a ``vgg``.
+        """
+        return self._vgg.channels
+
+    @property
+    def _vgg(self) -> VGG:
         if not isinstance(self.network, VGG):
-            raise InputError("--perceptual=dex needs an age classifier of the network type vgg")
-        return self.network.feature_maps(images)
+            raise InputError("an age classifier whose features are wanted must be of the network type vgg")
+        return self.network
 
     def forward(self, images: Tensor) -> Tensor:
         return self.predict_age(images)

@@ -46,6 +46,7 @@ class VGG(nn.Module):
     ) -> None:
         super().__init__()
         self.input_size = input_size
+        self.channels = tuple(channels)
         self.stages: list[list[str]] = []
         width = 3
         for stage, (depth, channel) in enumerate(zip(depths, channels, strict=True), start=1):

@@ -93,12 +93,20 @@ def add_adversary(group: argparse._ArgumentGroup) -> None:
         "--adversarial_lambda",
         type=weight,
         default=0.0,
-        help="weight of the GAN loss, by the discriminator of --stylegan_weights or --checkpoint_path",
+        help="weight of the GAN loss",
+    )
+    group.add_argument(
+        "--discriminator",
+        default="stylegan2",
+        choices=["stylegan2", "age_features"],
+        help="that of --stylegan_weights or --checkpoint_path, or heads on the stages of --age_classifier",
     )
     group.add_argument(
         "--discriminator_learning_rate", type=rate, default=2e-3, help="of the discriminator's Adam"
     )
-    group.add_argument("--r1", type=weight, default=1.0, help="R1 weight, every 16 of its updates")
+    group.add_argument(
+        "--r1", type=weight, default=1.0, help="R1 weight of stylegan2's, every 16 of its updates"
+    )
     group.add_argument(
         "--discriminator_every", type=positive, default=1, help="steps between the discriminator's updates"
     )
@@ -106,7 +114,9 @@ def add_adversary(group: argparse._ArgumentGroup) -> None:
 
 def check_adversary(opts: argparse.Namespace) -> str | None:
     """Returns why the discriminator cannot be trained, if so."""
-    return check_discriminator_batch(opts.batch_size) if opts.adversarial_lambda else None
+    if opts.adversarial_lambda and opts.discriminator == "stylegan2":
+        return check_discriminator_batch(opts.batch_size)
+    return None
 
 
 def add_aging_losses(group: argparse._ArgumentGroup) -> None:

@@ -140,6 +140,7 @@ def test_frozen_parts_stay(runs: dict[str, Path], files: SimpleNamespace) -> Non
 SHORT = ("--max_steps=8", "--val_interval=3", "--board_interval=3")
 STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
 ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
+FEATURES = ("--adversarial_lambda=0.1", "--discriminator=age_features", "--batch_size=2")
 JOINT = ("--train_decoder", *ADVERSARY)
 
 
@@ -150,6 +151,7 @@ JOINT = ("--train_decoder", *ADVERSARY)
         # features of photos are cached: their last bits depend on which of them came in one batch
         ("psp", (*JOINT, *STEADY, "--id_lambda=0")),
         ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
+        ("sam", (*FEATURES, *STEADY)),
     ],
     ids=lambda item: item if isinstance(item, str) else "".join(item),
 )
@@ -315,6 +317,7 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ("psp", ["--adversarial_lambda=0.1", "--test_batch_size=1"]),
         ("psp", [*JOINT, "--decoder_learning_rate=1e-3", "--full_size_losses"]),
         ("sam", ["--adversarial_lambda=0.1", "--output_size=16", "--aging_augment"]),
+        ("psp", [*FEATURES, "--train_decoder", "--lpips_lambda=0", "--batch_size=3"]),
         ("mytimemachine", ["--id_lambda=0", "--nearest_neighbor_id_loss_lambda=0", "--aging_lambda=0"]),
         ("mytimemachine", ["--l2_lambda_aging=0", "--target_age=30", "--cycle_lambda=0"]),
         ("stylegan2", ["--checkpoint_path={stylegan2}", "--path_regularize=0", "--d_reg_every=0"]),

@@ -12,6 +12,7 @@ from criteria.gan_losses import (
     lazy_adam_settings,
     lazy_r1_loss,
 )
+from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
 
 R1_EVERY = 16  # updates
@@ -24,7 +25,8 @@ class Adversary:
     blurring, and ageing from patterns that only a classifier sees.
 
     Args:
-        discriminator: on its device; its parameters take gradients during its own updates only.
+        discriminator: on its device; its parameters take gradients during its own updates only. Ages are
+            handed to it where they are given.
         learning_rate: of its Adam.
         r1: weight of the R1 penalty.
         r1_every: updates between penalties; 0 for none.
@@ -34,7 +36,7 @@ class Adversary:
 
     def __init__(
         self,
-        discriminator: Discriminator,
+        discriminator: Discriminator | FeatureDiscriminator,
         *,
         learning_rate: float,
         r1: float,
@@ -48,17 +50,30 @@ class Adversary:
         self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
 
-    def fool(self, images: Tensor) -> Tensor:
-        """The loss that makes (B, 3, R, R) pictures believable."""
-        return generator_nonsaturating_loss(self.discriminator(self.augment(images)))
+    def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
+        """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) where these are given."""
+        return generator_nonsaturating_loss(self._judge(images, ages))
 
-    def learn(self, real: Tensor, made: Tensor, step: int) -> dict[str, Tensor]:
+    def _judge(self, images: Tensor, ages: Tensor | None) -> Tensor:
+        images = self.augment(images)
+        return self.discriminator(images) if ages is None else self.discriminator(images, ages)
+
+    def learn(
+        self,
+        real: Tensor,
+        made: Tensor,
+        step: int,
+        real_ages: Tensor | None = None,
+        made_ages: Tensor | None = None,
+    ) -> dict[str, Tensor]:
         """Updates the discriminator where that is due.
 
         Args:
             real: (B, 3, R, R) photos.
             made: (B, 3, R, R) pictures; no gradient reaches what made them.
             step: of the training, counted from 0.
+            real_ages: years (B,) of the photos.
+            made_ages: years (B,) that the pictures are meant to show.
 
         Returns:
             Figures to log; empty where no update is due.
@@ -66,8 +81,8 @@ class Adversary:
         if step % self.every:
             return {}
         self.discriminator.requires_grad_(True)
-        real_logits = self.discriminator(self.augment(real))
-        made_logits = self.discriminator(self.augment(made.detach()))
+        real_logits = self._judge(real, real_ages)
+        made_logits = self._judge(made.detach(), made_ages)
         loss = discriminator_logistic_loss(real_logits, made_logits)
         self._update(loss)
         figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}

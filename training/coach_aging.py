@@ -44,11 +44,11 @@ class CoachAging(EncoderCoach):
         self.finish_network(self._start_network())
         self.net.frozen_prior = opts.recipe == "corrected"
         self.make_optimizer()
-        if opts.adversarial_lambda:
-            self.make_adversary()
-        data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=True)
         assert losses.aging is not None
+        if opts.adversarial_lambda:
+            self.make_adversary(losses.age_classifier, knows_age=True)
+        data = self.make_data()
         self.aging = losses.aging
         names = LossWeights.__dataclass_fields__
         weights = LossWeights(**{name: getattr(opts, name) for name in names})
@@ -148,22 +148,28 @@ class CoachAging(EncoderCoach):
             targets=self._targets(images, input_ages, identity),
             photo_codes=photo_codes if self.net.frozen_prior else None,
             precision=self.precision,
-            picture_loss=self._believable(made) if self.adversary is not None else None,
+            picture_loss=self._believable(made, target_ages) if self.adversary is not None else None,
         )
         self.optimize()
         figures = result.scalars
         if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_size(pictures), made[0], self.step)
+            ages = (input_ages, target_ages) if self._judges_age else ()
+            figures |= self.adversary.learn(self.full_size(pictures), made[0], self.step, *ages)
         return figures
 
-    def _believable(self, made: list[Tensor]) -> PictureLoss:
+    @property
+    def _judges_age(self) -> bool:
+        """Whether the discriminator compares faces with their ages."""
+        return self.opts.discriminator == "age_features"
+
+    def _believable(self, made: list[Tensor], target_ages: Tensor) -> PictureLoss:
         """The discriminator's part of the loss; puts the pictures that it saw into `made`."""
         adversary, weight = self.adversary, self.opts.adversarial_lambda
         assert adversary is not None
 
         def loss(pictures: Tensor) -> Tensor:
             made.append(pictures.detach())
-            return weight * adversary.fool(pictures)
+            return weight * adversary.fool(pictures, target_ages if self._judges_age else None)
 
         return loss
 

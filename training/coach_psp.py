@@ -37,10 +37,10 @@ class CoachPSP(EncoderCoach):
         require_files([start, *loss_files(opts, needs_age=False), *self.data_folders()])
         self.finish_network(self._start_network())
         self.make_optimizer()
-        if opts.adversarial_lambda > 0:
-            self.make_adversary()
-        data = self.make_data()
         losses = build_loss_networks(opts, self.device, needs_age=False)
+        if opts.adversarial_lambda > 0:
+            self.make_adversary(losses.age_classifier, knows_age=False)
+        data = self.make_data()
         self.identity, self.perceptual = losses.identity, losses.perceptual
         if self.identity is not None:
             features = self.identity.features

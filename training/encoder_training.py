@@ -11,10 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from configs.paths_config import dataset_paths
+from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.aging_model import resize
+from models.auxiliary import AgeClassifier
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
+from models.feature_discriminator import FeatureDiscriminator
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Discriminator, StyleGAN2Config
@@ -31,6 +34,7 @@ from utils.errors import InputError
 from utils.images import image_sheet
 
 WARM_UP_STEPS = 50
+FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees
 SHEET_SIDE = 256  # pixels of a picture on a sheet, at most
 
 
@@ -115,8 +119,27 @@ class EncoderCoach(Coach):
         optimizer = build_optimizer(self.opts.optim_name, groups, self.opts.learning_rate)
         self.optimizers["main"] = optimizer
 
-    def make_adversary(self) -> None:
-        """The discriminator of `--adversarial_lambda`: that of the files read so far, else of StyleGAN2's.
+    def make_adversary(self, classifier: AgeClassifier | None, knows_age: bool) -> None:
+        """The opponent of `--adversarial_lambda`.
+
+        Args:
+            classifier: of `--discriminator=age_features`.
+            knows_age: whether that one judges ages too.
+        """
+        if self.opts.discriminator == "age_features":
+            assert classifier is not None  # among the files of the losses
+            self._oppose(
+                FeatureDiscriminator(
+                    classifier.feature_maps, classifier.feature_channels, knows_age=knows_age
+                ),
+                r1_every=0,  # heads with a bounded slope
+                augment=SimpleAugment(probability=FEATURE_AUGMENT),
+            )
+        else:
+            self._oppose(self._known_discriminator(), r1_every=R1_EVERY if self.opts.r1 else 0)
+
+    def _known_discriminator(self) -> Discriminator:
+        """The discriminator of the files read so far, else of StyleGAN2's.
 
         Raises:
             InputError: no file has one, or it is of another size.
@@ -129,13 +152,16 @@ class EncoderCoach(Coach):
             raise InputError(f"{path} has no discriminator, which --adversarial_lambda needs")
         discriminator = Discriminator.from_config(self.net.config.generator)
         load_into(discriminator, *self.known_discriminator)
+        return discriminator
+
+    def _oppose(self, discriminator: Discriminator | FeatureDiscriminator, **arguments: Any) -> None:
         discriminator.compute_dtype = self.precision
         self.adversary = Adversary(
             discriminator.to(self.device),
-            learning_rate=opts.discriminator_learning_rate,
-            r1=opts.r1,
-            r1_every=R1_EVERY if opts.r1 else 0,
-            every=opts.discriminator_every,
+            learning_rate=self.opts.discriminator_learning_rate,
+            r1=self.opts.r1,
+            every=self.opts.discriminator_every,
+            **arguments,
         )
         self.networks["d"] = discriminator
         self.optimizers["d"] = self.adversary.optimizer
@@ -221,8 +247,10 @@ class EncoderCoach(Coach):
 
     def weights(self) -> dict[str, Any]:
         checkpoint = self.averaged.to_checkpoint(vars(self.opts))
-        if self.adversary is not None:
+        if self.adversary is not None and self.opts.discriminator == "stylegan2":
             checkpoint["d"] = self.adversary.discriminator.state_dict()
+        elif self.known_discriminator is not None:
+            checkpoint["d"] = dict(self.known_discriminator[0])  # goes on to whoever trains with it next
         return checkpoint
 
 

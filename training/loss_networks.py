@@ -14,7 +14,7 @@ from criteria.id_loss import IDLoss
 from criteria.lpips_loss import build_perceptual_loss
 from criteria.perceptual_loss import PerceptualLoss
 from datasets.augment import SimpleAugment
-from models.auxiliary import load_age_classifier, load_identity
+from models.auxiliary import AgeClassifier, load_age_classifier, load_identity
 from utils.errors import InputError
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
@@ -26,11 +26,12 @@ AGING_AUGMENT = SimpleAugment(
 
 @dataclass(frozen=True)
 class LossNetworks:
-    """Loss modules by purpose; None where their weights are zero."""
+    """Loss modules by purpose, and the classifier behind some; None where their weights are zero."""
 
     identity: IDLoss | None
     perceptual: PerceptualLoss | None
     aging: AgingLoss | None
+    age_classifier: AgeClassifier | None
 
 
 def build_loss_networks(opts: argparse.Namespace, device: torch.device, *, needs_age: bool) -> LossNetworks:
@@ -51,7 +52,7 @@ def build_loss_networks(opts: argparse.Namespace, device: torch.device, *, needs
         ).to(device)
     augment = AGING_AUGMENT if getattr(opts, "aging_augment", False) else None
     aging = AgingLoss(classifier, augment=augment) if needs_age else None
-    return LossNetworks(identity, perceptual, aging)
+    return LossNetworks(identity, perceptual, aging, classifier)
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,11 @@ def wants_perceptual(opts: argparse.Namespace) -> bool:
     return max(getattr(opts, name, 0.0) for name in names) > 0
 
 
+def wants_feature_discriminator(opts: argparse.Namespace) -> bool:
+    """Whether a discriminator sees through the age classifier."""
+    return getattr(opts, "adversarial_lambda", 0.0) > 0 and opts.discriminator == "age_features"
+
+
 def wants_identity(opts: argparse.Namespace) -> bool:
     """Whether any identity term has a weight; the official MyTimeMachine always compares with real photos."""
     neighbours = getattr(opts, "nearest_neighbor_id_loss_lambda", None)
@@ -79,7 +85,8 @@ def wants_identity(opts: argparse.Namespace) -> bool:
 def loss_files(opts: argparse.Namespace, *, needs_age: bool) -> list[NeededFile]:
     """The networks that the loss weights ask for."""
     files = []
-    if needs_age or (wants_perceptual(opts) and opts.perceptual == "dex"):
+    perceives = wants_perceptual(opts) and opts.perceptual == "dex"
+    if needs_age or perceives or wants_feature_discriminator(opts):
         files.append(NeededFile("the age classifier", AGE_CLASSIFIER, opts.age_classifier))
     if wants_identity(opts):
         files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))

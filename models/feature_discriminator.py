@@ -1,0 +1,80 @@
+"""Discriminator on the features of a frozen face network (Projected GAN, Sauer et al. 2021)."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from utils.device import autocast
+
+AGE_CENTRES = tuple(range(0, 101, 10))  # years
+AGE_WIDTH = 10.0  # years
+
+
+class FeatureDiscriminator(nn.Module):
+    """A small trained head on every stage of a frozen network: few photos and steps suffice.
+
+    A discriminator that has to learn to see from a few thousand faces follows an encoder too slowly to teach
+    it any detail; one that sees with the eyes of a face network tells photos from soft pictures after some
+    twenty updates. With ages, it judges whether a face is believable at its age (projection discriminator,
+    Miyato & Koyama 2018), so that an age classifier cannot be satisfied by patterns that no face has.
+
+    Args:
+        extract: maps (B, 3, S, S) pictures in [-1, 1] to a list of (B, C_l, H_l, W_l) maps; differentiable
+            in the pictures, its weights are left alone and do not appear in the state dict.
+        channels: C_l of the maps.
+        width: channels inside each head.
+        knows_age: whether ``forward`` takes ages.
+    """
+
+    def __init__(
+        self,
+        extract: Callable[[Tensor], Sequence[Tensor]],
+        channels: Sequence[int],
+        width: int = 64,
+        knows_age: bool = False,
+    ) -> None:
+        super().__init__()
+        # In a list, so that the frozen network is not part of this module.
+        self._extract = [extract]
+        self.compute_dtype = torch.float32
+        self.first = nn.ModuleList(spectral_norm(nn.Conv2d(count, width, 3, 2, 1)) for count in channels)
+        self.last = nn.ModuleList(spectral_norm(nn.Conv2d(width, 1, 3, 1, 1)) for _ in channels)
+        self.age = nn.Linear(len(AGE_CENTRES), len(channels) * (width + 1)) if knows_age else None
+        if self.age is not None:
+            nn.init.zeros_(self.age.weight)
+            nn.init.zeros_(self.age.bias)
+
+    def forward(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
+        """Logits (B, stages) of (B, 3, S, S) pictures.
+
+        Args:
+            images: the pictures.
+            ages: years (B,) that they are meant to show; needed by a discriminator that knows ages.
+
+        Raises:
+            ValueError: ages are missing, or of no use.
+        """
+        if (ages is None) is not (self.age is None):
+            raise ValueError("a discriminator that knows ages needs them, and no other takes any")
+        logits, pooled = [], []
+        with autocast(images.device, self.compute_dtype):
+            for first, last, maps in zip(self.first, self.last, self._extract[0](images), strict=True):
+                # Every map at one scale, whatever the frozen network made of it.
+                scale = maps.detach().float().square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
+                hidden = F.leaky_relu(first(maps / scale.to(maps.dtype)), 0.2)
+                logits.append(last(hidden).float().mean((1, 2, 3)))
+                pooled.append(hidden.float().mean((2, 3)))
+        result = torch.stack(logits, 1)
+        if self.age is None or ages is None:
+            return result
+        weights = self.age(age_features(ages)).view(len(images), len(pooled), -1)
+        return result + weights[..., 0] + (weights[..., 1:] * torch.stack(pooled, 1)).sum(-1)
+
+
+def age_features(ages: Tensor) -> Tensor:
+    """Nearness (B, 11) of ages (B,) in years to 0, 10, ..., 100: a Gaussian of ten years."""
+    centres = torch.tensor(AGE_CENTRES, dtype=torch.float32, device=ages.device)
+    return torch.exp(-0.5 * ((ages.float()[:, None] - centres) / AGE_WIDTH).square())
