@@ -87,6 +87,16 @@ def parse_share(text: str) -> tuple[float, float]:
     return start, end
 
 
+def add_ops(group: argparse._ActionsContainer) -> None:
+    """Adds the choice of StyleGAN2's operators, for `models.stylegan2.op.choose_ops`."""
+    group.add_argument(
+        "--ops",
+        default="auto",
+        choices=["auto", "cuda", "native"],
+        help="StyleGAN2's operators: cuda compiles them, native is plain PyTorch, auto compiles where it can",
+    )
+
+
 def add_base_options(parser: argparse.ArgumentParser) -> None:
     """Adds run folder, data loading, loop, logging and device."""
     run = parser.add_argument_group("run")
@@ -114,6 +124,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
         choices=["auto", "bf16", "no"],
         help="auto: bf16 where it is fast",
     )
+    add_ops(device)
     device.add_argument("--threads", type=count, default=0, help="CPU threads; 0 leaves torch's choice")
 
     log = parser.add_argument_group("logging and saving, in steps (0: never)")

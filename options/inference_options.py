@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from configs.paths_config import model_paths
+from options.base_options import add_ops
 from utils.errors import InputError
 
 UNIFORM_RANDOM = "uniform_random"
@@ -125,6 +126,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         choices=["auto", "bf16", "no"],
         help="bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast",
     )
+    add_ops(machine)
     machine.add_argument("--test_batch_size", type=int, metavar="N", default=2, help="photos a batch")
     machine.add_argument(
         "--test_workers", type=int, metavar="N", default=2, help="processes that read photos"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from datasets.photos import PhotoBatch, Photos
 from models.aging_model import AgingModel, load_aging_model
+from models.stylegan2.op import choose_ops
 from options.inference_options import TargetAge, unused_mixing_flags
 from utils.device import select_device
 
@@ -38,11 +39,12 @@ def load(opts: argparse.Namespace) -> tuple[AgingModel, Photos]:
     """Loads the model and lists the photos; nothing is written yet.
 
     Raises:
-        InputError: device, checkpoint or folder cannot be used.
+        InputError: device, operators, checkpoint or folder cannot be used.
     """
     for flag in unused_mixing_flags(opts):
         print(f"note: {flag} has no effect here", file=sys.stderr)
     device = select_device(opts.device)
+    choose_ops(opts.ops, device)
     model = load_aging_model(opts.checkpoint_path, device, opts.global_checkpoint, opts.mixed_precision)
     return model, Photos(opts.data_path, model.input_size, opts.n_images)
 

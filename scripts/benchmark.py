@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from criteria.gan_losses import discriminator_logistic_loss, generator_nonsaturating_loss
+from models.stylegan2.op import choose_ops
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from options.base_options import add_ops
 from options.stylegan2_options import parse_channels
 from utils.device import keep_freed_memory, select_device, select_precision
 from utils.errors import run_command
@@ -36,6 +38,7 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--steps", type=int, default=4, help="steps a round")
     parser.add_argument("--device", default="auto")
+    add_ops(parser)
     parser.add_argument("--threads", type=int, default=0)
     return parser.parse_args(arguments)
 
@@ -98,6 +101,7 @@ def median(values: Sequence[float]) -> float:
 def main() -> None:
     opts = parse_options()
     device = select_device(opts.device)
+    choose_ops(opts.ops, device)
     if opts.threads:
         torch.set_num_threads(opts.threads)
     if device.type == "cpu":

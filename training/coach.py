@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from models.stylegan2.op import choose_ops
 from training.run_folder import RunFolder, newest_run
 from utils.device import autocast, keep_freed_memory, select_device, select_precision
 from utils.distributed import (
@@ -51,6 +52,7 @@ class Coach:
         self.opts = opts
         self.device = own_device(select_device(opts.device))
         join(self.device)
+        choose_ops(opts.ops, self.device)
         self.precision = select_precision(opts.mixed_precision, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()

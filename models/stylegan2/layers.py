@@ -281,8 +281,8 @@ class StyledConv(nn.Module):
             else (demodulation * gain).to(out.dtype)[:, :, None, None]
         )
         out = torch.addcmul(shift, out, factor)
-        out += (self.activate.bias * gain).to(out.dtype)[:, None, None]
-        return F.leaky_relu(out, self.activate.negative_slope, inplace=True)
+        bias = self.activate.bias * gain
+        return fused_leaky_relu(out, bias, self.activate.negative_slope, scale=1, inplace=True)
 
 
 class ToRGB(nn.Module):

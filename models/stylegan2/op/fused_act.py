@@ -1,4 +1,6 @@
-"""Bias, leaky ReLU and gain in one call (StyleGAN2, rosinality's `fused_act`), in plain PyTorch."""
+"""Bias, leaky ReLU and gain in one call (StyleGAN2, rosinality's `fused_act`), compiled for CUDA or in plain
+PyTorch.
+"""
 
 import math
 
@@ -6,24 +8,76 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.stylegan2.op.compiled import compiled_operators
+
 
 def fused_leaky_relu(
-    x: Tensor, bias: Tensor | None = None, negative_slope: float = 0.2, scale: float = math.sqrt(2)
+    x: Tensor,
+    bias: Tensor | None = None,
+    negative_slope: float = 0.2,
+    scale: float = math.sqrt(2),
+    inplace: bool = False,
 ) -> Tensor:
     """Returns `scale * leaky_relu(x + bias)`.
 
     Args:
         x: (B, C, ...) activations.
         bias: (C,) added along the second dimension, or None.
+        negative_slope: at least 0.
+        scale: above 0.
+        inplace: allows to overwrite `x`.
 
-    Leaky ReLU is positively homogeneous, so a positive `scale` is applied to the bias and as the factor of
-    one fused multiply-add, and the activation then works in place: two passes over memory instead of four.
+    Leaky ReLU is positively homogeneous, so in plain PyTorch a positive `scale` is applied to the bias and as
+    the factor of one fused multiply-add, and the activation then works in place: two passes over memory
+    instead of four. Compiled it is one.
     """
+    compiled = compiled_operators(x, bias)
+    if compiled and (bias is None or bias.shape == x.shape[1:2]):
+        return _FusedBiasAct.apply(x, bias, negative_slope, scale, compiled)
     if bias is None:
         return F.leaky_relu(x * scale, negative_slope, inplace=True)
-    shift = (bias * scale).to(x.dtype).view(1, -1, *[1] * (x.dim() - 2))
-    scaled = torch.addcmul(shift, x, x.new_tensor(scale)) if scale != 1 else x + shift
-    return F.leaky_relu(scaled, negative_slope, inplace=True)
+    shift = (bias if scale == 1 else bias * scale).to(x.dtype).view(1, -1, *[1] * (x.dim() - 2))
+    if scale != 1:
+        x = torch.addcmul(shift, x, x.new_tensor(scale))
+    else:
+        x = x.add_(shift) if inplace else x + shift
+    return F.leaky_relu(x, negative_slope, inplace=True)
+
+
+class _FusedBiasAct(torch.autograd.Function):
+    """The compiled form; the output has the sign of `x + bias`, so the backward pass needs nothing else."""
+
+    @staticmethod
+    def forward(ctx, x, bias, negative_slope, scale, compiled):
+        out = compiled.fused_bias_act(x, bias, None, negative_slope, scale)
+        ctx.save_for_backward(out)
+        ctx.settings = negative_slope, scale, compiled
+        ctx.bias_dtype = None if bias is None else bias.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx, grad):
+        grad_x = _FusedBiasActGradient.apply(grad, *ctx.saved_tensors, *ctx.settings)
+        grad_bias = None
+        if ctx.needs_input_grad[1]:
+            axes = [axis for axis in range(grad_x.dim()) if axis != 1]
+            grad_bias = grad_x.sum(axes, dtype=ctx.bias_dtype)
+        return grad_x, grad_bias, None, None, None
+
+
+class _FusedBiasActGradient(torch.autograd.Function):
+    """Linear in `grad`, and therefore its own derivative; in `out` it is piecewise constant."""
+
+    @staticmethod
+    def forward(ctx, grad, out, negative_slope, scale, compiled):
+        ctx.save_for_backward(out)
+        ctx.settings = negative_slope, scale, compiled
+        return compiled.fused_bias_act(grad, None, out, negative_slope, scale)
+
+    @staticmethod
+    def backward(ctx, grad):
+        again = _FusedBiasActGradient.apply(grad, *ctx.saved_tensors, *ctx.settings)
+        return again, None, None, None, None
 
 
 class FusedLeakyReLU(nn.Module):

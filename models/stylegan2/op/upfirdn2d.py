@@ -1,10 +1,12 @@
-"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) in plain PyTorch, with exact derivatives of any
-order.
+"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) with exact derivatives of any order, compiled for
+CUDA or in plain PyTorch.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from models.stylegan2.op.compiled import compiled_operators
 
 
 def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
@@ -29,7 +31,8 @@ class _UpFirDn2d(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, kernel, up, down, pad):
         ctx.save_for_backward(kernel)
-        out = _filter(x, kernel, up, down, pad)
+        compiled = compiled_operators(x, kernel)
+        out = (compiled.upfirdn2d if compiled else _filter)(x, kernel, up, down, pad)
         top, _, left, _ = pad
         kernel_height, kernel_width = kernel.shape
         ctx.up, ctx.down = up, down
@@ -49,7 +52,7 @@ class _UpFirDn2d(torch.autograd.Function):
 
 
 def _filter(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int, int, int]) -> Tensor:
-    """The forward computation; `pad` is (top, bottom, left, right)."""
+    """The forward computation in plain PyTorch; `pad` is (top, bottom, left, right)."""
     channels = x.shape[1]
     top, bottom, left, right = pad
     if up > 1:

@@ -1,0 +1,291 @@
+// Compiled operators of StyleGAN2 (Karras et al. 2020): bias + leaky ReLU + gain, and up - FIR - down.
+//
+// One source for two compilers: nvcc makes CUDA kernels of it; a C++ compiler makes plain loops over the
+// same arithmetic, which the tests run where there is no GPU. It uses no PyTorch headers, only pointers and
+// sizes: it compiles in seconds and fits any PyTorch. C++17.
+
+#include <cstdint>
+
+#ifdef __CUDACC__
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#define INLINE __host__ __device__ __forceinline__
+#else
+#define INLINE inline
+#endif
+
+#ifdef _WIN32
+#define EXPORT extern "C" __declspec(dllexport)
+#else
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace {
+
+constexpr int kUnsupported = -1;
+constexpr int64_t kFitsInt = int64_t{1} << 30;  // 32-bit indices up to here, a grid stride beyond included
+
+// 16-bit types are only stored; arithmetic is in float, that of double in double.
+template <typename T> struct Arithmetic { using type = float; };
+template <> struct Arithmetic<double> { using type = double; };
+
+INLINE float widen(float value) { return value; }
+INLINE double widen(double value) { return value; }
+template <typename T> struct Narrow {
+  INLINE static T from(typename Arithmetic<T>::type value) { return value; }
+};
+#ifdef __CUDACC__
+INLINE float widen(__half value) { return __half2float(value); }
+INLINE float widen(__nv_bfloat16 value) { return __bfloat162float(value); }
+template <> struct Narrow<__half> {
+  INLINE static __half from(float value) { return __float2half_rn(value); }
+};
+template <> struct Narrow<__nv_bfloat16> {
+  INLINE static __nv_bfloat16 from(float value) { return __float2bfloat16_rn(value); }
+};
+
+constexpr int kThreads = 256;
+constexpr int kItemsPerThread = 4;
+
+template <typename Body>
+__global__ void __launch_bounds__(kThreads) run(const Body body, typename Body::Index count) {
+  using Index = typename Body::Index;
+  const auto first = static_cast<Index>(blockIdx.x) * kThreads + threadIdx.x;
+  body(first, count, static_cast<Index>(gridDim.x) * kThreads);
+}
+#endif
+
+// Calls body(first, count, stride) so that every index below count is visited once. Returns a CUDA error.
+template <typename Body> int launch(const Body& body, int64_t count, void* stream) {
+  using Index = typename Body::Index;
+  if (count == 0) return 0;
+#ifdef __CUDACC__
+  constexpr int64_t kItems = kThreads * kItemsPerThread;
+  const int64_t blocks = (count + kItems - 1) / kItems;
+  const auto grid = static_cast<unsigned>(blocks < (1 << 30) ? blocks : (1 << 30));
+  run<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(body, static_cast<Index>(count));
+  return static_cast<int>(cudaGetLastError());
+#else
+  (void)stream;
+  body(Index{0}, static_cast<Index>(count), Index{1});
+  return 0;
+#endif
+}
+
+// ---------------------------------------------------------------- bias, leaky ReLU, gain
+
+template <typename T, int kSize> struct alignas(sizeof(T) * kSize) Pack { T value[kSize]; };
+
+// out = gain * (x + bias) * (s > 0 ? 1 : slope), with s = x + bias, or s = reference where there is one.
+// With the output of the first form as reference (it has the sign of x + bias) the second form is the first
+// derivative, applied to x; being linear in x, it is its own derivative and serves for all higher ones.
+template <typename T, int kPack, typename I> struct FusedBiasAct {
+  using Index = I;
+  using Real = typename Arithmetic<T>::type;
+  using Values = Pack<T, kPack>;
+  Values* out;
+  const Values* x;
+  const Real* bias;         // one value a channel, or null
+  const Values* reference;  // or null
+  Index step, channels;     // values between two channels in memory
+  Real positive, negative;  // gain, gain * slope
+
+  INLINE void operator()(Index first, Index count, Index stride) const {
+    for (Index pack = first; pack < count; pack += stride) {
+      const Values in = x[pack];
+      const Values sign = reference ? reference[pack] : in;
+      Index inner = 0, channel = 0;
+      if (bias) {
+        inner = pack * kPack % step;
+        channel = pack * kPack / step % channels;
+      }
+      Values result;
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+      for (int k = 0; k < kPack; ++k) {
+        Real value = widen(in.value[k]);
+        if (bias) {
+          value += bias[channel];
+          if (++inner == step) {
+            inner = 0;
+            if (++channel == channels) channel = 0;
+          }
+        }
+        const Real decides = reference ? widen(sign.value[k]) : value;
+        result.value[k] = Narrow<T>::from(value * (decides > Real{0} ? positive : negative));
+      }
+      out[pack] = result;
+    }
+  }
+};
+
+template <typename T, int kPack, typename Index>
+int launch_fused_bias_act(void* out, const void* x, const void* bias, const void* reference, int64_t count,
+                          int64_t step, int64_t channels, double slope, double gain, void* stream) {
+  using Body = FusedBiasAct<T, kPack, Index>;
+  using Real = typename Body::Real;
+  using Values = typename Body::Values;
+  const Body body{static_cast<Values*>(out),
+                  static_cast<const Values*>(x),
+                  static_cast<const Real*>(bias),
+                  static_cast<const Values*>(reference),
+                  static_cast<Index>(step),
+                  static_cast<Index>(channels),
+                  static_cast<Real>(gain),
+                  static_cast<Real>(gain * slope)};
+  return launch(body, count / kPack, stream);
+}
+
+template <typename T>
+int fused_bias_act(void* out, const void* x, const void* bias, const void* reference, int64_t count,
+                   int64_t step, int64_t channels, double slope, double gain, void* stream) {
+  constexpr int kPack = 16 / sizeof(T);  // the widest access to memory
+  const auto bits = reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(x) |
+                    reinterpret_cast<uintptr_t>(reference);
+  const bool packs = count <= kFitsInt && count % kPack == 0 && bits % 16 == 0;
+  const auto launcher = packs ? launch_fused_bias_act<T, kPack, int> : launch_fused_bias_act<T, 1, int64_t>;
+  return launcher(out, x, bias, reference, count, step, channels, slope, gain, stream);
+}
+
+// ---------------------------------------------------------------- up - FIR - down
+
+// What `geometry` holds, in this order; strides count values, not bytes.
+enum Geometry {
+  kBatch, kChannels, kHeight, kWidth, kOutHeight, kOutWidth,
+  kStrideN, kStrideC, kStrideY, kStrideX, kOutStrideN, kOutStrideC, kOutStrideY, kOutStrideX,
+  kTapsY, kTapsX, kUp, kDown, kTop, kLeft, kChannelsLast, kGeometrySize
+};
+
+// out[y, x] = sum over t, s of padded[y * down + t, x * down + s] * kernel[taps - 1 - t, taps - 1 - s],
+// where `padded` is x with up - 1 zeros after every sample and zeros around. Inserted zeros are stepped over,
+// not multiplied. A template argument of 0 stands for "known at run time". x may have any strides.
+template <typename T, int kFixedUp, int kFixedDown, int kFixedTaps, typename I> struct UpFirDn2d {
+  using Index = I;
+  using Real = typename Arithmetic<T>::type;
+  T* out;
+  const T* x;
+  const Real* kernel;
+  Index g[kGeometrySize];
+
+  INLINE void operator()(Index first, Index count, Index stride) const {
+    const Index up = kFixedUp ? kFixedUp : g[kUp], down = kFixedDown ? kFixedDown : g[kDown];
+    const Index taps_y = kFixedTaps ? kFixedTaps : g[kTapsY], taps_x = kFixedTaps ? kFixedTaps : g[kTapsX];
+    constexpr bool kInRegisters = kFixedTaps && kFixedUp == 1;  // indices of the taps are then constants
+    Real taps[kInRegisters ? kFixedTaps * kFixedTaps : 1];
+    if constexpr (kInRegisters)
+      for (int t = 0; t < kFixedTaps * kFixedTaps; ++t) taps[t] = kernel[kFixedTaps * kFixedTaps - 1 - t];
+
+    for (Index item = first; item < count; item += stride) {
+      Index rest = item, n, c, row, column;  // neighbours in memory go to neighbouring threads
+      if (g[kChannelsLast]) {
+        c = rest % g[kChannels], rest /= g[kChannels];
+        column = rest % g[kOutWidth], rest /= g[kOutWidth];
+        row = rest % g[kOutHeight], n = rest / g[kOutHeight];
+      } else {
+        column = rest % g[kOutWidth], rest /= g[kOutWidth];
+        row = rest % g[kOutHeight], rest /= g[kOutHeight];
+        c = rest % g[kChannels], n = rest / g[kChannels];
+      }
+      const Index begin_y = row * down - g[kTop], begin_x = column * down - g[kLeft];
+      // the first taps that meet a sample and not an inserted zero, and that sample
+      const Index first_y = (up - begin_y % up) % up, first_x = (up - begin_x % up) % up;
+      const Index in_y = (begin_y + first_y) / up, in_x = (begin_x + first_x) / up;
+      const T* plane = x + n * g[kStrideN] + c * g[kStrideC];
+      Real sum = 0;
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+      for (Index t = 0; t < (taps_y + up - 1) / up; ++t) {
+        const Index y = in_y + t, tap_y = first_y + t * up;
+        if (y < 0 || y >= g[kHeight] || tap_y >= taps_y) continue;
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (Index s = 0; s < (taps_x + up - 1) / up; ++s) {
+          const Index x_ = in_x + s, tap_x = first_x + s * up;
+          if (x_ < 0 || x_ >= g[kWidth] || tap_x >= taps_x) continue;
+          Real tap;
+          if constexpr (kInRegisters)
+            tap = taps[t * kFixedTaps + s];
+          else
+            tap = kernel[(taps_y - 1 - tap_y) * taps_x + taps_x - 1 - tap_x];
+          sum += widen(plane[y * g[kStrideY] + x_ * g[kStrideX]]) * tap;
+        }
+      }
+      out[n * g[kOutStrideN] + c * g[kOutStrideC] + row * g[kOutStrideY] + column * g[kOutStrideX]] =
+          Narrow<T>::from(sum);
+    }
+  }
+};
+
+template <typename T, int kFixedUp, int kFixedDown, int kFixedTaps, typename Index>
+int launch_upfirdn2d(void* out, const void* x, const void* kernel, const int64_t* g, int64_t count,
+                     void* stream) {
+  using Body = UpFirDn2d<T, kFixedUp, kFixedDown, kFixedTaps, Index>;
+  using Real = typename Body::Real;
+  Body body{static_cast<T*>(out), static_cast<const T*>(x), static_cast<const Real*>(kernel), {}};
+  for (int i = 0; i < kGeometrySize; ++i) body.g[i] = static_cast<Index>(g[i]);
+  return launch(body, count, stream);
+}
+
+template <typename T>
+int upfirdn2d(void* out, const void* x, const void* kernel, const int64_t* g, void* stream) {
+  const int64_t count = g[kBatch] * g[kChannels] * g[kOutHeight] * g[kOutWidth];
+  const int64_t reach = (g[kBatch] - 1) * g[kStrideN] + (g[kChannels] - 1) * g[kStrideC] +
+                        (g[kHeight] - 1) * g[kStrideY] + (g[kWidth] - 1) * g[kStrideX];
+  auto launcher = launch_upfirdn2d<T, 0, 0, 0, int>;
+  if (count > kFitsInt || reach > kFitsInt) {
+    launcher = launch_upfirdn2d<T, 0, 0, 0, int64_t>;
+  } else if (g[kTapsY] == 4 && g[kTapsX] == 4) {  // StyleGAN2's own: blur, upsample, downsample
+    if (g[kUp] == 1 && g[kDown] == 1) launcher = launch_upfirdn2d<T, 1, 1, 4, int>;
+    if (g[kUp] == 2 && g[kDown] == 1) launcher = launch_upfirdn2d<T, 2, 1, 4, int>;
+    if (g[kUp] == 1 && g[kDown] == 2) launcher = launch_upfirdn2d<T, 1, 2, 4, int>;
+  }
+  return launcher(out, x, kernel, g, count, stream);
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- what Python calls
+
+// dtype: 0 float32, 1 float64, 2 float16, 3 bfloat16; bias and kernel are double for float64, else float.
+// Both return 0, a CUDA error code, or -1 for a dtype that this build does not have.
+
+EXPORT int agelab_fused_bias_act(int dtype, void* out, const void* x, const void* bias, const void* reference,
+                                 int64_t count, int64_t step, int64_t channels, double slope, double gain,
+                                 void* stream) {
+  const auto call = [&](auto function) {
+    return function(out, x, bias, reference, count, step, channels, slope, gain, stream);
+  };
+  switch (dtype) {
+    case 0: return call(fused_bias_act<float>);
+    case 1: return call(fused_bias_act<double>);
+#ifdef __CUDACC__
+    case 2: return call(fused_bias_act<__half>);
+    case 3: return call(fused_bias_act<__nv_bfloat16>);
+#endif
+    default: return kUnsupported;
+  }
+}
+
+EXPORT int agelab_upfirdn2d(int dtype, void* out, const void* x, const void* kernel, const int64_t* geometry,
+                            void* stream) {
+  switch (dtype) {
+    case 0: return upfirdn2d<float>(out, x, kernel, geometry, stream);
+    case 1: return upfirdn2d<double>(out, x, kernel, geometry, stream);
+#ifdef __CUDACC__
+    case 2: return upfirdn2d<__half>(out, x, kernel, geometry, stream);
+    case 3: return upfirdn2d<__nv_bfloat16>(out, x, kernel, geometry, stream);
+#endif
+    default: return kUnsupported;
+  }
+}
+
+EXPORT const char* agelab_error(int code) {
+#ifdef __CUDACC__
+  if (code > 0) return cudaGetErrorString(static_cast<cudaError_t>(code));
+#endif
+  return code == kUnsupported ? "this dtype was not compiled" : "unknown error";
+}
