@@ -89,9 +89,10 @@ def build() -> Path:
     compiler = os.environ.get("CXX") or ("cl" if os.name == "nt" else "c++")
     if shutil.which(compiler) is None:
         raise InputError(f"no C++ compiler ({compiler}) was found, which nvcc needs: install one or set CXX")
-    # Imported here: it looks for compilers and complains where there is no GPU.
-    from torch.utils import cpp_extension
-
+    try:  # imported here: it looks for compilers and complains where there is no GPU
+        from torch.utils import cpp_extension
+    except ImportError as error:
+        raise InputError(f"PyTorch's torch.utils.cpp_extension needs a package: {error}") from error
     cpp_extension.CUDA_HOME = str(toolkit.home)
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or cpp_extension.get_default_build_root()
     name = f"agelab_stylegan2_{_fingerprint(toolkit)}"
@@ -117,7 +118,7 @@ def build() -> Path:
 
 def _fingerprint(toolkit: Toolkit) -> str:
     gpus = {torch.cuda.get_device_capability(index) for index in range(torch.cuda.device_count())}
-    parts = [toolkit.version, torch.__version__, os.environ.get("TORCH_CUDA_ARCH_LIST"), sorted(gpus)]
+    parts = [toolkit, torch.__version__, os.environ.get("TORCH_CUDA_ARCH_LIST"), sorted(gpus)]
     return hashlib.sha256(SOURCE.read_bytes() + repr(parts).encode()).hexdigest()[:12]
 
 
