@@ -1,15 +1,27 @@
 """Training objective of SAM: both passes of a step (Alaluf et al. 2021, section 3.3)."""
 
+from typing import Any
+
 from torch import Tensor
 
 from criteria.age_sampling import cosine_weight
+from criteria.code_spread import CodeSpread
 from criteria.frozen import full_precision
 from criteria.objective import Losses, Objective, Pass, Targets
 from criteria.w_norm import w_norm
 
 
 class SAMObjective(Objective):
-    """Loss of one generated batch against its input, for the real pass and the cycle pass alike."""
+    """Loss of one generated batch against its input, for the real pass and the cycle pass alike.
+
+    Args:
+        code_spread: what the W-norm term measures with instead of the norm, if anything.
+        arguments: those of :class:`Objective`.
+    """
+
+    def __init__(self, *arguments: Any, code_spread: CodeSpread | None = None, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.code_spread = code_spread
 
     def forward(
         self,
@@ -54,7 +66,8 @@ class SAMObjective(Objective):
         lpips = weights.lpips_lambda_aging if aged else weights.lpips_lambda
         self.add_reconstruction(losses, generated, targets, l2, lpips, pass_name)
         if weights.w_norm_lambda > 0:
-            term = w_norm(latent, latent_avg).mean()
+            measure = self.code_spread
+            term = (w_norm(latent, latent_avg) if measure is None else measure(latent)).mean()
             losses.log(f"loss_w_norm_{pass_name}", term)
             losses.add(weights.w_norm_lambda, term)
         self.add_aging(losses, generated, targets, target_ages, weights.aging_lambda, pass_name)

@@ -11,6 +11,7 @@ from utils.device import autocast
 
 AGE_CENTRES = tuple(range(0, 101, 10))  # years
 AGE_WIDTH = 10.0  # years
+SMALL = 4  # the small picture has one pixel for so many, squared
 
 
 class FeatureDiscriminator(nn.Module):
@@ -18,8 +19,10 @@ class FeatureDiscriminator(nn.Module):
 
     A discriminator that has to learn to see from a few thousand faces follows an encoder too slowly to teach
     it any detail; one that sees with the eyes of a face network tells photos from soft pictures after some
-    twenty updates. With ages, it judges whether a face is believable at its age (projection discriminator,
-    Miyato & Koyama 2018), so that an age classifier cannot be satisfied by patterns that no face has.
+    twenty updates. One more head looks at the small picture itself, because a network that learned from
+    recoloured photos hardly sees hues. With ages, it judges whether a face is believable at its age
+    (projection discriminator, Miyato & Koyama 2018), so that an age classifier cannot be satisfied by
+    patterns that no face has.
 
     Args:
         extract: maps (B, 3, S, S) pictures in [-1, 1] to a list of (B, C_l, H_l, W_l) maps; differentiable
@@ -40,6 +43,7 @@ class FeatureDiscriminator(nn.Module):
         # In a list, so that the frozen network is not part of this module.
         self._extract = [extract]
         self.compute_dtype = torch.float32
+        channels = (3, *channels)
         self.first = nn.ModuleList(spectral_norm(nn.Conv2d(count, width, 3, 2, 1)) for count in channels)
         self.last = nn.ModuleList(spectral_norm(nn.Conv2d(width, 1, 3, 1, 1)) for _ in channels)
         self.age = nn.Linear(len(AGE_CENTRES), len(channels) * (width + 1)) if knows_age else None
@@ -48,7 +52,7 @@ class FeatureDiscriminator(nn.Module):
             nn.init.zeros_(self.age.bias)
 
     def forward(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
-        """Logits (B, stages) of (B, 3, S, S) pictures.
+        """Logits (B, 1 + stages) of (B, 3, S, S) pictures.
 
         Args:
             images: the pictures.
@@ -61,7 +65,8 @@ class FeatureDiscriminator(nn.Module):
             raise ValueError("a discriminator that knows ages needs them, and no other takes any")
         logits, pooled = [], []
         with autocast(images.device, self.compute_dtype):
-            for first, last, maps in zip(self.first, self.last, self._extract[0](images), strict=True):
+            stages = [F.avg_pool2d(images, SMALL), *self._extract[0](images)]
+            for first, last, maps in zip(self.first, self.last, stages, strict=True):
                 # Every map at one scale, whatever the frozen network made of it.
                 scale = maps.detach().float().square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
                 hidden = F.leaky_relu(first(maps / scale.to(maps.dtype)), 0.2)

@@ -35,6 +35,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     losses = add_losses(parser)
     add_aging_losses(losses)
     losses.add_argument(
+        "--w_norm_metric",
+        default="euclidean",
+        choices=["euclidean", "photos"],
+        help="how --w_norm_lambda measures codes; photos: in standard deviations of the photos' own codes",
+    )
+    losses.add_argument(
         "--aging_augment",
         action="store_true",
         help="the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
@@ -48,6 +54,8 @@ def check(opts: argparse.Namespace) -> str | None:
         return "--start_from_latent_avg and --start_from_encoded_w_plus exclude each other"
     if opts.encoder_start == "prior" and not opts.start_from_encoded_w_plus:
         return "--encoder_start=prior needs --start_from_encoded_w_plus"
+    if opts.w_norm_metric == "photos" and not opts.start_from_encoded_w_plus:
+        return "--w_norm_metric=photos needs the prior of --start_from_encoded_w_plus"
     if opts.input_nc != 4:
         return f"--input_nc={opts.input_nc}: SAM's encoder reads RGB and an age plane, --input_nc=4"
     return check_target_age(opts) or check_adversary(opts) or check_encoder(opts) or check_losses(opts)

@@ -28,7 +28,7 @@ def test_one_logit_a_stage_and_gradients_reach_the_pictures(face_network: VGG) -
     discriminator = FeatureDiscriminator(face_network.feature_maps, CHANNELS, width=8)
     images = pictures(3, True).requires_grad_(True)
     logits = discriminator(images)
-    assert logits.shape == (3, len(CHANNELS)) and logits.dtype == torch.float32
+    assert logits.shape == (3, 1 + len(CHANNELS)) and logits.dtype == torch.float32
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert gradient.abs().flatten(1).sum(1).min() > 0
 
@@ -37,7 +37,7 @@ def test_frozen_network_is_not_part_of_it(face_network: VGG) -> None:
     discriminator = FeatureDiscriminator(face_network.feature_maps, CHANNELS, width=8)
     before = {key: value.clone() for key, value in face_network.state_dict().items()}
     own = sum(value.numel() for value in discriminator.parameters())
-    assert own == sum(8 * c * 9 + 8 + 8 * 9 + 1 for c in CHANNELS)
+    assert own == sum(8 * c * 9 + 8 + 8 * 9 + 1 for c in (3, *CHANNELS))
     discriminator(pictures(2, True)).sum().backward()
     assert all(torch.equal(value, before[key]) for key, value in face_network.state_dict().items())
     assert all(value.grad is None for value in face_network.parameters())

@@ -313,6 +313,7 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ("sam", ["--encoder_start=random", "--recipe=official", "--target_age=40"]),
         ("sam", ["--encoder_start=random", "--id_lambda=0", "--aging_lambda=0", "--lpips_lambda=0"]),
         ("sam", ["--checkpoint_path={sam}"]),
+        ("sam", ["--w_norm_metric=photos", "--w_norm_lambda=0.1"]),
         ("psp", ["--checkpoint_path={psp}", "--id_lambda=0", "--lpips_lambda=0"]),
         ("psp", ["--adversarial_lambda=0.1", "--test_batch_size=1"]),
         ("psp", [*JOINT, "--decoder_learning_rate=1e-3", "--full_size_losses"]),

@@ -5,10 +5,13 @@ from dataclasses import replace
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
+from criteria.code_spread import CodeSpread
 from criteria.objective import LossWeights, Targets
 from criteria.sam_objective import SAMObjective
+from datasets.faces import FaceFolder
 from models.psp import append_age, pSp
 from training.coach import mean_figures
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
@@ -27,6 +30,7 @@ from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.distributed import rank, world_size
 from utils.errors import InputError
 
+SPREAD_PHOTOS = 2048
 SHEET_AGES = (5, 20, 35, 50, 65, 80)
 VALIDATION_AGES = (10, 30, 50, 70)
 
@@ -52,7 +56,10 @@ class CoachAging(EncoderCoach):
         self.aging = losses.aging
         names = LossWeights.__dataclass_fields__
         weights = LossWeights(**{name: getattr(opts, name) for name in names})
-        self.objective = SAMObjective(weights, losses.identity, losses.perceptual, losses.aging)
+        spread = self._code_spread(data) if opts.w_norm_lambda and opts.w_norm_metric == "photos" else None
+        self.objective = SAMObjective(
+            weights, losses.identity, losses.perceptual, losses.aging, code_spread=spread
+        )
         self.features = FeatureCache(self._describe_photos, len(data))
 
     def _files(self) -> list[NeededFile]:
@@ -110,6 +117,18 @@ class CoachAging(EncoderCoach):
             net.load_generator(stylegan2, opts.stylegan_weights)
         net.load_prior(prior, path)
         return net
+
+    @torch.no_grad()
+    def _code_spread(self, data: FaceFolder) -> CodeSpread:
+        """The measure of the prior's codes of training photos."""
+        self.net.eval()
+        count = min(len(data), SPREAD_PHOTOS)
+        items = [round(i * (len(data) - 1) / max(1, count - 1)) for i in range(count)]
+        codes = []
+        for start in tqdm(range(0, count, 64), "codes of photos", leave=False, disable=rank() > 0):
+            images = data.batch(items[start : start + 64])["image"].to(self.device)
+            codes.append(self.net.encode_photo(self.encoder_input(images)).float().cpu())
+        return CodeSpread(torch.cat(codes)).to(self.device)
 
     # ---------------------------------------------------------------- one step
 

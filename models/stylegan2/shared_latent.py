@@ -54,10 +54,14 @@ def principal_components(codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Mean (L, D) of (N, L, D) codes, and components (L, D, count) as long as their standard deviation."""
     mean = codes.mean(0)
     rows = (codes - mean).flatten(1)
-    variances, vectors = torch.linalg.eigh(rows.t() @ rows / len(rows))
-    vectors = vectors.flip(1)[:, :count]
-    deviations = variances.flip(0)[:count].clamp_min(0).sqrt()
-    return mean, (vectors * deviations).view(*mean.shape, count)
+    # The smaller of the two Gram matrices has the same non-zero variances.
+    if len(rows) < rows.shape[1]:
+        variances, left = torch.linalg.eigh(rows @ rows.t() / len(rows))
+        scaled = (rows.t() @ left / math.sqrt(len(rows))).flip(1)[:, :count]
+    else:
+        variances, vectors = torch.linalg.eigh(rows.t() @ rows / len(rows))
+        scaled = (vectors * variances.clamp_min(0).sqrt()).flip(1)[:, :count]
+    return mean, scaled.view(*mean.shape, -1)
 
 
 def modulated_convolutions(generator: Generator) -> list[tuple[int, ModulatedConv2d]]:
