@@ -236,6 +236,7 @@ KINDS = {
     "stylegan2": "a StyleGAN2 checkpoint",
     "age_classifier": "an age classifier",
     "identity": "a face recognition network",
+    "facenet": "a face recognition network of facenet-pytorch",
     "judge_age": "an age judge",
     "judge_identity": "an identity judge",
     "resume": "the resume state of a training, not its weights",
@@ -272,6 +273,8 @@ def state_kind(state: Mapping[str, Any]) -> str:
         return "age_classifier"
     if {"input_layer", "body", "output_layer"} <= roots:
         return "identity"
+    if {"conv2d_1a", "block8"} <= roots:
+        return "facenet"
     if {"to_rgb1", "convs"} <= roots:
         return "stylegan2"
     return "unknown"
