@@ -1,4 +1,4 @@
-"""Inception-ResNet v1 face network (Szegedy et al. 2017; FaceNet, Schroff et al. 2015), facenet-pytorch's keys."""
+"""Inception-ResNet v1 face network (Szegedy et al. 2017, used by FaceNet) with facenet-pytorch's keys."""
 
 from collections.abc import Sequence
 

@@ -17,6 +17,7 @@ from models.blender import Blender, BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig, GradualStyleEncoder
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Generator, StyleGAN2Config
+from models.stylegan2.nvidia import from_nvidia, is_nvidia
 from utils.checkpoints import (
     Checkpoint,
     SkipInit,
@@ -30,7 +31,6 @@ from utils.checkpoints import (
 from utils.errors import InputError
 
 PARTS = ("encoder.", "pretrained_encoder.", "decoder.", "blender.")
-MEAN_LATENT_SAMPLES = 10_000
 # What the official test scripts read from `opts` of any file.
 OFFICIAL_OPTS = {"label_nc": 0, "checkpoint_path": None, "device": "cuda", "dataset_type": "ffhq_aging"}
 
@@ -220,21 +220,21 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
     def load_generator(self, checkpoint: Mapping[str, Any], source: str) -> None:
         """Takes the averaged generator and the mean latent of a StyleGAN2 checkpoint.
 
-        A file without a mean latent (of a training script) gets the mean of 10,000 mapped latents.
+        A file without a mean latent (of a training script) gets the mean of 10,000 mapped latents. NVIDIA's
+        layout is converted.
 
         Raises:
             InputError: it is another kind of file, or a generator of another size.
         """
+        if is_nvidia(checkpoint):
+            checkpoint = from_nvidia(checkpoint, source)
         if checkpoint_kind(checkpoint) != "stylegan2":
             raise InputError(f"{source} is {describe(checkpoint)}, not a StyleGAN2 checkpoint")
         state = checkpoint.get("g_ema") or checkpoint.get("g") or checkpoint["state_dict"]
         load_into(self.decoder, state, source)
         latent = checkpoint.get("latent_avg")
         if latent is None:
-            generator = torch.Generator().manual_seed(0)
-            z = torch.randn(MEAN_LATENT_SAMPLES, self.decoder.style_dim, generator=generator)
-            with torch.no_grad():
-                latent = self.decoder.get_latent(z.to(self.latent_avg)).mean(0)
+            latent = self.decoder.average_latent()
         self.set_latent_avg(latent)
 
     def load_prior(self, checkpoint: Mapping[str, Any], source: str) -> None:

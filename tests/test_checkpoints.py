@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,14 +77,53 @@ def test_bare_state_dict_and_namespace(tmp_path: Path) -> None:
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
-def test_stored_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    path, trap = tmp_path / "model.pt", tmp_path / "trap"
-    torch.save({"state_dict": {}, "opts": Malicious(trap)}, path)
-    with pytest.raises(InputError, match=r"model\.pt holds Python objects.*is not opened"):
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model"])
+def test_stored_code_is_refused_and_not_run(tmp_path: Path, name: str, zipped: bool) -> None:
+    path, trap = tmp_path / name, tmp_path / "trap"
+    torch.save(
+        {"state_dict": {}, "opts": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped
+    )
+    with pytest.raises(InputError, match=rf"{name} .*(is not opened|holds none of the networks)"):
         load_checkpoint(path)
     assert not trap.exists()
-    with pytest.raises(InputError, match="is a pickle"):
-        load_checkpoint(save_checkpoint({"a": 1}, tmp_path / "network.pkl"))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl"])
+def test_bare_pickle_of_code_is_refused_and_not_run(tmp_path: Path, name: str) -> None:
+    trap = tmp_path / "trap"
+    (tmp_path / name).write_bytes(pickle.dumps(Malicious(trap)))
+    with pytest.raises(InputError, match=name):
+        load_checkpoint(tmp_path / name)
+    assert not trap.exists()
+
+
+def refused(load: Callable[[], object], trap: Path) -> None:
+    """Asserts that a way of loading raises an error and runs nothing."""
+    with pytest.raises(InputError):
+        load()
+    assert not trap.exists()
+
+
+def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
+    from criteria.lpips_loss import create_lpips
+    from models.aging_model import load_aging_model
+    from models.auxiliary import load_age_classifier, load_identity
+    from models.psp import pSp
+    from training.coach_stylegan2 import load_stylegan2_file
+    from training.run_folder import RunFolder
+
+    trap, run = tmp_path / "trap", RunFolder(tmp_path / "run")
+    run.create({})
+    bad = tmp_path / "bad.pt"
+    torch.save({"state_dict": {}, "networks": Malicious(trap), "optimizers": {}}, bad)
+    for name in ("resume_state.pt", "resume_state_previous.pt"):
+        (run.checkpoints / name).write_bytes(bad.read_bytes())
+    for load in (load_checkpoint, load_aging_model, load_age_classifier, load_identity, pSp.from_file):
+        refused(lambda load=load: load(bad), trap)
+    refused(lambda: load_stylegan2_file(str(bad)), trap)
+    refused(lambda: create_lpips("alex", weights=bad), trap)
+    refused(run.load_state, trap)
 
 
 @pytest.mark.parametrize(
