@@ -152,4 +152,6 @@ class InceptionResnetV1(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.dropout(self.features(x).mean((2, 3)))
         x = self.last_bn(self.last_linear(x))
-        return self.logits(x) if self.classify else l2_norm(x)
+        if self.logits is not None and self.classify:
+            return self.logits(x)
+        return l2_norm(x)

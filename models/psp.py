@@ -17,7 +17,6 @@ from models.blender import Blender, BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig, GradualStyleEncoder
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Generator, StyleGAN2Config
-from models.stylegan2.nvidia import from_nvidia, is_nvidia
 from utils.checkpoints import (
     Checkpoint,
     SkipInit,
@@ -220,14 +219,11 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
     def load_generator(self, checkpoint: Mapping[str, Any], source: str) -> None:
         """Takes the averaged generator and the mean latent of a StyleGAN2 checkpoint.
 
-        A file without a mean latent (of a training script) gets the mean of 10,000 mapped latents. NVIDIA's
-        layout is converted.
+        A file without a mean latent (of a training script) gets the mean of 10,000 mapped latents.
 
         Raises:
             InputError: it is another kind of file, or a generator of another size.
         """
-        if is_nvidia(checkpoint):
-            checkpoint = from_nvidia(checkpoint, source)
         if checkpoint_kind(checkpoint) != "stylegan2":
             raise InputError(f"{source} is {describe(checkpoint)}, not a StyleGAN2 checkpoint")
         state = checkpoint.get("g_ema") or checkpoint.get("g") or checkpoint["state_dict"]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from utils import checkpoints
+from utils.checkpoint_kinds import likely_cause
 from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint, subset
 from utils.errors import InputError
 
@@ -81,9 +82,7 @@ def test_bare_state_dict_and_namespace(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model"])
 def test_stored_code_is_refused_and_not_run(tmp_path: Path, name: str, zipped: bool) -> None:
     path, trap = tmp_path / name, tmp_path / "trap"
-    torch.save(
-        {"state_dict": {}, "opts": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped
-    )
+    torch.save({"state_dict": {}, "opts": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(InputError, match=rf"{name} .*(is not opened|holds none of the networks)"):
         load_checkpoint(path)
     assert not trap.exists()
@@ -106,7 +105,7 @@ def refused(load: Callable[[], object], trap: Path) -> None:
 
 
 def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
-    from criteria.lpips_loss import create_lpips
+    from criteria.lpips_loss import build_perceptual_loss
     from models.aging_model import load_aging_model
     from models.auxiliary import load_age_classifier, load_identity
     from models.psp import pSp
@@ -122,7 +121,7 @@ def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
     for load in (load_checkpoint, load_aging_model, load_age_classifier, load_identity, pSp.from_file):
         refused(lambda load=load: load(bad), trap)
     refused(lambda: load_stylegan2_file(str(bad)), trap)
-    refused(lambda: create_lpips("alex", weights=bad), trap)
+    refused(lambda: build_perceptual_loss("lpips", weights_file=bad), trap)
     refused(run.load_state, trap)
 
 
@@ -242,6 +241,59 @@ def test_load_into_names_the_first_differences() -> None:
         load_into(small(), {**state, "0.weight": torch.zeros(4, 3, 5, 5)}, "a.pt", strict=False)
     with pytest.raises(InputError, match="it is an age classifier"):
         load_into(small(), {"conv1_1.weight": torch.zeros(1), "fc6.bias": torch.zeros(1)}, "dex.pth")
+
+
+def of(*rows: tuple[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {key: torch.zeros(shape) for key, shape in rows}
+
+
+BODY = [(f"body.{unit}.w", (2,)) for unit in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("own", "state", "cause"),
+    [
+        (
+            of(("encoder.input_layer.0.weight", (8, 4, 3, 3))),
+            of(("encoder.input_layer.0.weight", (8, 3, 3, 3))),
+            "it has no age channel (3 input channels, the network has 4",
+        ),
+        (
+            of(("input_layer.0.weight", (8, 3, 3, 3))),
+            of(("input_layer.0.weight", (8, 4, 3, 3))),
+            "it has an age channel, the network has none",
+        ),
+        (
+            of(("noises.noise_0", (1, 1, 4, 4)), ("noises.noise_1", (1, 1, 8, 8))),
+            of(("noises.noise_0", (1, 1, 4, 4))),
+            "it makes images of 4 pixels, the network makes 8",
+        ),
+        (
+            of(("styles.0.w", (1,)), ("styles.1.w", (1,))),
+            of(("styles.0.w", (1,))),
+            "it has codes of 1 styles, the network has 2",
+        ),
+        (
+            of(("style.1.weight", (1,)), ("style.2.weight", (1,))),
+            of(("style.1.weight", (1,))),
+            "it has 1 mapping layers, the network has 2",
+        ),
+        (of(*BODY), of(*BODY[:3]), "it has 3 residual units, the network has 4"),
+        (
+            of(("fc6.bias", (4,)), ("fc8_101.bias", (101,))),
+            of(("fc6.bias", (4,)), ("fc8_100.bias", (100,))),
+            "it has 100 age classes, the network has 101",
+        ),
+        (of(("w", (1,))), of(("w", (1,)), ("embed.weight", (1,))), "one of the two is conditional"),
+        (of(("w", (1,))), of(("w", (2,))), "the widths of its layers differ"),
+        (of(("w", (1,)), ("v", (1,))), of(("w", (1,))), "some layers are missing or too many"),
+        (of(("w", (1,))), of(("conv1_1.weight", (1,)), ("fc6.bias", (1,))), "it is an age classifier"),
+        (of(("w", (1,))), {}, "it is empty"),
+    ],
+)
+def test_likely_cause(own: dict[str, torch.Tensor], state: dict[str, torch.Tensor], cause: str) -> None:
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    assert likely_cause(own, state, shapes).startswith(cause)
 
 
 def test_skip_init_draws_nothing() -> None:

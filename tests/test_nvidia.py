@@ -12,7 +12,7 @@ import parity
 from models.aging_model import load_aging_model
 from models.psp import pSp
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from models.stylegan2.nvidia import from_nvidia, is_nvidia, read_config, to_nvidia
+from models.stylegan2.nvidia import from_nvidia, load_converted, read_config, to_nvidia
 from training.coach_stylegan2 import load_stylegan2_file
 from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint
 from utils.errors import InputError
@@ -146,7 +146,7 @@ def test_both_ways_change_no_number(tmp_path: Path, container: str, c_dim: int) 
     else:
         save_checkpoint(theirs, path)
     content = load_checkpoint(path)
-    assert is_nvidia(content)
+    assert checkpoint_kind(content) == "stylegan2_nvidia"
     back = from_nvidia(content, str(path))
     assert torch.equal(back["latent_avg"], ours["latent_avg"])
     for entry in ("g", "d", "g_ema"):
@@ -161,7 +161,7 @@ def test_converted_checkpoint_is_used_directly(tmp_path: Path) -> None:
         tmp_path / "network.pkl", **{name: nvidia_toys.module(state, name) for name, state in theirs.items()}
     )
     model = pSp(TINY, start_from_encoded_w_plus=False)
-    model.load_generator(load_checkpoint(path), str(path))
+    model.load_generator(load_converted(path), str(path))
     assert torch.equal(model.decoder.convs[0].conv.weight, ours["g_ema"]["convs.0.conv.weight"])
     assert torch.equal(model.latent_avg[3], ours["latent_avg"])
     assert {"g", "d", "g_ema"} <= load_stylegan2_file(str(path)).keys()

@@ -15,13 +15,13 @@ from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from models.stylegan2.nvidia import from_nvidia, is_nvidia
+from models.stylegan2.nvidia import load_converted
 from options.stylegan2_options import parse_channels
 from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
-from utils.checkpoints import load_checkpoint, load_into
+from utils.checkpoints import load_into
 from utils.errors import InputError
 from utils.images import image_sheet
 
@@ -159,9 +159,7 @@ def load_stylegan2_file(path: str) -> Mapping[str, Any]:
     Raises:
         InputError: it lacks the generator, its average or the discriminator.
     """
-    checkpoint = load_checkpoint(path)
-    if is_nvidia(checkpoint):
-        checkpoint = from_nvidia(checkpoint, path)
+    checkpoint = load_converted(path)
     missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
     if missing:
         raise InputError(

@@ -32,6 +32,7 @@ class _Maker:
     """A callable that a pickle may use and cannot change."""
 
     __slots__ = ("_make",)
+    _make: Callable[..., Any]
 
     def __init__(self, make: Callable[..., Any]) -> None:
         object.__setattr__(self, "_make", make)
@@ -73,9 +74,10 @@ class _NumpyType:
 
     def __setstate__(self, state: Any) -> None:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else "|"
-        if order not in ("<", ">", "|", "="):
+        if order == ">":
+            self.dtype = self.dtype.newbyteorder(">")
+        elif order not in ("<", "|", "="):
             raise _RefusedError(f"numpy byte order {order!r}")
-        self.dtype = self.dtype.newbyteorder(order)
 
 
 def _numpy_scalar(kind: Any, data: Any = b"") -> float | int | bool:

@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from models.stylegan2.layers import make_kernel
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config, default_channels
-from utils.checkpoints import Checkpoint, SkipInit, checkpoint_kind, describe, load_into
+from utils.checkpoints import Checkpoint, SkipInit, checkpoint_kind, describe, load_checkpoint, load_into
 from utils.errors import InputError
 from utils.nvidia_pickle import KIND
 
@@ -103,6 +104,16 @@ def filter_names(config: StyleGAN2Config, network: str) -> list[str]:
 
 
 # ---------------------------------------------------------------- NVIDIA -> rosinality
+
+
+def load_converted(path: str | Path) -> Checkpoint:
+    """Reads any checkpoint; StyleGAN2 networks in NVIDIA's layout come back in rosinality's.
+
+    Raises:
+        InputError: the file cannot be read or converted.
+    """
+    checkpoint = load_checkpoint(path)
+    return from_nvidia(checkpoint, str(path)) if checkpoint_kind(checkpoint) == KIND else checkpoint
 
 
 def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
@@ -295,8 +306,3 @@ def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Co
     n_mlp = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
     c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
     return _compact(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))
-
-
-def is_nvidia(checkpoint: Mapping[str, Any]) -> bool:
-    """Whether the content of a file is in NVIDIA's layout."""
-    return checkpoint_kind(checkpoint) == KIND
