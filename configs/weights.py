@@ -104,7 +104,6 @@ WEIGHTS: dict[str, Weight] = {
         size=175_367_323,
         sha256="a035c768259b98ab1ce0e646312f48b9e1e218197a0f80ac6765e88f8b6ddf28",
         mirrors=(
-            HUGGING_FACE.format(repository="matbee/model_ir_se50_pytorch", file="model_ir_se50.pth"),
             "https://github.com/xinntao/facexlib/releases/download/v0.1.0/recognition_arcface_ir_se50.pth",
         ),
     ),

@@ -64,7 +64,7 @@ class ResidualBlock(Branches):
 
     def __init__(
         self, channels: int, scale: float, *branches: Sequence[tuple[int, Kernel]], relu: bool = True
-    ):
+    ) -> None:
         super().__init__(*(chain(channels, *branch) for branch in branches))
         self.scale = scale
         self.relu = relu

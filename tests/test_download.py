@@ -328,6 +328,12 @@ def test_script_lists_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert len(re.findall(r"sha256 +[0-9a-f]{64}", shown)) == sum(w.sha256 is not None for w in official)
 
 
+def test_sizes_of_the_table_agree() -> None:
+    for name, weight in WEIGHTS.items():
+        assert weight.size is None or round(weight.size / 1e6) == weight.megabytes, name
+        assert all(address.endswith((".pt", ".pth", ".pkl")) for address in weight.mirrors), name
+
+
 def test_script_asks_for_a_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="name the weights, or say --all"):
         download_weights.main([f"--root={tmp_path}"])

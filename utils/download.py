@@ -20,12 +20,8 @@ from utils.errors import InputError
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
 ATTEMPTS = 4  # of a download that breaks off
-BROKEN = (
-    http.client.HTTPException,
-    ConnectionError,
-    TimeoutError,
-    ssl.SSLError,
-)  # what a transfer can break off with
+# What a transfer can break off with.
+BROKEN = (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def _installed(name: str) -> ModuleType | None:
 
 
 def _through_gdown(gdown: Any, identifier: str, target: Path, expected: Expected) -> None:
-    part = part_of(target)
+    part = target.with_name(f".{target.name}.gdown")  # gdown takes whatever has this name for complete
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         found = gdown.download(id=identifier, output=str(part), resume=True)
