@@ -47,8 +47,6 @@ def module(weights: Mapping[str, torch.Tensor], class_name: str, **attributes: A
         "_modules": OrderedDict(),
         "_init_kwargs": EasyDict(channel_max=512),
         "weight_gain": 1 / np.sqrt(512),  # a numpy number, as in the official modules
-        "memory_format": torch.contiguous_format,
-        "dtype": torch.float32,
         **attributes,
     }
     children: dict[str, dict[str, torch.Tensor]] = {}

@@ -115,24 +115,15 @@ def _parameter(data: Any, *_: Any) -> Tensor:
     return data
 
 
-def _bytes(text: Any, encoding: Any) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise _RefusedError("an unknown encoding")
-    return text.encode("latin1")
-
-
+# All that the published pickles of StyleGAN2 networks ask for.
 _ALLOWED: dict[tuple[str, str], Any] = {
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): _Maker(_Network),
     ("dnnlib.util", "EasyDict"): dict,
     ("collections", "OrderedDict"): OrderedDict,
     ("builtins", "set"): set,
-    ("__builtin__", "set"): set,
-    ("_codecs", "encode"): _Maker(_bytes),
     ("numpy", "dtype"): _Maker(_NumpyType),
     ("numpy.core.multiarray", "scalar"): _Maker(_numpy_scalar),
     ("numpy._core.multiarray", "scalar"): _Maker(_numpy_scalar),
-    ("torch", "Size"): tuple,
-    ("torch", "device"): _Maker(lambda *parts: ":".join(map(str, parts))),
     ("torch.storage", "_load_from_bytes"): _Maker(_storage),
     ("torch._utils", "_rebuild_tensor_v2"): _Maker(_tensor),
     ("torch._utils", "_rebuild_parameter"): _Maker(_parameter),
@@ -143,9 +134,6 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
-        found = getattr(torch, name.removeprefix("torch."), None) if module.startswith("torch") else None
-        if isinstance(found, (torch.dtype, torch.memory_format)):
-            return found
         raise _RefusedError(f"{module}.{name}")
 
 
