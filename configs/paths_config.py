@@ -1,13 +1,17 @@
 """Where weights and data live: the official names of SAM and MyTimeMachine, as absolute paths. Data only.
 
-Put downloaded files where the table of `configs/weights.py` says, or change the entries here.
+`scripts/download_weights.py` puts the files of the table of `configs/weights.py` where they are looked for:
+into `pretrained_models/`, or into the folder that the environment variable `AGELAB_WEIGHTS` names.
 """
 
+import os
 from pathlib import Path
 
 from configs.weights import WEIGHTS
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+WEIGHTS_VARIABLE = "AGELAB_WEIGHTS"
+WEIGHTS_FOLDER = Path(os.environ.get(WEIGHTS_VARIABLE) or REPOSITORY / "pretrained_models").absolute()
 
 # Folders behind `--dataset_type=ffhq_aging`: training faces and test faces. Flags of the training script win.
 dataset_paths: dict[str, str] = {
@@ -17,5 +21,8 @@ dataset_paths: dict[str, str] = {
 }
 
 # Official names (`pretrained_psp` and its second official name) and, as `demo_...`, the bundled files.
-model_paths: dict[str, str] = {name: str(REPOSITORY / weight.file) for name, weight in WEIGHTS.items()}
+model_paths: dict[str, str] = {
+    name: str(REPOSITORY / weight.file if weight.bundled else WEIGHTS_FOLDER / weight.name)
+    for name, weight in WEIGHTS.items()
+}
 model_paths["pretrained_psp_encoder"] = model_paths["pretrained_psp"]

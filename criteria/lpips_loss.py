@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from criteria.frozen import full_precision
 from criteria.perceptual_loss import PerceptualLoss
+from utils.checkpoints import load_checkpoint
 from utils.errors import InputError
 
 REMEDY = "use --perceptual=dex (features of the age classifier), which needs no download"
@@ -158,7 +159,7 @@ def _load_backbone(backbone: nn.Module, path: Path) -> None:
     if not path.is_file():
         raise InputError(f"no LPIPS backbone weights at {path}; correct --lpips_weights or {REMEDY}")
     try:
-        state: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
         own = backbone.state_dict()
         backbone.load_state_dict({key: state[torchvision_name(key)] for key in own})
     except Exception as error:  # any unreadable or foreign file ends here, with its own words

@@ -11,17 +11,23 @@ from torch import Tensor, nn
 from models.dex_vgg import VGG, expected_age, official_keys
 from models.encoders.helpers import l2_norm
 from models.encoders.model_irse import Backbone
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
+from models.inception_resnet_v1 import InceptionResnetV1
+from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into, state_kind
 from utils.errors import InputError
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"vgg": VGG, "ir_se": Backbone}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "vgg": VGG,
+    "ir_se": Backbone,
+    "inception_resnet_v1": InceptionResnetV1,
+}
 AGE_KINDS = ("age_classifier", "judge_age")
-IDENTITY_KINDS = ("identity", "judge_identity")
+IDENTITY_KINDS = ("identity", "judge_identity", "facenet")
 # Top, bottom, left, right: the face without hair and background, in fractions of an aligned picture.
 FACE_BOX = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
 ALIGNED_SIZE = 256  # pixels of the aligned faces that the official networks were used with
 OFFICIAL_DEX: dict[str, Any] = {"network": "vgg", "num_classes": 101, "input_size": 224}
 OFFICIAL_IDENTITY: dict[str, Any] = {"network": "ir_se", "input_size": 112, "num_layers": 50}
+OFFICIAL_FACENET: dict[str, Any] = {"network": "inception_resnet_v1", "input_size": 160}
 
 
 def build_network(architecture: Mapping[str, Any]) -> nn.Module:
@@ -175,15 +181,24 @@ def load_age_classifier(path: str | Path, device: str | torch.device = "cpu") ->
 
 
 def load_identity(path: str | Path, device: str | torch.device = "cpu") -> IdentityNetwork:
-    """Loads a face network: a file of ours (``identity``, ``judge_identity``) or ``model_ir_se50.pth``.
+    """Loads a face network: a file of ours (``identity``, ``judge_identity``), ``model_ir_se50.pth``, or one
+    of facenet-pytorch's (``20180402-114759-vggface2.pt``).
 
     Raises:
         InputError: the file cannot be read or is something else.
     """
     checkpoint = _checked(path, IDENTITY_KINDS, "a face recognition network")
-    architecture = checkpoint.get("architecture") or OFFICIAL_IDENTITY
-    network = _loaded(architecture, checkpoint["state_dict"], path)
+    state = checkpoint["state_dict"]
+    architecture = checkpoint.get("architecture") or _official_face_network(state)
+    network = _loaded(architecture, state, path)
     return IdentityNetwork(network, architecture.get("crop") or FACE_BOX).to(device)
+
+
+def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    if state_kind(state) != "facenet":
+        return OFFICIAL_IDENTITY
+    head = state.get("logits.weight")
+    return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.shape[0]}
 
 
 def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """DEX age classifier (Rothe et al. 2015): VGG-16, one class a year, keys of ``dex_age_classifier.pth``."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -19,6 +20,11 @@ def expected_age(logits: Tensor) -> Tensor:
 def official_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The state dict of the official file under the names of the module: ``fc8-101`` becomes ``fc8_101``."""
     return {key.replace("-", "_"): value for key, value in state.items()}
+
+
+def file_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The opposite of :func:`official_keys`."""
+    return {re.sub(r"^(fc8)_", r"\1-", key): value for key, value in state.items()}
 
 
 class VGG(nn.Module):

@@ -30,7 +30,6 @@ from utils.checkpoints import (
 from utils.errors import InputError
 
 PARTS = ("encoder.", "pretrained_encoder.", "decoder.", "blender.")
-MEAN_LATENT_SAMPLES = 10_000
 # What the official test scripts read from `opts` of any file.
 OFFICIAL_OPTS = {"label_nc": 0, "checkpoint_path": None, "device": "cuda", "dataset_type": "ffhq_aging"}
 
@@ -231,10 +230,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         load_into(self.decoder, state, source)
         latent = checkpoint.get("latent_avg")
         if latent is None:
-            generator = torch.Generator().manual_seed(0)
-            z = torch.randn(MEAN_LATENT_SAMPLES, self.decoder.style_dim, generator=generator)
-            with torch.no_grad():
-                latent = self.decoder.get_latent(z.to(self.latent_avg)).mean(0)
+            latent = self.decoder.average_latent()
         self.set_latent_avg(latent)
 
     def load_prior(self, checkpoint: Mapping[str, Any], source: str) -> None:

@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import torch
 from torch import nn
 
 from utils import checkpoints
+from utils.checkpoint_kinds import likely_cause
 from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint, subset
 from utils.errors import InputError
 
@@ -75,14 +78,51 @@ def test_bare_state_dict_and_namespace(tmp_path: Path) -> None:
     assert argparse.Namespace not in torch.serialization.get_safe_globals()
 
 
-def test_stored_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    path, trap = tmp_path / "model.pt", tmp_path / "trap"
-    torch.save({"state_dict": {}, "opts": Malicious(trap)}, path)
-    with pytest.raises(InputError, match=r"model\.pt holds Python objects.*is not opened"):
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("name", ["model.pt", "model.pth", "model.pkl", "model"])
+def test_stored_code_is_refused_and_not_run(tmp_path: Path, name: str, zipped: bool) -> None:
+    path, trap = tmp_path / name, tmp_path / "trap"
+    torch.save({"state_dict": {}, "opts": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped)
+    with pytest.raises(InputError, match=rf"{name} .*(is not opened|holds none of the networks)"):
         load_checkpoint(path)
     assert not trap.exists()
-    with pytest.raises(InputError, match="is a pickle"):
-        load_checkpoint(save_checkpoint({"a": 1}, tmp_path / "network.pkl"))
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.pkl"])
+def test_bare_pickle_of_code_is_refused_and_not_run(tmp_path: Path, name: str) -> None:
+    trap = tmp_path / "trap"
+    (tmp_path / name).write_bytes(pickle.dumps(Malicious(trap)))
+    with pytest.raises(InputError, match=name):
+        load_checkpoint(tmp_path / name)
+    assert not trap.exists()
+
+
+def refused(load: Callable[[], object], trap: Path) -> None:
+    """Asserts that a way of loading raises an error and runs nothing."""
+    with pytest.raises(InputError):
+        load()
+    assert not trap.exists()
+
+
+def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
+    from criteria.lpips_loss import build_perceptual_loss
+    from models.aging_model import load_aging_model
+    from models.auxiliary import load_age_classifier, load_identity
+    from models.psp import pSp
+    from training.coach_stylegan2 import load_stylegan2_file
+    from training.run_folder import RunFolder
+
+    trap, run = tmp_path / "trap", RunFolder(tmp_path / "run")
+    run.create({})
+    bad = tmp_path / "bad.pt"
+    torch.save({"state_dict": {}, "networks": Malicious(trap), "optimizers": {}}, bad)
+    for name in ("resume_state.pt", "resume_state_previous.pt"):
+        (run.checkpoints / name).write_bytes(bad.read_bytes())
+    for load in (load_checkpoint, load_aging_model, load_age_classifier, load_identity, pSp.from_file):
+        refused(lambda load=load: load(bad), trap)
+    refused(lambda: load_stylegan2_file(str(bad)), trap)
+    refused(lambda: build_perceptual_loss("lpips", weights_file=bad), trap)
+    refused(run.load_state, trap)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +241,59 @@ def test_load_into_names_the_first_differences() -> None:
         load_into(small(), {**state, "0.weight": torch.zeros(4, 3, 5, 5)}, "a.pt", strict=False)
     with pytest.raises(InputError, match="it is an age classifier"):
         load_into(small(), {"conv1_1.weight": torch.zeros(1), "fc6.bias": torch.zeros(1)}, "dex.pth")
+
+
+def of(*rows: tuple[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    return {key: torch.zeros(shape) for key, shape in rows}
+
+
+BODY = [(f"body.{unit}.w", (2,)) for unit in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("own", "state", "cause"),
+    [
+        (
+            of(("encoder.input_layer.0.weight", (8, 4, 3, 3))),
+            of(("encoder.input_layer.0.weight", (8, 3, 3, 3))),
+            "it has no age channel (3 input channels, the network has 4",
+        ),
+        (
+            of(("input_layer.0.weight", (8, 3, 3, 3))),
+            of(("input_layer.0.weight", (8, 4, 3, 3))),
+            "it has an age channel, the network has none",
+        ),
+        (
+            of(("noises.noise_0", (1, 1, 4, 4)), ("noises.noise_1", (1, 1, 8, 8))),
+            of(("noises.noise_0", (1, 1, 4, 4))),
+            "it makes images of 4 pixels, the network makes 8",
+        ),
+        (
+            of(("styles.0.w", (1,)), ("styles.1.w", (1,))),
+            of(("styles.0.w", (1,))),
+            "it has codes of 1 styles, the network has 2",
+        ),
+        (
+            of(("style.1.weight", (1,)), ("style.2.weight", (1,))),
+            of(("style.1.weight", (1,))),
+            "it has 1 mapping layers, the network has 2",
+        ),
+        (of(*BODY), of(*BODY[:3]), "it has 3 residual units, the network has 4"),
+        (
+            of(("fc6.bias", (4,)), ("fc8_101.bias", (101,))),
+            of(("fc6.bias", (4,)), ("fc8_100.bias", (100,))),
+            "it has 100 age classes, the network has 101",
+        ),
+        (of(("w", (1,))), of(("w", (1,)), ("embed.weight", (1,))), "one of the two is conditional"),
+        (of(("w", (1,))), of(("w", (2,))), "the widths of its layers differ"),
+        (of(("w", (1,)), ("v", (1,))), of(("w", (1,))), "some layers are missing or too many"),
+        (of(("w", (1,))), of(("conv1_1.weight", (1,)), ("fc6.bias", (1,))), "it is an age classifier"),
+        (of(("w", (1,))), {}, "it is empty"),
+    ],
+)
+def test_likely_cause(own: dict[str, torch.Tensor], state: dict[str, torch.Tensor], cause: str) -> None:
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    assert likely_cause(own, state, shapes).startswith(cause)
 
 
 def test_skip_init_draws_nothing() -> None:

@@ -109,7 +109,8 @@ def test_sam_without_the_official_files(tmp_path: Path, monkeypatch: pytest.Monk
     names = ("stylegan_ffhq", "pretrained_psp", "age_predictor", "ir_se50")
     assert all(model_paths[name] in str(caught.value) for name in names)
     assert "(--train_dataset=" in str(caught.value)
-    assert "configs/weights.py tells where to get " in str(caught.value)
+    fetched = str(caught.value).partition("; python scripts/download_weights.py ")[2]
+    assert sorted(fetched.removesuffix(" brings them").split()) == sorted(names)
 
 
 def test_only_the_files_in_use_are_needed(files: SimpleNamespace, tmp_path: Path) -> None:

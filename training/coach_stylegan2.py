@@ -15,16 +15,15 @@ from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.nvidia import load_converted
 from options.stylegan2_options import parse_channels
 from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
-from utils.checkpoints import load_checkpoint, load_into
+from utils.checkpoints import load_into
 from utils.errors import InputError
 from utils.images import image_sheet
-
-LATENT_AVERAGE_SAMPLES = 10_000
 
 
 class CoachStyleGAN2(Coach):
@@ -138,16 +137,11 @@ class CoachStyleGAN2(Coach):
     # ---------------------------------------------------------------- results
 
     def weights(self) -> dict[str, Any]:
-        with torch.no_grad():
-            # a generator of its own: saving must not change the course of the training
-            draws = torch.Generator().manual_seed(self.opts.seed)
-            z = torch.randn(LATENT_AVERAGE_SAMPLES, self.opts.style_dim, generator=draws).to(self.device)
-            latent_avg = self.generator_ema.get_latent(z).mean(0)
         return {
             "g": self.generator.state_dict(),
             "d": self.discriminator.state_dict(),
             "g_ema": self.generator_ema.state_dict(),
-            "latent_avg": latent_avg,
+            "latent_avg": self.generator_ema.average_latent(seed=self.opts.seed),
             "opts": {"architecture": {"generator": self.config.to_dict()}, **vars(self.opts)},
         }
 
@@ -160,12 +154,12 @@ class CoachStyleGAN2(Coach):
 
 
 def load_stylegan2_file(path: str) -> Mapping[str, Any]:
-    """Reads a checkpoint that can be trained on.
+    """Reads a checkpoint that can be trained on, also one in NVIDIA's layout.
 
     Raises:
         InputError: it lacks the generator, its average or the discriminator.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_converted(path)
     missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
     if missing:
         raise InputError(

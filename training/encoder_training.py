@@ -21,6 +21,7 @@ from models.feature_discriminator import FeatureDiscriminator
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Discriminator, StyleGAN2Config
+from models.stylegan2.nvidia import load_converted
 from options.base_options import parse_numbers
 from options.stylegan2_options import parse_channels
 from training.adversary import R1_EVERY, Adversary
@@ -29,7 +30,7 @@ from training.batches import BatchSource
 from training.coach import Coach
 from training.loss_networks import NeededFile, require_file
 from training.ranger import build_optimizer
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into
+from utils.checkpoints import checkpoint_kind, describe, load_into
 from utils.errors import InputError
 from utils.images import image_sheet
 
@@ -70,7 +71,7 @@ class EncoderCoach(Coach):
 
     def read(self, path: str) -> dict[str, Any]:
         """Reads a checkpoint and remembers its discriminator, if it is the first that has one."""
-        checkpoint = load_checkpoint(path)
+        checkpoint = load_converted(path)
         if self.known_discriminator is None and "d" in checkpoint:
             self.known_discriminator = checkpoint["d"], path
         return checkpoint

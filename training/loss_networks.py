@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from configs.paths_config import model_paths
+from configs.weights import WEIGHTS
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import build_perceptual_loss
@@ -103,8 +104,9 @@ def require_files(needed: Sequence[NeededFile]) -> None:
     if not missing:
         return
     listed = ", ".join(f"{file.what} ({file.flag}={file.path or ''})" for file in missing)
-    official = [name for name, path in model_paths.items() if path in {file.path for file in missing}]
-    hint = f"; configs/weights.py tells where to get {', '.join(official)}" if official else ""
+    paths = {file.path for file in missing}
+    official = [name for name, weight in WEIGHTS.items() if not weight.bundled and model_paths[name] in paths]
+    hint = f"; python scripts/download_weights.py {' '.join(official)} brings them" if official else ""
     raise InputError(f"not found: {listed}{hint}")
 
 

@@ -14,7 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from utils.checkpoint_kinds import KINDS as KINDS
+from utils.checkpoint_kinds import checkpoint_kind as checkpoint_kind
+from utils.checkpoint_kinds import describe as describe
+from utils.checkpoint_kinds import likely_cause
+from utils.checkpoint_kinds import state_kind as state_kind
 from utils.errors import InputError
+from utils.nvidia_pickle import read_network_pickle
 
 MMAP_FROM_BYTES = 200_000_000  # larger files are mapped, so only the tensors that are used get read
 NESTED = "/"  # separates entry and key of nested state dicts in a safetensors file
@@ -27,7 +33,8 @@ Checkpoint = dict[str, Any]
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a ``.pt``, ``.pth`` or ``.safetensors`` file onto the CPU without executing anything in it.
+    """Reads a ``.pt``, ``.pth``, ``.safetensors`` or NVIDIA ``.pkl`` file onto the CPU without running
+    anything in it.
 
     Returns:
         The top-level dictionary. A file that is a bare state dict comes back as ``{"state_dict": ...}``; a
@@ -44,6 +51,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.suffix == ".safetensors":
         return _read_safetensors(path)
     _reject_non_weights(path)
+    if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
+        return read_network_pickle(path)
     try:
         with _plain_containers_allowed():
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=_worth_mapping(path))
@@ -69,8 +78,6 @@ def _plain_containers_allowed() -> Iterator[None]:
 
 
 def _reject_non_weights(path: Path) -> None:
-    if path.suffix == ".pkl":
-        raise InputError(f"{path} is a pickle, which may run code when opened; convert it to .safetensors")
     with path.open("rb") as file:
         head = file.read(64)
     if not head:
@@ -227,62 +234,6 @@ def _sync_folder(folder: Path) -> None:
             os.close(handle)
 
 
-# ---------------------------------------------------------------- what a checkpoint is
-
-KINDS = {
-    "mytimemachine": "a MyTimeMachine checkpoint",
-    "sam": "a SAM checkpoint",
-    "psp": "a pSp checkpoint without an ageing encoder",
-    "stylegan2": "a StyleGAN2 checkpoint",
-    "age_classifier": "an age classifier",
-    "identity": "a face recognition network",
-    "judge_age": "an age judge",
-    "judge_identity": "an identity judge",
-    "resume": "the resume state of a training, not its weights",
-    "unknown": "a checkpoint of a kind that is not known here",
-}
-
-
-def checkpoint_kind(checkpoint: Mapping[str, Any]) -> str:
-    """Recognises a checkpoint, read with :func:`load_checkpoint`, by its ``kind`` entry or its keys.
-
-    Returns:
-        A key of :data:`KINDS`.
-    """
-    if isinstance(checkpoint.get("kind"), str):
-        return checkpoint["kind"]
-    if {"networks", "optimizers"} <= checkpoint.keys():
-        return "resume"
-    if isinstance(checkpoint.get("g_ema"), Mapping) or isinstance(checkpoint.get("g"), Mapping):
-        return "stylegan2"
-    return state_kind(checkpoint.get("state_dict") or {})
-
-
-def state_kind(state: Mapping[str, Any]) -> str:
-    """The same for a bare state dict."""
-    roots = {key.split(".", 1)[0] for key in state}
-    if "blender" in roots and "encoder" in roots:
-        return "mytimemachine"
-    if "pretrained_encoder" in roots:
-        return "sam"
-    if "encoder" in roots:
-        first = state.get("encoder.input_layer.0.weight")
-        return "sam" if first is not None and first.shape[1] == 4 else "psp"
-    if {"conv1_1", "fc6"} <= roots:
-        return "age_classifier"
-    if {"input_layer", "body", "output_layer"} <= roots:
-        return "identity"
-    if {"to_rgb1", "convs"} <= roots:
-        return "stylegan2"
-    return "unknown"
-
-
-def describe(checkpoint: Mapping[str, Any]) -> str:
-    """What a checkpoint is, in words for an error message."""
-    kind = checkpoint_kind(checkpoint)
-    return KINDS.get(kind, f"a checkpoint of kind {kind!r}")
-
-
 # ---------------------------------------------------------------- state dicts
 
 
@@ -328,7 +279,7 @@ def _difference(
     unexpected: list[str],
     shapes: list[str],
 ) -> str:
-    parts = [f"{source} does not fit this network: {_likely_cause(own, state, shapes)}"]
+    parts = [f"{source} does not fit this network: {likely_cause(own, state, shapes)}"]
     for label, keys in (("missing", missing), ("unexpected", unexpected)):
         if keys:
             parts.append(f"{label} {', '.join(keys[:3])}{_more(keys)}")
@@ -340,20 +291,3 @@ def _difference(
 
 def _more(keys: list[str]) -> str:
     return f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-
-
-def _likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes: list[str]) -> str:
-    if not own.keys() & state.keys():
-        kind = state_kind(state)
-        return "it is empty" if not state else f"it is {KINDS[kind]}"
-    if shapes and all(key.endswith("input_layer.0.weight") for key in shapes):
-        return "the number of input channels differs (--input_nc)"
-    sizes = [
-        max((item.shape[-1] for key, item in table.items() if ".noise_" in f".{key}"), default=None)
-        for table in (state, own)
-    ]
-    if None not in sizes and sizes[0] != sizes[1]:
-        return f"it makes images of {sizes[0]} pixels, the network makes {sizes[1]} (--output_size)"
-    if shapes:
-        return "the widths of its layers differ (another architecture)"
-    return "some layers are missing or too many (another number of layers or styles)"

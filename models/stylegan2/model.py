@@ -25,6 +25,7 @@ class StyleGAN2Config:
 
     Attributes:
         channels: feature channels by resolution; None means the official table for `channel_multiplier`.
+        c_dim: length of the class labels of a conditional pair (StyleGAN2-ADA), 0 without labels.
     """
 
     size: int = 1024
@@ -32,6 +33,7 @@ class StyleGAN2Config:
     n_mlp: int = 8
     channel_multiplier: int = 2
     channels: Mapping[int, int] | None = None
+    c_dim: int = 0
 
     @property
     def n_styles(self) -> int:
@@ -53,6 +55,19 @@ def default_channels(channel_multiplier: int = 2) -> dict[int, int]:
     return table | {size: 16384 // size * channel_multiplier for size in (64, 128, 256, 512, 1024)}
 
 
+class LabelMapping(nn.Module):
+    """Maps (B, c_dim) labels to (B, dim) vectors: the mapping network of a conditional discriminator."""
+
+    def __init__(self, c_dim: int, dim: int, n_mlp: int = 8, lr_mlp: float = 0.01) -> None:
+        super().__init__()
+        self.embed = EqualLinear(c_dim, dim)
+        layers = [EqualLinear(dim, dim, lr_mul=lr_mlp, activation="fused_lrelu") for _ in range(n_mlp)]
+        self.style = nn.Sequential(PixelNorm(), *layers)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        return self.style(self.embed(labels))
+
+
 class Generator(nn.Module):
     """Mapping and synthesis network.
 
@@ -61,6 +76,7 @@ class Generator(nn.Module):
         style_dim: length of z and w.
         n_mlp: layers of the mapping network.
         channels: feature channels by resolution, overriding `channel_multiplier`.
+        c_dim: length of the labels, 0 for an unconditional network.
 
     `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last,
     which is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
@@ -75,9 +91,11 @@ class Generator(nn.Module):
         blur_kernel: Sequence[float] = (1, 3, 3, 1),
         lr_mlp: float = 0.01,
         channels: Mapping[int, int] | None = None,
+        c_dim: int = 0,
     ) -> None:
         super().__init__()
         self.size = size
+        self.c_dim = c_dim
         self.style_dim = style_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
@@ -86,9 +104,10 @@ class Generator(nn.Module):
         self.num_layers = (self.log_size - 2) * 2 + 1
         self.n_latent = self.log_size * 2 - 2
 
-        mapping = [
-            EqualLinear(style_dim, style_dim, lr_mul=lr_mlp, activation="fused_lrelu") for _ in range(n_mlp)
-        ]
+        # The embedded label stands beside z at the input of the first layer.
+        inputs = [2 * style_dim if c_dim else style_dim] + [style_dim] * (n_mlp - 1)
+        mapping = [EqualLinear(width, style_dim, lr_mul=lr_mlp, activation="fused_lrelu") for width in inputs]
+        self.embed = EqualLinear(c_dim, style_dim) if c_dim else None
         self.style = nn.Sequential(PixelNorm(), *mapping)
         self.input = ConstantInput(table[4])
         self.conv1 = StyledConv(table[4], table[4], 3, style_dim, blur_kernel=blur_kernel)
@@ -112,7 +131,12 @@ class Generator(nn.Module):
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Generator":
         return cls(
-            config.size, config.style_dim, config.n_mlp, config.channel_multiplier, channels=config.channels
+            config.size,
+            config.style_dim,
+            config.n_mlp,
+            config.channel_multiplier,
+            channels=config.channels,
+            c_dim=config.c_dim,
         )
 
     def use_grouped_convolution(self, grouped: bool) -> None:
@@ -132,11 +156,34 @@ class Generator(nn.Module):
     def mean_latent(self, n_latent: int) -> Tensor:
         """Returns the (1, style_dim) mean of `n_latent` random w."""
         z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
-        return self.style(z).mean(0, keepdim=True)
+        return self.get_latent(z, self._every_label(n_latent)).mean(0, keepdim=True)
 
-    def get_latent(self, z: Tensor) -> Tensor:
-        """Maps (B, style_dim) z to w."""
-        return self.style(z)
+    @torch.no_grad()
+    def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
+        """The same without batch dimension, from a seed of its own: no other random number changes.
+
+        A conditional network takes every label equally often.
+        """
+        z = torch.randn(n_latent, self.style_dim, generator=torch.Generator().manual_seed(seed))
+        return self.get_latent(z.to(self.input.input), self._every_label(n_latent)).mean(0)
+
+    def _every_label(self, count: int) -> Tensor | None:
+        if not self.c_dim:
+            return None
+        return torch.eye(self.c_dim, device=self.input.input.device)[torch.arange(count) % self.c_dim]
+
+    def get_latent(self, z: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Maps (B, style_dim) z, with (B, c_dim) labels where the network is conditional, to w.
+
+        Raises:
+            ValueError: labels are missing, or the network takes none.
+        """
+        if (labels is None) != (self.embed is None):
+            raise ValueError("labels are for a conditional generator, and it needs them")
+        if self.embed is None:
+            return self.style(z)
+        normalize = self.style[0]
+        return self.style[1:](torch.cat([normalize(z), normalize(self.embed(labels))], dim=1))
 
     def forward(
         self,
@@ -148,6 +195,7 @@ class Generator(nn.Module):
         input_is_latent: bool = False,
         noise: Sequence[Tensor | None] | None = None,
         randomize_noise: bool = True,
+        labels: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Renders images.
 
@@ -157,12 +205,13 @@ class Generator(nn.Module):
             inject_index: with two styles, the number of layers that take the first; drawn at random if None.
             truncation: below 1, moves w towards `truncation_latent`.
             noise: one plane a layer; None means fresh noise, or the fixed buffers without `randomize_noise`.
+            labels: (B, c_dim) class labels, for z of a conditional network.
 
         Returns:
             (B, 3, size, size) images, and the (B, n_latent, style_dim) codes if asked for (else None).
         """
         if not input_is_latent:
-            styles = [self.style(z) for z in styles]
+            styles = [self.get_latent(z, labels) for z in styles]
         if truncation < 1:
             styles = [truncation_latent + truncation * (w - truncation_latent) for w in styles]
         latent = self._broadcast(styles, inject_index)
@@ -200,11 +249,12 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Residual discriminator with minibatch standard deviation.
+    """Residual discriminator with minibatch standard deviation; conditional by projection (StyleGAN2-ADA).
 
     Args:
         size: input resolution.
         channels: feature channels by resolution, overriding `channel_multiplier`.
+        c_dim: length of the labels, 0 for an unconditional network.
     """
 
     def __init__(
@@ -213,10 +263,12 @@ class Discriminator(nn.Module):
         channel_multiplier: int = 2,
         blur_kernel: Sequence[float] = (1, 3, 3, 1),
         channels: Mapping[int, int] | None = None,
+        c_dim: int = 0,
     ) -> None:
         super().__init__()
         table = dict(channels or default_channels(channel_multiplier))
         self.size = size
+        self.c_dim = c_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
         self.stddev_group = 4
@@ -227,22 +279,31 @@ class Discriminator(nn.Module):
         self.convs = nn.Sequential(*layers)
         self.final_conv = ConvLayer(table[4] + 1, table[4], 3)
         self.final_linear = nn.Sequential(
-            EqualLinear(table[4] * 16, table[4], activation="fused_lrelu"), EqualLinear(table[4], 1)
+            EqualLinear(table[4] * 16, table[4], activation="fused_lrelu"),
+            EqualLinear(table[4], table[4] if c_dim else 1),
         )
+        self.mapping = LabelMapping(c_dim, table[4]) if c_dim else None
 
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Discriminator":
-        return cls(config.size, config.channel_multiplier, channels=config.channels)
+        return cls(config.size, config.channel_multiplier, channels=config.channels, c_dim=config.c_dim)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """Returns (B, 1) logits of (B, 3, size, size) images; B is at most 4 or a multiple of 4 (else
-        ValueError).
+    def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Returns (B, 1) logits of (B, 3, size, size) images, given (B, c_dim) labels if conditional.
+
+        Raises:
+            ValueError: B is neither at most 4 nor a multiple of 4, labels are missing, or it takes none.
         """
+        if (labels is None) != (self.mapping is None):
+            raise ValueError("labels are for a conditional discriminator, and it needs them")
         with torch.autocast(image.device.type, enabled=False):
             x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
             x = self.convs(x).to(self.final_linear[0].weight.dtype)
             x = self.final_conv(torch.cat([x, self._minibatch_deviation(x)], dim=1))
-            return self.final_linear(x.flatten(1))
+            x = self.final_linear(x.flatten(1))
+            if self.mapping is None:
+                return x
+            return (x * self.mapping(labels)).sum(1, keepdim=True) / math.sqrt(x.shape[1])
 
     def _minibatch_deviation(self, x: Tensor) -> Tensor:
         """One plane a sample: the mean over features of the standard deviation within its group."""

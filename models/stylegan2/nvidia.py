@@ -1,0 +1,308 @@
+"""StyleGAN2 in NVIDIA's layout (stylegan2-ada-pytorch, stylegan3) and in rosinality's: names, both ways.
+
+The two compute the same pictures from the same numbers: only names differ, and dimensions of length one.
+NVIDIA's clamp of activations at 256, which its half-precision networks have, is not applied here.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from models.stylegan2.layers import make_kernel
+from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config, default_channels
+from utils.checkpoints import Checkpoint, SkipInit, checkpoint_kind, describe, load_checkpoint, load_into
+from utils.errors import InputError
+from utils.nvidia_pickle import KIND
+
+FILTER = (1, 3, 3, 1)
+ENTRIES = {"G_ema": "g_ema", "G": "g", "D": "d"}  # NVIDIA's names of the networks and rosinality's
+DISCRIMINATOR_LABEL_LAYERS = 8
+
+
+class Pair(NamedTuple):
+    """One weight: its name here, at NVIDIA's, and which dimensions of length one it has only here."""
+
+    ours: str
+    theirs: str
+    extra: tuple[int, ...] = ()
+
+
+def generator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
+    """Every learned weight and noise plane of a generator."""
+    for layer in range(config.n_mlp):
+        for kind in ("weight", "bias"):
+            yield Pair(f"style.{layer + 1}.{kind}", f"mapping.fc{layer}.{kind}")
+    if config.c_dim:
+        yield from _linear("embed", "mapping.embed")
+    yield Pair("input.input", "synthesis.b4.const", (0,))
+    yield from _styled_conv("conv1", "synthesis.b4.conv1", 0)
+    yield from _to_rgb("to_rgb1", "synthesis.b4.torgb")
+    for level in range(int(math.log2(config.size)) - 2):
+        block = f"synthesis.b{8 << level}"
+        for part in (0, 1):
+            position = 2 * level + part
+            yield from _styled_conv(f"convs.{position}", f"{block}.conv{part}", position + 1)
+        yield from _to_rgb(f"to_rgbs.{level}", f"{block}.torgb")
+
+
+def discriminator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
+    """Every learned weight of a discriminator."""
+    yield Pair("convs.0.0.weight", f"b{config.size}.fromrgb.weight")
+    yield Pair("convs.0.1.bias", f"b{config.size}.fromrgb.bias")
+    for index in range(1, int(math.log2(config.size)) - 1):
+        ours, theirs = f"convs.{index}", f"b{config.size >> (index - 1)}"
+        yield Pair(f"{ours}.conv1.0.weight", f"{theirs}.conv0.weight")
+        yield Pair(f"{ours}.conv1.1.bias", f"{theirs}.conv0.bias")
+        yield Pair(f"{ours}.conv2.1.weight", f"{theirs}.conv1.weight")
+        yield Pair(f"{ours}.conv2.2.bias", f"{theirs}.conv1.bias")
+        yield Pair(f"{ours}.skip.1.weight", f"{theirs}.skip.weight")
+    yield Pair("final_conv.0.weight", "b4.conv.weight")
+    yield Pair("final_conv.1.bias", "b4.conv.bias")
+    yield from _linear("final_linear.0", "b4.fc")
+    yield from _linear("final_linear.1", "b4.out")
+    if config.c_dim:
+        yield from _linear("mapping.embed", "mapping.embed")
+        for layer in range(DISCRIMINATOR_LABEL_LAYERS):
+            yield from _linear(f"mapping.style.{layer + 1}", f"mapping.fc{layer}")
+
+
+def _linear(ours: str, theirs: str) -> Iterator[Pair]:
+    yield Pair(f"{ours}.weight", f"{theirs}.weight")
+    yield Pair(f"{ours}.bias", f"{theirs}.bias")
+
+
+def _styled_conv(ours: str, theirs: str, noise: int) -> Iterator[Pair]:
+    yield Pair(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
+    yield from _linear(f"{ours}.conv.modulation", f"{theirs}.affine")
+    yield Pair(f"{ours}.activate.bias", f"{theirs}.bias")
+    yield Pair(f"{ours}.noise.weight", f"{theirs}.noise_strength", (0,))
+    yield Pair(f"noises.noise_{noise}", f"{theirs}.noise_const", (0, 1))
+
+
+def _to_rgb(ours: str, theirs: str) -> Iterator[Pair]:
+    yield Pair(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
+    yield from _linear(f"{ours}.conv.modulation", f"{theirs}.affine")
+    yield Pair(f"{ours}.bias", f"{theirs}.bias", (0, 2, 3))
+
+
+def filter_names(config: StyleGAN2Config, network: str) -> list[str]:
+    """Names of the (constant) filter buffers that NVIDIA stores beside the weights of ``g`` or ``d``."""
+    sizes = [config.size >> step for step in range(int(math.log2(config.size)) - 2)]
+    if network == "d":
+        blocks = [f"b{size}.{part}" for size in sizes for part in ("", "conv0.", "conv1.", "skip.")]
+        names = [*blocks, f"b{config.size}.fromrgb.", "b4.conv."]
+    else:
+        blocks = [f"synthesis.b{size}.{part}" for size in sizes for part in ("", "conv0.", "conv1.")]
+        names = [*blocks, "synthesis.b4.", "synthesis.b4.conv1."]
+    return [f"{name}resample_filter" for name in names]
+
+
+# ---------------------------------------------------------------- NVIDIA -> rosinality
+
+
+def load_converted(path: str | Path) -> Checkpoint:
+    """Reads any checkpoint; StyleGAN2 networks in NVIDIA's layout come back in rosinality's.
+
+    Raises:
+        InputError: the file cannot be read or converted.
+    """
+    checkpoint = load_checkpoint(path)
+    return from_nvidia(checkpoint, str(path)) if checkpoint_kind(checkpoint) == KIND else checkpoint
+
+
+def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """Turns networks in NVIDIA's layout into a checkpoint in rosinality's, ready for our networks.
+
+    Args:
+        checkpoint: what ``load_checkpoint`` makes of a ``.pkl``, or state dicts ``G_ema``, ``G`` and ``D``.
+        source: the file, for error messages.
+
+    Returns:
+        ``g_ema`` and, where the file has them, ``g`` and ``d``; ``latent_avg``; ``opts``.
+
+    Raises:
+        InputError: it is another network, or a variant of StyleGAN2 that has no counterpart here.
+    """
+    networks = {name: checkpoint[name] for name in ENTRIES if isinstance(checkpoint.get(name), Mapping)}
+    generators = [name for name in ("G_ema", "G") if name in networks]
+    if not generators:
+        raise InputError(f"{source} holds no generator (G_ema or G)")
+    config = read_config(networks[generators[0]], source)
+    for name in networks:
+        _check_settings(checkpoint.get("settings", {}).get(name, {}), f"{source}, {name}")
+    result: Checkpoint = {}
+    for name, state in networks.items():
+        network = _network(config, ENTRIES[name])
+        result[ENTRIES[name]] = _renamed(network, state, config, ENTRIES[name], f"{source}, {name}")
+    result.setdefault("g_ema", result.get("g"))
+    average = networks[generators[0]].get("mapping.w_avg")
+    if average is not None:
+        result["latent_avg"] = average.clone()
+    result["opts"] = {"architecture": {"generator": config.to_dict()}, "output_size": config.size}
+    return result
+
+
+def read_config(state: Mapping[str, Tensor], source: str) -> StyleGAN2Config:
+    """Sizes of a generator in NVIDIA's layout.
+
+    Raises:
+        InputError: it is no StyleGAN2 generator, or one that has no counterpart here.
+    """
+    if any(key.startswith("synthesis.L") or key.startswith("synthesis.input.") for key in state):
+        raise InputError(f"{source} is a StyleGAN3 network; only StyleGAN2 networks can be converted")
+    sides = [int(found[1]) for key in state if (found := re.match(r"synthesis\.b(\d+)\.", key))]
+    if not sides or "synthesis.b4.const" not in state or "mapping.fc0.weight" not in state:
+        raise InputError(f"{source} is not a StyleGAN2 generator in NVIDIA's layout")
+    size = max(sides)
+    if any(re.match(r"synthesis\.b\d+\.skip\.", key) for key in state):
+        raise InputError(f"{source} has residual blocks; only generators of the skip architecture fit")
+    try:
+        channels = {
+            side: state[f"synthesis.b{side}.conv1.weight"].shape[0]
+            for side in (4 << step for step in range(int(math.log2(size)) - 1))
+        }
+        colours = state[f"synthesis.b{size}.torgb.weight"].shape[0]
+        style_dim = state["synthesis.b4.conv1.affine.weight"].shape[1]
+    except KeyError as error:
+        raise InputError(f"{source} lacks {error.args[0]}; it is cut short or of another design") from error
+    embed = state.get("mapping.embed.weight")
+    c_dim, embedded = (0, 0) if embed is None else (embed.shape[1], embed.shape[0])
+    z_dim = state["mapping.fc0.weight"].shape[1] - embedded
+    if colours != 3 or z_dim != style_dim or embedded not in (0, style_dim):
+        raise InputError(
+            f"{source} has {colours} colour channels, z of {z_dim}, w of {style_dim} and label vectors of "
+            f"{embedded} numbers; only RGB networks with equal lengths of these vectors fit"
+        )
+    n_mlp = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", key)) for key in state)
+    return _compact(StyleGAN2Config(size, style_dim, n_mlp, channels=channels, c_dim=c_dim))
+
+
+def _compact(config: StyleGAN2Config) -> StyleGAN2Config:
+    """The same with a multiplier in the place of a table of widths, where one gives these widths."""
+    for multiplier in (2, 1):
+        table = default_channels(multiplier)
+        if all(table.get(side) == width for side, width in (config.channels or {}).items()):
+            return replace(config, channels=None, channel_multiplier=multiplier)
+    return config
+
+
+def _check_settings(settings: Mapping[str, Any], source: str) -> None:
+    """Refuses what the names of the weights do not show."""
+    for name, value in settings.items():
+        if name.rpartition(".")[2] == "activation" and value not in ("lrelu", "linear"):
+            raise InputError(f"{source}: {name} is {value!r}, only lrelu networks can be converted")
+
+
+def _network(config: StyleGAN2Config, entry: str) -> nn.Module:
+    with SkipInit():
+        kind = Discriminator if entry == "d" else Generator
+        return kind.from_config(config)
+
+
+def _pairs(config: StyleGAN2Config, entry: str) -> list[Pair]:
+    return list(discriminator_pairs(config) if entry == "d" else generator_pairs(config))
+
+
+def _renamed(
+    network: nn.Module, state: Mapping[str, Tensor], config: StyleGAN2Config, entry: str, source: str
+) -> dict[str, Tensor]:
+    """One network's weights under our names, with our constant kernels beside them."""
+    pairs = _pairs(config, entry)
+    known = {pair.theirs for pair in pairs} | {"mapping.w_avg"}
+    filters = {key for key in state if key.endswith("resample_filter")}
+    unexpected = sorted(state.keys() - known - filters)
+    missing = sorted(pair.theirs for pair in pairs if pair.theirs not in state)
+    if unexpected or missing:
+        first = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}, which has no counterpart"
+        raise InputError(f"{source} {first}; it is another design or does not belong to the generator")
+    for key in filters:
+        if not torch.allclose(state[key].float(), make_kernel(FILTER), atol=1e-6):
+            raise InputError(f"{source}: {key} is not the filter 1-3-3-1 of StyleGAN2")
+    renamed = {}
+    for pair in pairs:
+        value = state[pair.theirs].float()
+        for dimension in pair.extra:
+            value = value.unsqueeze(dimension)
+        renamed[pair.ours] = value
+    constants = {key: value for key, value in network.state_dict().items() if key.endswith("kernel")}
+    load_into(network, {**constants, **renamed}, source)
+    return {key: value.clone() for key, value in network.state_dict().items()}
+
+
+# ---------------------------------------------------------------- rosinality -> NVIDIA
+
+
+def to_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """Turns a StyleGAN2 checkpoint in rosinality's layout into state dicts in NVIDIA's.
+
+    NVIDIA's ``.pkl`` itself contains NVIDIA's source text and is not written; a network of theirs takes the
+    result with ``G.load_state_dict``.
+
+    Raises:
+        InputError: it is another kind of file, or its layers do not fit together.
+    """
+    if checkpoint_kind(checkpoint) != "stylegan2":
+        raise InputError(f"{source} is {describe(checkpoint)}, not a StyleGAN2 checkpoint")
+    ours = rosinality_networks(checkpoint)
+    config = rosinality_config(checkpoint, source)
+    result: Checkpoint = {}
+    for theirs, entry in ENTRIES.items():
+        if entry not in ours:
+            continue
+        network = _network(config, entry)
+        load_into(network, ours[entry], f"{source}, {entry}")
+        result[theirs] = _exported(network, config, entry)
+        if isinstance(network, Generator):
+            average = checkpoint.get("latent_avg")
+            result[theirs]["mapping.w_avg"] = (
+                network.average_latent() if average is None else average.float().reshape(-1).clone()
+            )
+    return result
+
+
+def _exported(network: nn.Module, config: StyleGAN2Config, entry: str) -> dict[str, Tensor]:
+    own = network.state_dict()
+    state = {}
+    for pair in _pairs(config, entry):
+        value = own[pair.ours]
+        for dimension in reversed(pair.extra):
+            value = value.squeeze(dimension)
+        state[pair.theirs] = value.clone()
+    return state | {name: make_kernel(FILTER) for name in filter_names(config, entry)}
+
+
+def rosinality_networks(checkpoint: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
+    """The networks ``g_ema``, ``g`` and ``d`` of a StyleGAN2 checkpoint; a bare state dict is ``g_ema``."""
+    found = {
+        entry: checkpoint[entry] for entry in ENTRIES.values() if isinstance(checkpoint.get(entry), Mapping)
+    }
+    return found or {"g_ema": checkpoint["state_dict"]}
+
+
+def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Config:
+    """Sizes of a StyleGAN2 checkpoint in rosinality's layout, from its weights.
+
+    Raises:
+        InputError: a layer is missing.
+    """
+    networks = rosinality_networks(checkpoint)
+    state = networks.get("g_ema") or networks.get("g")
+    if state is None:
+        raise InputError(f"{source} holds no generator (g_ema or g)")
+    try:
+        channels = {4: state["conv1.conv.weight"].shape[1]}
+        levels = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.bias", key)) for key in state)
+        for level in range(levels):
+            channels[8 << level] = state[f"convs.{2 * level + 1}.conv.weight"].shape[1]
+        style_dim = state["conv1.conv.modulation.weight"].shape[1]
+    except KeyError as error:
+        raise InputError(f"{source} lacks {error.args[0]}; it is cut short or of another design") from error
+    n_mlp = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
+    c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
+    return _compact(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))

@@ -1,0 +1,133 @@
+"""scripts/convert_weights.py and the official layouts: both directions, its checks, its refusals."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import nvidia_toys
+import pytest
+import torch
+from PIL import Image
+from test_nvidia import TINY, tiny_checkpoint
+from test_psp import TINY_ENCODER, TINY_GENERATOR
+
+import parity
+from models.auxiliary import OFFICIAL_IDENTITY, load_identity, network_checkpoint
+from models.blender import BlenderConfig
+from models.dex_vgg import VGG, file_keys, official_keys
+from models.encoders.model_irse import Backbone
+from models.official_layout import official_content, without_known_architecture
+from models.psp import pSp
+from models.psp_config import PSPConfig
+from models.stylegan2.nvidia import to_nvidia
+from utils.checkpoints import load_checkpoint, save_checkpoint
+from utils.errors import InputError
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
+import convert_weights
+
+
+@pytest.mark.parametrize("c_dim", [0, 3])
+def test_pickle_to_rosinality_and_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], c_dim: int
+) -> None:
+    ours = tiny_checkpoint(c_dim)
+    theirs = to_nvidia(ours, "ours.pt")
+    networks = {name: nvidia_toys.module(state, name) for name, state in theirs.items()}
+    pickled = nvidia_toys.write_pickle(tmp_path / "network.pkl", **networks)
+    official, picture = tmp_path / "stylegan2.pt", tmp_path / "samples.png"
+    convert_weights.main([str(pickled), str(official), f"--samples={picture}"])
+    content = torch.load(official, weights_only=True)
+    assert set(content) == {"g_ema", "g", "d", "latent_avg"}
+    for entry in ("g_ema", "g", "d"):
+        assert content[entry].keys() == ours[entry].keys()
+        assert all(torch.equal(value, ours[entry][key]) for key, value in content[entry].items())
+    with Image.open(picture) as sheet:
+        assert sheet.width >= 4 * TINY.size and sheet.getextrema()[0][1] > 0
+    back = tmp_path / "nvidia.safetensors"
+    convert_weights.main([str(official), str(back), "--to=nvidia"])
+    found = load_checkpoint(back)
+    for name, state in theirs.items():
+        assert all(torch.equal(found[name][key], v) for key, v in state.items())
+    assert capsys.readouterr().out.count("converted back: ") == 2
+
+
+def test_command_refuses_what_it_cannot_write(tmp_path: Path) -> None:
+    path = save_checkpoint(tiny_checkpoint(), tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"\.pkl cannot be written"):
+        convert_weights.main([str(path), str(tmp_path / "b.pkl"), "--to=nvidia"])
+    with pytest.raises(InputError, match="add --overwrite"):
+        convert_weights.main([str(path), str(path)])
+    other = save_checkpoint({"fc.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="no official file of that kind"):
+        convert_weights.main([str(other), str(tmp_path / "b.pt")])
+    assert not (tmp_path / "b.pt").exists()
+
+
+def test_failed_check_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, target = save_checkpoint(tiny_checkpoint(), tmp_path / "a.pt"), tmp_path / "b.pt"
+
+    def wrong(content: Any, target: Path) -> Path:
+        content["latent_avg"] = content["latent_avg"] + 0
+        changed = {**content, "latent_avg": content["latent_avg"] + 1e-3}
+        return save_checkpoint(changed, target)
+
+    monkeypatch.setattr(convert_weights, "save_checkpoint", wrong)
+    with pytest.raises(InputError, match="latent_avg did not survive"):
+        convert_weights.main([str(path), str(target)])
+    assert not target.exists()
+
+
+# ---------------------------------------------------------------- the official files
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("kind", ["sam", "psp", "mytimemachine"])
+def test_psp_family_keeps_weights_and_entries(tmp_path: Path, kind: str, suffix: str) -> None:
+    psp = {"input_nc": 3, "start_from_latent_avg": True, "start_from_encoded_w_plus": False}
+    arguments = {"sam": {}, "psp": psp, "mytimemachine": {"blender": BlenderConfig()}}[kind]
+    model = pSp(TINY_GENERATOR, TINY_ENCODER, **arguments)
+    path = save_checkpoint(model.to_checkpoint({"learning_rate": 1e-4}, half=True), tmp_path / "ours.pt")
+    convert_weights.main([str(path), str(tmp_path / f"official{suffix}")])
+    content = load_checkpoint(tmp_path / f"official{suffix}")
+    assert set(content) == {"state_dict", "opts", "latent_avg"}
+    assert {value.dtype for value in content["state_dict"].values()} == {torch.float32, torch.int64}
+    assert pSp.from_checkpoint(content, "official").kind == kind
+    assert content["opts"]["learning_rate"] == 1e-4 and "architecture" in content["opts"]
+
+
+def test_architecture_is_written_only_where_the_official_code_cannot_tell() -> None:
+    with torch.device("meta"):
+        state = pSp().state_dict()
+    opts = {"output_size": 1024, "architecture": PSPConfig().to_dict()}
+    content = {"state_dict": state, "opts": opts}
+    assert without_known_architecture(content, "sam.pt")["opts"] == {"output_size": 1024}
+    small = pSp(TINY_GENERATOR, TINY_ENCODER).to_checkpoint()
+    assert without_known_architecture(small, "small.pt") == small
+
+
+def test_age_classifier_gets_the_official_names() -> None:
+    with torch.device("meta"):
+        ours = VGG().state_dict()
+    renamed = file_keys(ours)
+    parity.check_layout(renamed, "dex_age_classifier", "state_dict_in_file")
+    assert official_keys(renamed).keys() == ours.keys()
+
+
+def test_identity_network_becomes_a_bare_state_dict(tmp_path: Path) -> None:
+    network = Backbone(112, 50, "ir_se")
+    content = network_checkpoint("identity", OFFICIAL_IDENTITY, network, opts={"seed": 1})
+    path = save_checkpoint(content, tmp_path / "identity.pt")
+    convert_weights.main([str(path), str(tmp_path / "model_ir_se50.pth")])
+    state = torch.load(tmp_path / "model_ir_se50.pth", weights_only=True)
+    parity.check_layout(state, "model_ir_se50")
+    loaded = load_identity(tmp_path / "model_ir_se50.pth")
+    assert torch.equal(loaded.network.output_layer[3].weight, network.output_layer[3].weight)
+
+
+def test_network_of_other_sizes_has_no_official_file() -> None:
+    architecture = {**OFFICIAL_IDENTITY, "units": [1, 1, 1, 1], "channels": [8, 8, 8, 8, 8]}
+    network = Backbone(112, 50, "ir_se", units=[1, 1, 1, 1], channels=[8] * 5)
+    content = network_checkpoint("identity", architecture, network)
+    with pytest.raises(InputError, match="it has 4 residual units, the network has 24"):
+        official_content(content, "identity.pt")

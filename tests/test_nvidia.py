@@ -1,0 +1,306 @@
+"""StyleGAN2 in NVIDIA's layout: official numbers after conversion, the way back, the safe pickle reader."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import nvidia_toys
+import pytest
+import torch
+
+import parity
+from models.aging_model import load_aging_model
+from models.psp import pSp
+from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.nvidia import from_nvidia, load_converted, read_config, to_nvidia
+from training.coach_stylegan2 import load_stylegan2_file
+from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint
+from utils.errors import InputError
+
+KEYS = "stylegan2_ada_conditional"
+TINY = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 6})
+
+
+def official_state(table: str, seed: int) -> dict[str, torch.Tensor]:
+    """A state dict in NVIDIA's layout, filled by the recipe of the golden numbers."""
+    filters = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    kernel = torch.outer(filters, filters) / 64
+    state = {
+        key: kernel.clone() if key.endswith("resample_filter") else torch.empty(shape)
+        for key, (shape, _) in parity.layout(KEYS, table).items()
+    }
+    parity.fill_library.fill_(state, seed, "stylegan")
+    return state
+
+
+def deeper(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
+    """The 64-pixel layout with the wider blocks and eight mapping layers of the entry ``64px_map8``."""
+    shapes = {key: tuple(item.shape) for key, item in state.items()}
+    for key, shape in shapes.items():
+        if key.startswith(("synthesis.b64.", "b64.")):
+            shapes[key] = tuple(512 if size == 256 else size for size in shape)
+    if "mapping.w_avg" in shapes:
+        for layer in range(2, 8):
+            shapes |= {f"mapping.fc{layer}.weight": (512, 512), f"mapping.fc{layer}.bias": (512,)}
+    grown = {
+        key: state[key] if key.endswith("resample_filter") else torch.empty(s) for key, s in shapes.items()
+    }
+    parity.fill_library.fill_(grown, seed, "stylegan")
+    return grown
+
+
+def official_networks(name: str) -> dict[str, Any]:
+    """Both networks of a golden entry, in NVIDIA's layout."""
+    seed = parity.entry("stylegan2_ada", f"generator/{name}")["weights"]["seed"]
+    generator, discriminator = (
+        official_state("generator_64_auto", seed),
+        official_state("discriminator_64_auto", seed),
+    )
+    if name == "64px_map8":
+        generator, discriminator = deeper(generator, seed), deeper(discriminator, seed)
+    return {"G_ema": generator, "D": discriminator}
+
+
+@pytest.mark.parametrize("name", ["64px_auto", pytest.param("64px_map8", marks=pytest.mark.slow)])
+def test_conditional_networks_give_the_official_numbers(tmp_path: Path, name: str) -> None:
+    content = official_networks(name)
+    path = nvidia_toys.write_pickle(
+        tmp_path / "network.pkl",
+        G_ema=nvidia_toys.module(content["G_ema"], "Generator", z_dim=512, c_dim=9),
+        D=nvidia_toys.module(content["D"], "Discriminator", c_dim=9),
+    )
+    converted = from_nvidia(load_checkpoint(path), str(path))
+    config = StyleGAN2Config.from_dict(converted["opts"]["architecture"]["generator"])
+    multiplier, layers = (1, 2) if name == "64px_auto" else (2, 8)
+    assert config == StyleGAN2Config(64, 512, layers, multiplier, c_dim=9)
+
+    entry = parity.entry("stylegan2_ada", f"generator/{name}")
+    generator = parity.quick(Generator.from_config, config).eval()
+    load_into(generator, converted["g_ema"], "converted")
+    inputs = parity.inputs(entry)
+    call = {"labels": inputs["c"], "return_latents": True, "randomize_noise": False}
+    silent = [torch.zeros_like(plane) for plane in generator.noise_buffers()]
+    with torch.no_grad():
+        image, ws = generator([inputs["z"]], **call, noise=silent)
+        parity.check(image, entry, "image_no_noise", limit=1e-4)
+        parity.check(ws, entry, "ws", limit=1e-4)
+        image, ws = generator(
+            [inputs["z"]], **call, truncation=0.7, truncation_latent=converted["latent_avg"]
+        )
+        parity.check(image, entry, "image", limit=1e-4)
+        parity.check(ws, entry, "ws_truncated", limit=1e-4)
+
+    entry = parity.entry("stylegan2_ada", f"discriminator/{name}")
+    discriminator = parity.quick(Discriminator.from_config, config).eval()
+    load_into(discriminator, converted["d"], "converted")
+    inputs = parity.inputs(entry)
+    images = inputs["image"].requires_grad_()
+    logits = discriminator(images, inputs["c"])
+    parity.check(logits, entry, "logits", limit=1e-4)
+    parity.check(discriminator.mapping(inputs["c"]), entry, "cmap", limit=1e-4)
+    (gradient,) = torch.autograd.grad(logits.sum(), images)
+    parity.check(gradient.square().sum((1, 2, 3)), entry, "r1_per_image", limit=1e-3)
+
+
+@pytest.mark.parametrize("table", ["64_auto", "256_auto", "256_paper256"])
+def test_layout_is_official(table: str) -> None:
+    size, layers = int(table[: table.index("_")]), 8 if table.endswith("paper256") else 2
+    config = StyleGAN2Config(size, 512, layers, 1, c_dim=9)
+    content = {
+        "g_ema": parity.quick(Generator.from_config, config).state_dict(),
+        "d": parity.quick(Discriminator.from_config, config).state_dict(),
+        "latent_avg": torch.zeros(512),
+    }
+    theirs = to_nvidia(content, "ours.pt")
+    parity.check_layout(theirs["G_ema"], KEYS, f"generator_{table}")
+    parity.check_layout(theirs["D"], KEYS, f"discriminator_{table}")
+    assert read_config(theirs["G_ema"], "theirs") == config
+
+
+def tiny_checkpoint(c_dim: int = 0) -> dict[str, Any]:
+    """A StyleGAN2 checkpoint in rosinality's layout with noise that counts."""
+    config = StyleGAN2Config(**{**TINY.to_dict(), "c_dim": c_dim})
+    generator = Generator.from_config(config)
+    for name, parameter in generator.named_parameters():
+        if name.endswith(("noise.weight", "bias")):
+            torch.nn.init.normal_(parameter)
+    discriminator = Discriminator.from_config(config)
+    return {
+        "g": Generator.from_config(config).state_dict(),
+        "d": discriminator.state_dict(),
+        "g_ema": generator.state_dict(),
+        "latent_avg": torch.randn(12),
+    }
+
+
+@pytest.mark.parametrize("c_dim", [0, 3])
+@pytest.mark.parametrize("container", ["pkl", "safetensors", "pt"])
+def test_both_ways_change_no_number(tmp_path: Path, container: str, c_dim: int) -> None:
+    ours = tiny_checkpoint(c_dim)
+    theirs = to_nvidia(ours, "ours.pt")
+    path = tmp_path / f"network.{container}"
+    if container == "pkl":
+        nvidia_toys.write_pickle(
+            path, **{name: nvidia_toys.module(state, name) for name, state in theirs.items()}
+        )
+    else:
+        save_checkpoint(theirs, path)
+    content = load_checkpoint(path)
+    assert checkpoint_kind(content) == "stylegan2_nvidia"
+    back = from_nvidia(content, str(path))
+    assert torch.equal(back["latent_avg"], ours["latent_avg"])
+    for entry in ("g", "d", "g_ema"):
+        assert back[entry].keys() == ours[entry].keys()
+        assert all(torch.equal(value, ours[entry][key]) for key, value in back[entry].items())
+
+
+def test_converted_checkpoint_is_used_directly(tmp_path: Path) -> None:
+    ours = tiny_checkpoint()
+    theirs = to_nvidia(ours, "ours.pt")
+    path = nvidia_toys.write_pickle(
+        tmp_path / "network.pkl", **{name: nvidia_toys.module(state, name) for name, state in theirs.items()}
+    )
+    model = pSp(TINY, start_from_encoded_w_plus=False)
+    model.load_generator(load_converted(path), str(path))
+    assert torch.equal(model.decoder.convs[0].conv.weight, ours["g_ema"]["convs.0.conv.weight"])
+    assert torch.equal(model.latent_avg[3], ours["latent_avg"])
+    assert {"g", "d", "g_ema"} <= load_stylegan2_file(str(path)).keys()
+    with pytest.raises(InputError, match=r"NVIDIA's layout \(scripts/convert_weights\.py"):
+        load_aging_model(path)
+
+
+def test_average_latent_is_added_where_a_file_has_none() -> None:
+    ours = tiny_checkpoint(c_dim=3)
+    del ours["latent_avg"]
+    theirs = to_nvidia(ours, "ours.pt")
+    assert theirs["G_ema"]["mapping.w_avg"].shape == (12,)
+    assert not torch.equal(theirs["G_ema"]["mapping.w_avg"], theirs["G"]["mapping.w_avg"])
+
+
+def test_labels_are_asked_for() -> None:
+    config = StyleGAN2Config(**{**TINY.to_dict(), "c_dim": 3})
+    with pytest.raises(ValueError, match="labels"):
+        Generator.from_config(config)([torch.randn(1, 12)])
+    with pytest.raises(ValueError, match="labels"):
+        Discriminator.from_config(TINY)(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3))
+
+
+# ---------------------------------------------------------------- what is refused
+
+
+class Malicious:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.path),)
+
+
+class Smuggled:
+    """Makes a folder through a storage, whose bytes are a checkpoint inside the pickle."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __reduce__(self) -> tuple:
+        return torch.storage._load_from_bytes, (self.data,)
+
+
+def test_code_in_a_pickle_is_refused_and_not_run(tmp_path: Path) -> None:
+    trap = tmp_path / "trap"
+    path = nvidia_toys.write_pickle(tmp_path / "network.pkl", G_ema=Malicious(trap))
+    with pytest.raises(InputError, match=r"network\.pkl is not opened: it asks for (posix|nt)\.mkdir"):
+        load_checkpoint(path)
+    assert not trap.exists()
+
+
+def test_code_in_a_storage_is_refused_and_not_run(tmp_path: Path) -> None:
+    trap, inner = tmp_path / "trap", tmp_path / "inner.pt"
+    torch.save(Malicious(trap), inner, _use_new_zipfile_serialization=False)
+    path = nvidia_toys.write_pickle(tmp_path / "network.pkl", G_ema=Smuggled(inner.read_bytes()))
+    with pytest.raises(InputError, match=r"network\.pkl"):
+        load_checkpoint(path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (b"cbuiltins\neval\n(S'1'\ntR.", r"asks for builtins\.eval"),
+        (b"cbuiltins\ngetattr\n.", r"asks for builtins\.getattr"),
+        (b"ctorch\nload\n.", r"asks for torch\.load"),
+        (b"ctorch.storage\n_load_from_bytes\n(dS'_make'\nI1\nsb.", "change of the reader's own"),
+        (b"cdnnlib.tflib.network\nNetwork\n.", "TensorFlow pickle"),
+        (b"ctorch._utils\n_rebuild_parameter\n(I1\ntR.", "parameter that is not a tensor"),
+        (b"cnumpy\ndtype\n(S'O8'\ntR.", "numpy type 'O8'"),
+        (b"no pickle at all", "damaged or is not a pickle of networks"),
+        (b"(dS'a'\nI1\ns.", "holds none of the networks"),
+    ],
+)
+def test_other_pickles_are_explained(tmp_path: Path, code: bytes, message: str) -> None:
+    path = tmp_path / "network.pkl"
+    path.write_bytes(code)
+    with pytest.raises(InputError, match=message):
+        load_checkpoint(path)
+
+
+def test_tensor_larger_than_its_storage_is_refused(tmp_path: Path) -> None:
+    class Stretched:
+        def __reduce__(self) -> tuple:
+            storage = torch.zeros(4)._typed_storage()
+            return torch._utils._rebuild_tensor_v2, (storage, 0, (1000,), (1,), False, {})
+
+    path = nvidia_toys.write_pickle(tmp_path / "network.pkl", G_ema=Stretched())
+    with pytest.raises(InputError, match="tensor larger than its storage"):
+        load_checkpoint(path)
+
+
+def test_pickle_of_a_tensor_view_and_of_half_precision(tmp_path: Path) -> None:
+    whole = torch.arange(12.0).view(3, 4)
+    weights = {"row": whole[1], "column": whole[:, 1], "half": whole.half()}
+    path = nvidia_toys.write_pickle(tmp_path / "n.pkl", D=nvidia_toys.module(weights, "D"))
+    content = load_checkpoint(path)
+    assert checkpoint_kind(content) == "stylegan2_nvidia"
+    assert torch.equal(content["D"]["column"], whole[:, 1]) and torch.equal(content["D"]["half"], whole)
+    assert content["settings"]["D"]["weight_gain"] == pytest.approx(512**-0.5)
+
+
+def changed(**change: Any) -> dict[str, Any]:
+    content = to_nvidia(tiny_checkpoint(), "ours.pt")
+    for key, value in change.pop("add", {}).items():
+        content["G_ema"][key] = value
+    for key in change.pop("remove", ()):
+        del content["G_ema"][key]
+    return {**content, **change}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"add": {"synthesis.b8.skip.weight": torch.zeros(1)}}, "residual blocks"),
+        ({"add": {"synthesis.b8.torgb.scale": torch.zeros(1)}}, "has synthesis.b8.torgb.scale"),
+        ({"remove": ["synthesis.b8.conv0.affine.bias"]}, "lacks synthesis.b8.conv0.affine.bias"),
+        ({"remove": ["synthesis.b8.conv1.weight"]}, "lacks synthesis.b8.conv1.weight"),
+        ({"add": {"synthesis.b16.resample_filter": torch.ones(4, 4)}}, "not the filter 1-3-3-1"),
+        ({"add": {"synthesis.input.freqs": torch.zeros(1)}}, "StyleGAN3"),
+        ({"add": {"mapping.fc0.weight": torch.zeros(12, 8)}}, "z of 8, w of 12"),
+        ({"settings": {"D": {"b8.conv0.activation": "relu"}}}, "activation is 'relu'"),
+        ({"D": {"b8.conv0.weight": torch.zeros(1)}}, "D lacks b16.conv0.bias"),
+        ({"G_ema": {"x": torch.zeros(1)}}, "not a StyleGAN2 generator"),
+        ({"G_ema": None, "G": None}, "holds no generator"),
+    ],
+)
+def test_other_designs_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        from_nvidia(changed(**change), "network.pkl")
+
+
+def test_only_stylegan2_goes_to_nvidia() -> None:
+    with pytest.raises(InputError, match="not a StyleGAN2 checkpoint"):
+        to_nvidia({"state_dict": {"fc6.weight": torch.zeros(1)}}, "dex.pth")
+    content = tiny_checkpoint()
+    del content["g_ema"]["convs.0.conv.weight"]
+    with pytest.raises(InputError, match=r"g_ema does not fit|lacks"):
+        to_nvidia(content, "ours.pt")
