@@ -93,7 +93,7 @@ class Photos(Dataset[Sample]):
         if not faces:
             raise InputError(f"no face found in {self.paths[index]}")
         square = face_square(faces[0].landmarks, crop.s, crop.k)
-        face = warp_square(pixels, square, self.size, crop.fade)
+        face = np.array(warp_square(pixels, square, self.size, crop.fade))
         return Sample(index, to_float(torch.from_numpy(face).permute(2, 0, 1).contiguous()), square)
 
     def batches(self, batch_size: int, workers: int = 0) -> Iterator[PhotoBatch]:

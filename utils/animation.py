@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from utils.errors import InputError
-from utils.images import written_atomically
+from utils.images import tile, written_atomically
 
 FRAMES_PER_SECOND = 12
 HOLD = 6  # frames for which the first and the last picture stand still
@@ -32,8 +32,13 @@ def there_and_back(frames: Sequence[Image.Image]) -> list[Image.Image]:
 
 
 def write_gif(frames: Sequence[Image.Image], path: str | Path) -> None:
-    """Writes frames of one size as an endless GIF, atomically."""
-    steps = [frame.quantize(256, dither=Image.Dither.FLOYDSTEINBERG) for frame in frames]
+    """Writes frames of one size as an endless GIF of 256 colours, the same in every frame, atomically."""
+    samples = [frame.resize((96, 96)) for frame in frames[:: max(1, len(frames) // 8)]]
+    palette = tile([samples]).quantize(256)
+    different = {id(frame): frame for frame in frames}  # a film that runs back shows most of them twice
+    dither = Image.Dither.FLOYDSTEINBERG
+    reduced = {key: frame.quantize(palette=palette, dither=dither) for key, frame in different.items()}
+    steps = [reduced[id(frame)] for frame in frames]
     duration = round(1000 / FRAMES_PER_SECOND)
     with written_atomically(path) as temporary:
         steps[0].save(
@@ -79,6 +84,7 @@ def labelled_grid(pictures: Sequence[Image.Image], labels: Sequence[str], gap: i
     width, height = pictures[0].size
     columns = min(len(pictures), max(1, math.ceil(math.sqrt(2 * len(pictures) * height / width))))
     rows = math.ceil(len(pictures) / columns)
+    columns = math.ceil(len(pictures) / rows)
     font = ImageFont.load_default(size=max(10, round(height / 12)))
     line = int(font.getbbox("Ag")[3]) + gap
     cell = (width + gap, height + line + gap)

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-FEATHER = 0.25  # of half the side: the width in which the pasted face fades out
-ROUNDNESS = 4.0  # exponent of the superellipse that bounds the mask: 2 is a circle, more is squarer
+FEATHER = 0.35  # of half the side: the width in which the pasted face fades out
+ROUNDNESS = 2.5  # exponent of the superellipse that bounds the mask: 2 is a circle, more is squarer
 
 
 @dataclass(frozen=True)
