@@ -19,7 +19,7 @@ from datasets.input_age import InputAges
 from datasets.photos import PhotoBatch, Photos
 from models.aging_model import AgingModel, PSPAgingModel, has_drifted_encoder, load_aging_model
 from options.target_ages import OLDEST, YOUNGEST, TargetAge
-from utils.alignment import CROPS
+from utils.alignment import CROPS, predictor_path
 from utils.checkpoints import load_checkpoint
 from utils.device import select_device
 from utils.errors import InputError
@@ -98,6 +98,8 @@ class InferenceRun:
         self.opts = opts
         self.targets = targets
         self.device = select_device(opts.device)
+        if opts.align:
+            predictor_path()  # its absence is told now, not once a photo
         if model is None:
             model = load_model(opts.checkpoint_path, opts)
         self.model = model
@@ -218,16 +220,22 @@ def load_model(checkpoint: str, opts: argparse.Namespace) -> AgingModel:
         InputError: a file cannot be used, or the device does not exist.
     """
     device = select_device(opts.device)
-    encoder = opts.global_checkpoint
-    if encoder is None and has_drifted_encoder(load_checkpoint(checkpoint)):
-        encoder = find_global_checkpoint(checkpoint)
+    encoder = opts.global_checkpoint or find_global_checkpoint(checkpoint)
     return load_aging_model(checkpoint, device, encoder, opts.mixed_precision)
 
 
 def find_global_checkpoint(checkpoint: str) -> str | None:
-    """The configured SAM file for a personalised file whose own encoder has drifted, if it is at hand."""
-    sam = model_paths["sam_ffhq_aging"]
-    if Path(sam).is_file():
+    """The SAM file for a personalised file whose own encoder has drifted; None where none is needed.
+
+    For an official file that is the configured one, for one of ours the file that it was trained from. If
+    it is not at hand, a note says what to do.
+    """
+    content = load_checkpoint(checkpoint)
+    if not has_drifted_encoder(content):
+        return None
+    own = content.get("opts") or {}
+    sam = own.get("checkpoint_path") if own.get("architecture") else model_paths["sam_ffhq_aging"]
+    if sam and Path(sam).is_file():
         print(f"the encoder of {checkpoint} has drifted in training; taking that of {sam}")
         return sam
     print(

@@ -1,5 +1,6 @@
 """Every official inference command: parsed as its README has it, and run on a toy network."""
 
+import json
 import shlex
 import subprocess
 import sys
@@ -15,11 +16,12 @@ from torchvision.utils import make_grid
 from datasets.photos import read_path_list
 from models.psp import append_age, mix_styles, pSp
 from options.inference_options import parse_inference_options
-from options.lifespan_options import describe_model, parse_lifespan_options
+from options.lifespan_options import build_parser, describe_model, parse_lifespan_options
 from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
 from utils.images import read_image, to_uint8
 
+sys.path.append(str(ROOT / "scripts"))
 STYLES = 2 * 5 - 2
 COMMON = "--exp_dir=/path/to/experiment --checkpoint_path=experiment/checkpoints/best_model.pt "
 COMMON += "--data_path=/path/to/test_data --test_batch_size=4 --test_workers=4"
@@ -72,13 +74,29 @@ def test_official_helper_commands_parse(monkeypatch: pytest.MonkeyPatch) -> None
         parse_lifespan_options([], "")
 
 
-def test_official_alignment_command_parses(monkeypatch: pytest.MonkeyPatch) -> None:
-    sys.path.append(str(ROOT / "scripts"))
+def test_official_alignment_command_parses() -> None:
     from align_all_parallel import build_parser
 
     command = next(line for line in COMMANDS if "align_all" in line)
     opts = build_parser().parse_args(shlex.split(command)[1:])
     assert (opts.num_threads, opts.root_path) == (4, "/path/to/photos")
+
+
+@pytest.mark.parametrize(
+    ("repository", "script"), [("SAM", "scripts/align_all_parallel.py"), ("MyTimeMachine", "helper.py")]
+)
+def test_official_flags_of_the_other_commands(repository: str, script: str) -> None:
+    from align_all_parallel import build_parser as build_alignment_parser
+
+    parser = build_parser("") if script == "helper.py" else build_alignment_parser()
+    flags = json.loads((ROOT / "tests/fixtures/official_flags.json").read_text())[repository][script]
+    assert flags
+    for flag in flags:
+        (name,) = flag["flags"]
+        action = parser._option_string_actions[name]
+        assert (action.nargs == 0) == flag["switch"]
+        if name != "--output_dir":  # officially a path of the author's machine
+            assert action.default == flag["default"], name
 
 
 @pytest.mark.parametrize(
@@ -98,16 +116,19 @@ def test_official_name_of_a_life_span(path: str, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A SAM, a personalised file of ours, and one whose encoders drifted, in a run folder."""
+    """A SAM, a personalised file of ours, and two whose encoders drifted, in a run folder."""
     folder = tmp_path_factory.mktemp("alice")
     (folder / "00000").mkdir()
     (folder / "00000" / "opt.json").write_text("{}")
-    drifted = toy(2, ADAPTER).to_checkpoint({"recipe": "official"})
+    sam = save_checkpoint(toy(1).to_checkpoint(), folder / "sam.pt")
+    drifted = [{"recipe": "official", "checkpoint_path": str(path)} for path in (sam, folder / "gone.pt")]
+    drifted = [toy(2, ADAPTER).to_checkpoint(opts) for opts in drifted]
     checkpoints = folder / "00000" / "checkpoints"
     return {
-        "sam": save_checkpoint(toy(1).to_checkpoint(), folder / "sam.pt"),
+        "sam": sam,
         "ours": save_checkpoint(toy(2, ADAPTER).to_checkpoint(), checkpoints / "iteration_7.pt"),
-        "drifted": save_checkpoint(drifted, checkpoints / "iteration_9.pt"),
+        "drifted": save_checkpoint(drifted[0], checkpoints / "iteration_9.pt"),
+        "drifted_alone": save_checkpoint(drifted[1], checkpoints / "iteration_11.pt"),
     }
 
 
@@ -269,17 +290,29 @@ def test_lifespan_takes_the_global_encoder(weights: dict[str, Path], photos: Pat
 
 
 def test_drifted_encoders_are_replaced_or_named(
-    weights: dict[str, Path], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, Path], photos: Path, tmp_path: Path
 ) -> None:
     arguments = ["--blender", "--target_age=70"]
-    assert "has drifted" not in lifespan(weights["ours"], photos, tmp_path / "a", *arguments)
-    assert "give --global_checkpoint=FILE" in lifespan(weights["drifted"], photos, tmp_path / "b", *arguments)
+    assert "give --global" not in lifespan(weights["ours"], photos, tmp_path / "a", *arguments)
+    assert "give --global" in lifespan(weights["drifted_alone"], photos, tmp_path / "b", *arguments)
+    assert "give --global" not in lifespan(weights["drifted"], photos, tmp_path / "c", *arguments)
+    plain, replaced = (np.load(next((tmp_path / name).rglob("latent_20_0_70.npy"))) for name in "bc")
+    assert abs(plain - replaced).max() > 1e-3
+
+
+def test_official_personalised_files_take_the_configured_encoder(
+    weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import _inference
 
+    content = toy(2, ADAPTER).to_checkpoint()
+    del content["opts"]["architecture"]
+    path = str(save_checkpoint(content, tmp_path / "official.pt"))
     monkeypatch.setitem(_inference.model_paths, "sam_ffhq_aging", str(weights["sam"]))
-    assert "give" not in lifespan(weights["drifted"], photos, tmp_path / "c", *arguments)
-    plain, replaced = (np.load(next((tmp_path / name).rglob("latent_20_0_70.npy"))) for name in ("b", "c"))
-    assert abs(plain - replaced).max() > 1e-3
+    assert _inference.find_global_checkpoint(path) == str(weights["sam"])
+    assert _inference.find_global_checkpoint(str(weights["sam"])) is None
+    monkeypatch.setitem(_inference.model_paths, "sam_ffhq_aging", str(tmp_path / "missing.pt"))
+    assert _inference.find_global_checkpoint(path) is None
 
 
 def test_lifespan_without_blender_is_global(weights: dict[str, Path], photos: Path, tmp_path: Path) -> None:
