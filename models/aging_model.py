@@ -100,6 +100,22 @@ class PSPAgingModel(AgingModel):
         return codes.view(images.shape[0], count, *codes.shape[1:])
 
     @torch.no_grad()
+    def photo_codes(self, images: Tensor) -> Tensor:
+        """W+ codes (B, n_styles, style_dim) of the photos as they are: the prior's, at no target age."""
+        network = self.network
+        images = resize(images.to(network.latent_avg.device), self.input_size)
+        with self._autocast():
+            return network.encode_photo(images).float()
+
+    @torch.no_grad()
+    def random_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """W+ codes (count, n_styles, style_dim) of faces that StyleGAN2 invents; drawn on the CPU."""
+        decoder = self.network.decoder
+        z = torch.randn(count, decoder.style_dim, generator=generator)
+        w = decoder.get_latent(z.to(self.network.latent_avg))
+        return w[:, None].expand(-1, self.network.n_styles, -1)
+
+    @torch.no_grad()
     def render(self, codes: Tensor) -> Tensor:
         """Pictures (..., 3, R, R) of codes (..., n_styles, style_dim), with the network's fixed noise."""
         flat = codes.flatten(0, -3)
@@ -124,6 +140,16 @@ def _age_grid(ages: Ages, images: Tensor) -> Tensor:
     if years.dim() < 2:
         years = years.reshape(1, -1)
     return years.expand(images.shape[0], -1)
+
+
+def has_drifted_encoder(checkpoint: Mapping[str, Any]) -> bool:
+    """Whether a file comes from a personalisation whose frozen encoders ran in train mode.
+
+    The official program and our ``--recipe=official`` do that; their results need ``global_checkpoint``.
+    """
+    opts = checkpoint.get("opts") or {}
+    ours = bool(opts.get("architecture")) and opts.get("recipe") != "official"
+    return checkpoint_kind(checkpoint) == "mytimemachine" and not ours
 
 
 def load_aging_model(

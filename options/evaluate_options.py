@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, model_paths
-from options.inference_options import InferenceParser, parse_target_ages
+from options.inference_options import InferenceParser
+from options.target_ages import parse_target_ages
 from options.train_options import parse_train_options
 from utils.errors import InputError
 

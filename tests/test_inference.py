@@ -1,45 +1,35 @@
 """The inference commands, run for real on a toy network: files, ages, official layout, bad input."""
 
-import importlib
-import io
-import os
 import shutil
-import subprocess
-import sys
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from inference_toys import (
+    INPUT,
+    OUTPUT,
+    ROOT,
+    files_below,
+    make_photo,
+    pixels,
+    run,
+    run_command_line,
+    toy,
+)
 from PIL import Image
 
-from datasets.photos import Photos, result_names
-from models.encoders.psp_encoders import EncoderConfig
-from models.psp import pSp
+from datasets.photos import Photos, result_names, result_stems
 from models.stylegan2.model import Generator, StyleGAN2Config
-from options.inference_options import TargetAge, parse_inference_options, parse_target_ages
+from options.inference_options import joined, parse_inference_options
+from options.target_ages import TargetAge, parse_target_ages
 from utils.checkpoints import save_checkpoint
-from utils.errors import InputError, run_command
-
-ROOT = Path(__file__).resolve().parents[1]
-INPUT, OUTPUT = 64, 32  # sides of the toy network
+from utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    generator = StyleGAN2Config(size=OUTPUT, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8})
-    encoder = EncoderConfig(input_size=INPUT, channels=(8, 8, 8, 8, 8), units=(1, 1, 1, 1), style_channels=8)
-    network = pSp(generator, encoder).eval()
-    return save_checkpoint(network.to_checkpoint(), tmp_path_factory.mktemp("weights") / "sam.pt")
-
-
-def make_photo(path: Path, seed: int = 0, size: int = 80) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    small = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), dtype=np.uint8)
-    Image.fromarray(small).resize((size, size), Image.Resampling.BICUBIC).save(path)
-    return path
+    return save_checkpoint(toy().to_checkpoint(), tmp_path_factory.mktemp("weights") / "sam.pt")
 
 
 @pytest.fixture
@@ -49,34 +39,6 @@ def photos(tmp_path: Path) -> Path:
     make_photo(folder / "30_1.JPG", 1)
     make_photo(folder / "deeper" / "40_2.png", 2)
     return folder
-
-
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script's own ``main`` in this process: a tenth of the time of a new interpreter."""
-    if str(ROOT / "scripts") not in sys.path:
-        sys.path.append(str(ROOT / "scripts"))
-    main = importlib.import_module(script).main
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
-        run_command(lambda: main(arguments))
-    return subprocess.CompletedProcess(
-        [script, *arguments], int(stop.value.code or 0), out.getvalue(), err.getvalue()
-    )
-
-
-def run_command_line(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs a script as a user does."""
-    command = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), *arguments]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=env, cwd=cwd, timeout=240, check=False)
-
-
-def files_below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
-def pixels(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path)).astype(int)
 
 
 # ---------------------------------------------------------------- results
@@ -193,6 +155,27 @@ def test_target_ages() -> None:
     assert [target.years for target in parse_target_ages(None)] == [float(age) for age in range(0, 101, 10)]
 
 
+def test_relative_target_ages() -> None:
+    assert parse_target_ages("+20,-15,30", allow_relative=True) == [
+        TargetAge("+20", 20.0, relative=True),
+        TargetAge("-15", -15.0, relative=True),
+        TargetAge("30", 30.0),
+    ]
+    with pytest.raises(InputError, match="-15 is outside 0 to 100"):
+        parse_target_ages("-15")
+    assert joined(["--target_age", "-15,+20", "--align"]) == ["--target_age=-15,+20", "--align"]
+    assert joined(["--target_age", "15", "--n_images", "3"]) == ["--target_age", "15", "--n_images", "3"]
+
+
+def test_stems_of_other_formats() -> None:
+    names = [Path("41.5_0.png"), Path("41.5_1.png"), Path("7.jpg"), Path("7.png")]
+    expected = [Path("41.5_0"), Path("41.5_1"), Path("7_jpg"), Path("7_png")]
+    assert result_stems(names) == expected
+    assert result_stems(names, official=True) == expected, "the official stems, 41 and 7, would collide"
+    assert result_stems([Path("41.5_0.png"), Path("a/b.c.png")], official=True) == [Path("41"), Path("a/b")]
+    assert result_stems([Path("41.5_0.png")]) == [Path("41.5_0")]
+
+
 def test_without_a_checkpoint_the_bundled_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     opts, _ = parse_inference_options(["--exp_dir=x"], "")
     assert Path(opts.checkpoint_path) == ROOT / "pretrained_models" / "demo" / "sam.pt"
@@ -205,7 +188,15 @@ def test_without_a_checkpoint_the_bundled_model_is_named(capsys: pytest.CaptureF
 BAD_OPTIONS = {
     "no age": (["--target_age=abc"], "'abc' is no age"),
     "too old": (["--target_age=130"], "130 is outside 0 to 100"),
-    "negative": (["--target_age=-5"], "-5 is outside 0 to 100"),
+    "far away": (["--target_age=-101"], "-101 is more than 100 years away"),
+    "age of the input": (["--target_age=+5", "--input_age=120"], "--input_age=120 is outside 0 to 100"),
+    "negative style": (["--latent_mask=8,-1"], "--latent_mask=8,-1: give indices of styles"),
+    "no style": (["--latent_mask=8,"], "--latent_mask=8,: give indices of styles"),
+    "no mixtures": (["--n_outputs_to_generate=0"], "--n_outputs_to_generate=0 must be at least 1"),
+    "alpha": (["--mix_alpha=nan"], "--mix_alpha=nan is not a finite number"),
+    "one frame": (["--sweep_frames=1"], "--sweep_frames=1 must be at least 2"),
+    "sweep of one age": (["--sweep=gif", "--target_age=10"], "--sweep needs at least two target ages"),
+    "crop": (["--crop=wide"], "argument --crop: invalid choice: 'wide'"),
     "not a number": (["--target_age=nan"], "outside 0 to 100"),
     "empty entry": (["--target_age=10,,20"], "'' is no age"),
     "twice": (["--target_age=10,10"], "names 10 twice"),
@@ -219,7 +210,7 @@ BAD_OPTIONS = {
 @pytest.mark.parametrize(("arguments", "sentence"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
 def test_bad_options(arguments: list[str], sentence: str) -> None:
     with pytest.raises(InputError) as caught:
-        parse_inference_options(["--exp_dir=x", *arguments], "")
+        parse_inference_options(["--exp_dir=x", *arguments], "", uses=("sweep",))
     assert sentence in str(caught.value) and "\n" not in str(caught.value)
 
 

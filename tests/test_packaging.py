@@ -161,7 +161,8 @@ def script_main(name: str) -> Any:
     folder = str(ROOT / "scripts")
     if folder not in sys.path:
         sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location(f"script_{name}", ROOT / "scripts" / f"{name}.py")
+    path = next(room / f"{name}.py" for room in (ROOT / "scripts", ROOT) if (room / f"{name}.py").is_file())
+    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -1,10 +1,12 @@
 """Image files to tensors and back: float32 RGB, NCHW, [-1, 1]; no other module opens or writes a picture."""
 
+import contextlib
 import os
 import struct
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +21,9 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+KEEPS_METADATA = frozenset({"JPEG", "PNG", "WEBP"})
+_EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
+_EXIF_IFD, _MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0x927C, 0xA002, 0xA003
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -55,18 +60,53 @@ def open_rgb(path: str | Path) -> Image.Image:
     Raises:
         InputError: the file is missing, truncated or not a picture; the message names it and the remedy.
     """
+    return _to_rgb_or_refuse(path, with_metadata=False)[0]
+
+
+def open_photo(path: str | Path) -> tuple[Image.Image, dict[str, bytes]]:
+    """Decodes a picture as :func:`open_rgb` does and keeps what the camera wrote beside it.
+
+    Returns:
+        The upright picture, and its ``exif`` (without the rotation, which is applied, and without the
+        thumbnail, which shows the picture as it was) and ``icc_profile`` where there are any: the
+        ``metadata`` of :func:`save_pil`.
+    """
+    return _to_rgb_or_refuse(path, with_metadata=True)
+
+
+def _to_rgb_or_refuse(path: str | Path, with_metadata: bool) -> tuple[Image.Image, dict[str, bytes]]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no such picture: {path}")
     try:
         with Image.open(path) as file:
             file.load()
-            return _to_rgb(ImageOps.exif_transpose(file))
+            upright = ImageOps.exif_transpose(file)
+            return _to_rgb(upright), _metadata(upright) if with_metadata else {}
     except _DECODE_ERRORS as error:
         reason = " ".join(str(error).split()).replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
         raise InputError(
             f"cannot read {path} ({reason}); the file is damaged or no picture: replace or remove it"
         ) from error
+
+
+def _metadata(upright: Image.Image) -> dict[str, bytes]:
+    """EXIF and colour profile of an upright picture; a damaged EXIF block counts as none."""
+    kept: dict[str, bytes] = {}
+    if upright.mode in ("RGB", "RGBA") and upright.info.get("icc_profile"):
+        kept["icc_profile"] = upright.info["icc_profile"]
+    try:
+        exif = upright.getexif()
+        details = exif.get_ifd(_EXIF_IFD)
+        if _EXIF_WIDTH in details:
+            details[_EXIF_WIDTH], details[_EXIF_HEIGHT] = upright.size
+        block = exif.tobytes() if len(exif) else b""
+        if len(block) > _EXIF_LIMIT:
+            details.pop(_MAKER_NOTE, None)
+            block = exif.tobytes()
+    except Exception:  # whatever Pillow makes of a block that some camera or program wrote wrongly
+        return kept
+    return {**kept, "exif": block} if 0 < len(block) <= _EXIF_LIMIT else kept
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -125,35 +165,76 @@ def to_pil(image: Tensor) -> Image.Image:
     return Image.fromarray(to_uint8(image).expand(3, -1, -1).permute(1, 2, 0).cpu().contiguous().numpy())
 
 
-def save_pil(image: Image.Image, path: str | Path) -> None:
-    """Writes a picture under a temporary name, then renames it: a killed run leaves no half picture."""
+@contextlib.contextmanager
+def written_atomically(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary file to write, which takes the name ``path`` at the end, or goes on any error.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def save_pil(image: Image.Image, path: str | Path, metadata: Mapping[str, bytes] | None = None) -> None:
+    """Writes a picture under a temporary name, then renames it: a killed run leaves no half picture.
+
+    Args:
+        image: the picture.
+        path: its suffix gives the format.
+        metadata: of :func:`open_photo`; written to JPEG, PNG and WebP files.
+    """
     path = Path(path)
     kind = Image.registered_extensions().get(path.suffix.lower())
     if kind is None:
         raise InputError(f"cannot write {path}: unknown picture format {path.suffix!r}; use .png or .jpg")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another folder") from error
-    options = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
-    try:
-        with os.fdopen(handle, "wb") as file:
-            image.save(file, format=kind, **options)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    options: dict[str, Any] = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
+    if kind in KEEPS_METADATA:
+        options |= metadata or {}
+    with written_atomically(path) as temporary:
+        image.save(temporary, format=kind, **options)
 
 
 def write_image(image: Tensor, path: str | Path) -> None:
     """Writes one picture, ``(3, H, W)`` in [-1, 1] or uint8, atomically; the suffix gives the format."""
     save_pil(to_pil(image), path)
+
+
+def tile(rows: Sequence[Sequence[Image.Image]], gap: int = 0) -> Image.Image:
+    """Lays pictures of one size out in rows on black, with a gap of some pixels between and around them."""
+    width, height = rows[0][0].size
+    columns = max(len(row) for row in rows)
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, len(rows) * (height + gap) + gap))
+    for y, row in enumerate(rows):
+        for x, picture in enumerate(row):
+            sheet.paste(picture, (gap + x * (width + gap), gap + y * (height + gap)))
+    return sheet
+
+
+def fit(image: Image.Image, side: int) -> Image.Image:
+    """Reduces a picture so that its longer side has at most ``side`` pixels."""
+    scale = side / max(image.size)
+    if scale >= 1:
+        return image
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def image_sheet(
