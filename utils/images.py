@@ -4,6 +4,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+_EXIF_IFD, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -67,6 +69,19 @@ def open_rgb(path: str | Path) -> Image.Image:
         raise InputError(
             f"cannot read {path} ({reason}); the file is damaged or no picture: replace or remove it"
         ) from error
+
+
+def capture_date(path: str | Path) -> date | None:
+    """Returns the day on which a photo was taken, from its EXIF entry DateTimeOriginal; None without one.
+
+    The dates of digitisation and of the last change are not used: for a scan they say nothing.
+    """
+    try:
+        with Image.open(path) as file:
+            text = str(file.getexif().get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL, ""))
+        return datetime.strptime(text[:10].replace("-", ":"), "%Y:%m:%d").date()
+    except _DECODE_ERRORS:
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
