@@ -68,7 +68,7 @@ def build_parser(description: str) -> argparse.ArgumentParser:
         "--min_sharpness",
         type=weight,
         default=usual.min_sharpness,
-        help="variance of the Laplacian over that of grey",
+        help="fine over coarse detail",
     )
     quality.add_argument(
         "--max_outside", type=fraction, default=usual.max_outside, help="share of the face beyond the photo"

@@ -13,13 +13,15 @@ _HEAD = np.array(
 
 
 def sharpness(face: np.ndarray) -> float:
-    """Variance of the Laplacian over the variance of the grey values of an aligned face, uint8 (S, S, 3).
+    """Fine over coarse detail of an aligned face, uint8 (S, S, 3): about 2 where it is blurred, else 4 to 20.
 
-    Unlike the Laplacian alone (Pech-Pacheco et al. 2000) it does not depend on contrast and exposure.
+    The variance of the Laplacian at a scale of 0.7 pixels over that at 2 pixels. Unlike the plain variance of
+    the Laplacian (Pech-Pacheco et al. 2000) it depends on neither contrast nor exposure, and JPEG blocks do
+    not make a blurred face look sharp.
     """
     grey = cv2.cvtColor(face, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    variance = grey.var()
-    return float(cv2.Laplacian(grey, cv2.CV_64F).var() / variance) if variance > 1 else 0.0
+    fine, coarse = (cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), s), cv2.CV_64F).var() for s in (0.7, 2.0))
+    return float(fine / coarse) if coarse > 0 else 0.0
 
 
 def head_pose(landmarks: np.ndarray) -> tuple[float, float]:

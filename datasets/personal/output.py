@@ -111,7 +111,7 @@ def _entry(verdict: Verdict, output: str | None) -> dict[str, Any]:
             "number": verdict.face,
             "distance": None if verdict.distance is None else round(verdict.distance, 4),
             "size": round(face.side, 1),
-            "sharpness": round(face.sharpness, 5),
+            "sharpness": round(face.sharpness, 2),
             "outside": round(face.outside, 4),
             "yaw": round(face.yaw, 1),
             "pitch": round(face.pitch, 1),

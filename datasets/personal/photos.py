@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from utils.alignment import CROPS, align_face, detect_faces, face_square, outside_share
+from utils.alignment import CROPS, Face, align_face, detect_faces, face_square, outside_share
 from utils.errors import InputError
 from utils.face_descriptor import FaceDescriptor
 from utils.face_quality import face_print, head_pose, sharpness
@@ -27,6 +27,7 @@ from utils.images import EXTENSIONS, capture_date, read_pixels
 VERSION = 1  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found
 MEASURED_SIZE = 128  # pixels of the aligned face in which sharpness is measured
+BORDER = 0.3  # of the longer side
 THUMBNAIL = 160
 HEIF = frozenset({".heic", ".heif", ".hif"})
 # Photos that phones and cameras write and that are not read here.
@@ -91,6 +92,12 @@ class Photo:
     faces: Sequence[FaceMeasure] = ()
     thumbnail: np.ndarray | None = None
 
+    @property
+    def thumbprint(self) -> np.ndarray:
+        """The whole photo as ``utils.face_quality.face_print`` makes it of a face."""
+        assert self.thumbnail is not None
+        return face_print(self.thumbnail)
+
 
 def list_album(folder: str | Path, leave_out: str | Path) -> tuple[list[Path], list[Path]]:
     """Lists the files below an album: photos (of formats not read here too), and everything else.
@@ -144,8 +151,8 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
         try:
             pixels = read_pixels(path)
         except InputError as error:
-            reason = str(error).removeprefix(f"cannot read {path} ")
-            return replace(known, problem=reason.partition(";")[0].strip("()") or reason)
+            reason = str(error).removeprefix(f"cannot read {path} (").partition("); the file")[0]
+            return replace(known, problem=reason)
         arrays = _measure(pixels, capture_date(path))
         _store(arrays, cached)
     return _measured(known, arrays)
@@ -155,7 +162,7 @@ def _measure(pixels: np.ndarray, taken: date | None) -> dict[str, np.ndarray]:
     """All measurements of a photo as arrays."""
     height, width = pixels.shape[:2]
     landmarks, numbers, descriptors, prints = [], [], [], []
-    for face in detect_faces(pixels, SEARCH_SIDE):
+    for face in _find_faces(pixels):
         try:
             square = face_square(face.landmarks, CROPS["tight"].s, CROPS["tight"].k)
         except ValueError:  # landmarks that coincide: no face
@@ -187,6 +194,16 @@ def _measure(pixels: np.ndarray, taken: date | None) -> dict[str, np.ndarray]:
             pixels, small, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         ),
     }
+
+
+def _find_faces(pixels: np.ndarray) -> list[Face]:
+    """Finds faces; where there seems to be none, once more with a border, for faces that fill the photo."""
+    faces = detect_faces(pixels, SEARCH_SIDE)
+    if faces:
+        return faces
+    border = round(BORDER * max(pixels.shape[:2]))
+    bordered = cv2.copyMakeBorder(pixels, border, border, border, border, cv2.BORDER_REPLICATE)
+    return [replace(f, landmarks=f.landmarks - border) for f in detect_faces(bordered, SEARCH_SIDE)]
 
 
 @cache

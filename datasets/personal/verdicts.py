@@ -17,6 +17,7 @@ from utils.errors import InputError
 from utils.face_quality import print_likeness
 
 TRAIN, TEST = "train", "test"
+BLUR_SHIFT = 0.1  # a blurred or tiny face of the person lies up to so much farther away
 REASONS = (
     "unsupported", "unreadable", "no face", "small", "cut off", "blurred", "pose", "other person", "no age",
     "duplicate", "dropped",
@@ -32,14 +33,15 @@ class Thresholds:
     """Limits of the filters; meaning and measured defaults are those of the options of the same names."""
 
     min_size: float = 64.0
-    min_sharpness: float = 0.01
+    min_sharpness: float = 3.6
     max_outside: float = 0.15
-    max_yaw: float = 40.0
+    max_yaw: float = 45.0
     max_pitch: float = 45.0
     identity_distance: float = 0.5
     duplicate_distance: float = 0.2
     duplicate_correlation: float = 0.93
-    duplicate_reach: float = 0.35
+    duplicate_whole: float = 0.97  # the same for the whole photo
+    duplicate_reach: float = 0.35  # look-alikes count only if their descriptors are as near as this
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ def quality_problem(face: FaceMeasure, limits: Thresholds) -> tuple[str, str] | 
             f"{face.outside:.0%} of the face lies beyond the photo, more than {limits.max_outside:.0%}",
         )
     if face.sharpness < limits.min_sharpness:
-        return "blurred", f"sharpness {face.sharpness:.4f} is below {limits.min_sharpness:g}"
+        return "blurred", f"sharpness {face.sharpness:.1f} is below {limits.min_sharpness:g}"
     if abs(face.yaw) > limits.max_yaw:
         return "pose", f"turned sideways by {abs(face.yaw):.0f} degrees, more than {limits.max_yaw:g}"
     if abs(face.pitch) > limits.max_pitch:
@@ -154,16 +156,19 @@ def _judge_photo(
     face = min(usable or theirs or [nearest if kept else 0], key=lambda n: distances[n])
     verdict = partial(verdict, face=face, distance=distances[face] if person is not None else None)
     if not kept:
-        problem = problems[face]
-        if problem is not None:
-            return verdict(*problem)
-        if not usable:
-            found = f"the nearest of {len(distances)} faces" if len(distances) > 1 else "the face"
-            return verdict(
-                "other person",
-                f"{found} is {distances[nearest]:.2f} from the person, more than "
-                f"{limits.identity_distance:g}",
+        problem, far = problems[face], ""
+        if not theirs and person is not None:
+            among = f"the nearest of {len(distances)} faces" if len(distances) > 1 else "the face"
+            far = (
+                f"{among} is {distances[nearest]:.2f} from the person, more than {limits.identity_distance:g}"
             )
+        unsure = BLUR_SHIFT if problem is not None and problem[0] in ("small", "blurred") else 0.0
+        if problem is not None and (
+            person is None or distances[nearest] <= limits.identity_distance + unsure
+        ):
+            return verdict(problem[0], f"{problem[1]}; {far}" if far else problem[1])
+        if far:
+            return verdict("other person", far)
     if age.years is None:
         return verdict("no age", age.source)
     return verdict(TRAIN, "kept by --keep" if kept else "")
@@ -173,25 +178,24 @@ def _without_duplicates(
     verdicts: Sequence[Verdict], limits: Thresholds, keep: Collection[str]
 ) -> list[Verdict]:
     """Rejects accepted photos that look like a better one: kept by the user, a tenth larger, longer file."""
-
-    def worth(verdict: Verdict) -> tuple[bool, int, int]:
-        size = round(math.log(verdict.measure.side) / math.log(1.1))
-        return verdict.photo.name in keep, size, verdict.photo.bytes
-
     result = list(verdicts)
-    chosen: list[Verdict] = []
-    order = sorted(
-        (n for n, v in enumerate(verdicts) if v.accepted), key=lambda n: worth(verdicts[n]), reverse=True
-    )
-    for number in order:
-        verdict = verdicts[number]
-        reason = None
-        if verdict.photo.name not in keep:
-            reason = next((r for other in chosen if (r := _same_picture(verdict, other, limits))), None)
-        if reason:
-            result[number] = replace(verdict, status="duplicate", reason=reason)
-        else:
-            chosen.append(verdict)
+    chosen: list[int] = []
+    accepted = [number for number, verdict in enumerate(verdicts) if verdict.accepted]
+    for number in sorted(accepted, key=lambda n: (verdicts[n].photo.name in keep, verdicts[n].photo.bytes))[
+        ::-1
+    ]:
+        candidate = verdicts[number]
+        twin = next((n for n in chosen if _same_picture(candidate, verdicts[n], limits)), None)
+        if twin is None or candidate.photo.name in keep:
+            chosen.append(number)
+            continue
+        other, is_kept = verdicts[twin], verdicts[twin].photo.name in keep
+        loser, winner = number, other
+        if candidate.measure.side > 1.1 * other.measure.side and not is_kept:
+            chosen[chosen.index(twin)] = number
+            loser, winner = twin, candidate
+        reason = _same_picture(verdicts[loser], winner, limits) or ""
+        result[loser] = replace(verdicts[loser], status="duplicate", reason=reason)
     return result
 
 
@@ -204,9 +208,14 @@ def _same_picture(verdict: Verdict, other: Verdict, limits: Thresholds) -> str |
     if distance > max(limits.duplicate_distance, limits.duplicate_reach):
         return None
     likeness = print_likeness(verdict.measure.thumbprint, other.measure.thumbprint)
-    alike = distance <= limits.duplicate_reach and likeness >= limits.duplicate_correlation
+    whole = print_likeness(verdict.photo.thumbprint, other.photo.thumbprint)
+    alike = distance <= limits.duplicate_reach and (
+        likeness >= limits.duplicate_correlation or whole >= limits.duplicate_whole
+    )
     if distance <= limits.duplicate_distance or alike:
-        return f"like {other.photo.name} (distance {distance:.2f}, correlation {likeness:.2f}){note}"
+        return (
+            f"like {other.photo.name} (distance {distance:.2f}, correlation {max(likeness, whole):.2f}){note}"
+        )
     return None
 
 
