@@ -17,7 +17,8 @@ from utils.errors import InputError
 from utils.face_quality import print_likeness
 
 TRAIN, TEST = "train", "test"
-BLUR_SHIFT = 0.1  # a blurred or tiny face of the person lies up to so much farther away
+# A face of the person that is far below the limit of sharpness or size lies up to so much farther away.
+BLUR_SHIFT, FAR_BELOW = 0.15, 0.8
 REASONS = (
     "unsupported", "unreadable", "no face", "small", "cut off", "blurred", "pose", "other person", "no age",
     "duplicate", "dropped",
@@ -162,7 +163,7 @@ def _judge_photo(
             far = (
                 f"{among} is {distances[nearest]:.2f} from the person, more than {limits.identity_distance:g}"
             )
-        unsure = BLUR_SHIFT if problem is not None and problem[0] in ("small", "blurred") else 0.0
+        unsure = BLUR_SHIFT if _hardly_recognisable(photo.faces[face], limits) else 0.0
         if problem is not None and (
             person is None or distances[nearest] <= limits.identity_distance + unsure
         ):
@@ -174,6 +175,10 @@ def _judge_photo(
     return verdict(TRAIN, "kept by --keep" if kept else "")
 
 
+def _hardly_recognisable(face: FaceMeasure, limits: Thresholds) -> bool:
+    return face.sharpness < FAR_BELOW * limits.min_sharpness or face.side < FAR_BELOW * limits.min_size
+
+
 def _without_duplicates(
     verdicts: Sequence[Verdict], limits: Thresholds, keep: Collection[str]
 ) -> list[Verdict]:
@@ -181,9 +186,9 @@ def _without_duplicates(
     result = list(verdicts)
     chosen: list[int] = []
     accepted = [number for number, verdict in enumerate(verdicts) if verdict.accepted]
-    for number in sorted(accepted, key=lambda n: (verdicts[n].photo.name in keep, verdicts[n].photo.bytes))[
-        ::-1
-    ]:
+    for number in sorted(
+        accepted, key=lambda n: (verdicts[n].photo.name not in keep, -verdicts[n].photo.bytes)
+    ):
         candidate = verdicts[number]
         twin = next((n for n in chosen if _same_picture(candidate, verdicts[n], limits)), None)
         if twin is None or candidate.photo.name in keep:
