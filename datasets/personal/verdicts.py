@@ -182,24 +182,26 @@ def _hardly_recognisable(face: FaceMeasure, limits: Thresholds) -> bool:
 def _without_duplicates(
     verdicts: Sequence[Verdict], limits: Thresholds, keep: Collection[str]
 ) -> list[Verdict]:
-    """Rejects accepted photos that look like a better one: kept by the user, a tenth larger, longer file."""
+    """Rejects accepted photos that look like a better one: a tenth larger, else the longer file.
+
+    Photos that the user keeps neither are rejected nor count against others.
+    """
     result = list(verdicts)
     chosen: list[int] = []
-    accepted = [number for number, verdict in enumerate(verdicts) if verdict.accepted]
-    for number in sorted(
-        accepted, key=lambda n: (verdicts[n].photo.name not in keep, -verdicts[n].photo.bytes)
-    ):
+    accepted = [
+        n for n, verdict in enumerate(verdicts) if verdict.accepted and verdict.photo.name not in keep
+    ]
+    for number in sorted(accepted, key=lambda n: -verdicts[n].photo.bytes):
         candidate = verdicts[number]
         twin = next((n for n in chosen if _same_picture(candidate, verdicts[n], limits)), None)
-        if twin is None or candidate.photo.name in keep:
+        if twin is None:
             chosen.append(number)
             continue
-        other, is_kept = verdicts[twin], verdicts[twin].photo.name in keep
-        loser, winner = number, other
-        if candidate.measure.side > 1.1 * other.measure.side and not is_kept:
+        loser, winner = number, twin
+        if candidate.measure.side > 1.1 * verdicts[twin].measure.side:
             chosen[chosen.index(twin)] = number
-            loser, winner = twin, candidate
-        reason = _same_picture(verdicts[loser], winner, limits) or ""
+            loser, winner = twin, number
+        reason = _same_picture(verdicts[loser], verdicts[winner], limits) or ""
         result[loser] = replace(verdicts[loser], status="duplicate", reason=reason)
     return result
 
