@@ -35,7 +35,7 @@ def head_pose(landmarks: np.ndarray) -> tuple[float, float]:
     x, y = u @ v  # the nearest pair of orthonormal rows
     z = np.cross(x, y)
     return (
-        float(np.degrees(np.arctan2(-z[0], np.hypot(z[1], z[2])))),
+        float(np.degrees(np.arctan2(z[0], np.hypot(z[1], z[2])))),
         float(np.degrees(np.arctan2(z[1], z[2]))),
     )
 
