@@ -1,22 +1,18 @@
 """Aligns the faces of a folder of photos in parallel, with a verdict for every file."""
 
-import multiprocessing
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 from PIL import Image
 
 from utils.alignment import FACE_SCORE, Crop, align_face, detect_faces, predictor_path
 from utils.errors import InputError
 from utils.images import list_images, read_pixels, save_pil
+from utils.parallel import parallel_map
 
 ALIGNED, EXISTS, NO_FACE, UNREADABLE = "aligned", "exists", "no face", "unreadable"
 
@@ -117,28 +113,14 @@ def align_folder(
     """
     predictor_path()
     counts: Counter[str] = Counter()
-    try:
-        for verdict in _verdicts(pairs, settings, workers):
-            counts[verdict.status] += 1
-            on_verdict(verdict)
-    except BrokenProcessPool as error:
-        raise InputError(
-            "a worker process was killed, most often for lack of memory; use fewer workers "
-            "(finished photos are kept, the same command continues)"
-        ) from error
+    for verdict in parallel_map(partial(_align_pair, settings=settings), pairs, workers):
+        counts[verdict.status] += 1
+        on_verdict(verdict)
     return counts
 
 
-def _verdicts(pairs: list[tuple[Path, Path]], settings: Settings, workers: int) -> Iterator[Verdict]:
-    """Yields the verdicts in the order of the photos."""
-    job = partial(align_file, settings=settings)
-    workers = min(workers, len(pairs))
-    if workers <= 1:
-        yield from map(job, *zip(*pairs, strict=True)) if pairs else ()
-        return
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
-        yield from pool.map(job, *zip(*pairs, strict=True), chunksize=4)
+def _align_pair(pair: tuple[Path, Path], settings: Settings) -> Verdict:
+    return align_file(*pair, settings)
 
 
 def summary(counts: Counter[str], started: float) -> str:

@@ -5,6 +5,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ RESAMPLE = {
 }
 KEEPS_METADATA = frozenset({"JPEG", "PNG", "WEBP"})
 _EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
-_EXIF_IFD, _MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x8769, 0x927C, 0xA002, 0xA003
+_EXIF_IFD, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
+_MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x927C, 0xA002, 0xA003
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
 
 
@@ -107,6 +109,19 @@ def _metadata(upright: Image.Image) -> dict[str, bytes]:
     except Exception:  # whatever Pillow makes of a block that some camera or program wrote wrongly
         return kept
     return {**kept, "exif": block} if 0 < len(block) <= _EXIF_LIMIT else kept
+
+
+def capture_date(path: str | Path) -> date | None:
+    """Returns the day on which a photo was taken, from its EXIF entry DateTimeOriginal; None without one.
+
+    The dates of digitisation and of the last change are not used: for a scan they say nothing.
+    """
+    try:
+        with Image.open(path) as file:
+            text = str(file.getexif().get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL, ""))
+        return datetime.strptime(text[:10].replace("-", ":"), "%Y:%m:%d").date()
+    except _DECODE_ERRORS:
+        return None
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
