@@ -50,7 +50,9 @@ def run_notebook(notebook: dict[str, Any], cwd: Path, folder: Path, kernel: bool
         AssertionError: a cell or one of its commands failed.
     """
     folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    settings["PIP_NO_INDEX"] = "1"  # a test installs nothing
+    environment = {**os.environ, **settings}
     if has_kernel() if kernel is None else kernel:
         _run_in_kernel(notebook, cwd, folder, environment)
     else:
@@ -77,7 +79,7 @@ def _run_in_kernel(notebook: dict[str, Any], cwd: Path, folder: Path, environmen
         cells.append(cell)
         if cell["cell_type"] == "code" and re.search(r"^\s*!", "".join(cell["source"]), flags=re.MULTILINE):
             cells.append({**cell, "id": f"check-{len(cells)}", "source": check})
-    book = nbformat.from_dict({**notebook, "cells": cells})
+    book = nbformat.reads(json.dumps({**notebook, "cells": cells}), as_version=4)
     client = NotebookClient(
         book, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(cwd)}}
     )
