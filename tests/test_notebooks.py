@@ -41,7 +41,9 @@ def test_inference_playground(tmp_path: Path) -> None:
     assert sizes[0] == (400, 400) and sizes[2] == (3 * 512, 512)  # the photo; the photo younger and older
     assert sizes[3] == (4 * 130 + 2, 132)  # from Python: the face and three ages
     assert len(sizes) == 5
-    aged = [tmp_path / "results" / "inference_results" / age / "astronaut.jpg" for age in ("20", "70")]
+    aged = [
+        tmp_path / "results" / "example" / "inference_results" / age / "astronaut.jpg" for age in ("20", "70")
+    ]
     young, old = (Image.open(path) for path in aged)
     assert young.size == old.size == (512, 512) and young.tobytes() != old.tobytes()
 
@@ -60,12 +62,14 @@ def test_animation_playground(tmp_path: Path) -> None:
 def test_personalize(tmp_path: Path) -> None:
     shown = run("personalize.ipynb", tmp_path, STEPS=2, TARGET_AGES="20,70")
     assert len(shown) == 3  # the album, the contact sheet, the life spans
-    train, held_out = (list((tmp_path / "results" / "data" / part).iterdir()) for part in ("train", "test"))
+    results = tmp_path / "results" / "example"
+    train, held_out = (list((results / "data" / part).iterdir()) for part in ("train", "test"))
     assert (len(train), len(held_out)) == (30, 8)  # one in five of the 38 photos is kept aside
-    strips = tmp_path / "results" / "lifespan"
     for kind in ("personalised", "global"):
-        assert {path.name for path in held_out} <= {path.name for path in (strips / kind).iterdir()}
-    assert (tmp_path / "results" / "evaluation" / "personalization.md").is_file()
+        assert {path.name for path in held_out} <= {
+            path.name for path in (results / "lifespan" / kind).iterdir()
+        }
+    assert (results / "evaluation" / "personalization.md").is_file()
 
 
 # ---------------------------------------------------------------- the files themselves
