@@ -9,8 +9,9 @@ import skimage.data
 from PIL import Image, ImageFilter, ImageOps
 
 ROOT = Path(__file__).resolve().parent.parent
-PERSON = ROOT / "assets" / "demo_person"
-# Pictures of the demo person that are no near-duplicates of each other.
+# A fictional person of their own, so that another demo person changes no verdict.
+PERSON = ROOT / "tests" / "fixtures" / "album_person"
+# Pictures that are no near-duplicates of each other.
 GOOD = (
     "train/30_09",
     "train/33_12",
@@ -42,7 +43,7 @@ class Album:
 
 
 def person_picture(name: str) -> Image.Image:
-    """A picture of the demo person, 128 x 128."""
+    """A picture of the person, 128 x 128."""
     return Image.open(PERSON / f"{name}.png").convert("RGB")
 
 

@@ -330,5 +330,5 @@ def test_damaged_descriptor_cache_is_made_again(
 
 def test_dlib_missing_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlib", None)
-    with pytest.raises(InputError, match="the dlib teacher needs dlib; run: pip install dlib-bin"):
+    with pytest.raises(InputError, match="the face descriptor needs dlib; run: pip install dlib-bin"):
         FaceDescriptor()
