@@ -87,6 +87,14 @@ def parse_share(text: str) -> tuple[float, float]:
     return start, end
 
 
+def add_device(group: argparse._ActionsContainer, precision: str, precision_help: str) -> None:
+    """Adds `--device` and `--mixed_precision`, whose default is `precision`."""
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
+    group.add_argument(
+        "--mixed_precision", default=precision, choices=["auto", "bf16", "no"], help=precision_help
+    )
+
+
 def add_ops(group: argparse._ActionsContainer) -> None:
     """Adds the choice of StyleGAN2's operators, for `models.stylegan2.op.choose_ops`."""
     group.add_argument(
@@ -117,13 +125,7 @@ def add_base_options(parser: argparse.ArgumentParser) -> None:
     data.add_argument("--test_workers", type=count, default=2)
 
     device = parser.add_argument_group("device")
-    device.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    device.add_argument(
-        "--mixed_precision",
-        default="auto",
-        choices=["auto", "bf16", "no"],
-        help="auto: bf16 where it is fast",
-    )
+    add_device(device, "auto", "auto: bf16 where it is fast")
     add_ops(device)
     device.add_argument("--threads", type=count, default=0, help="CPU threads; 0 leaves torch's choice")
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, model_paths
+from options.base_options import add_device
 from options.inference_options import InferenceParser
 from options.target_ages import parse_target_ages
 from options.train_options import parse_train_options
@@ -26,13 +27,7 @@ def _parser(description: str) -> argparse.ArgumentParser:
     judges.add_argument("--judge_age", metavar="FILE", default=model_paths["demo_judge_age"])
     judges.add_argument("--judge_identity", metavar="FILE", default=model_paths["demo_judge_identity"])
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    machine.add_argument(
-        "--mixed_precision",
-        default="no",
-        choices=["auto", "bf16", "no"],
-        help="of the ageing model; judges compute in float32",
-    )
+    add_device(machine, "no", "of the ageing model; judges compute in float32")
     machine.add_argument("--test_batch_size", type=int, metavar="N", default=8, help="photos a batch")
     return parser
 

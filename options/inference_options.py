@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from configs.paths_config import model_paths
-from options.base_options import add_ops
+from options.base_options import add_device, add_ops
 from options.target_ages import DEFAULT_AGES, OLDEST, UNIFORM_RANDOM, YOUNGEST, TargetAge, parse_target_ages
 from utils.animation import require_video_writer
 from utils.errors import InputError
@@ -95,13 +95,8 @@ def add_target_option(group: argparse._ArgumentGroup) -> None:
 def add_machine_options(parser: argparse.ArgumentParser) -> None:
     """Adds device, precision and batches."""
     machine = parser.add_argument_group("machine")
-    machine.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    machine.add_argument(
-        "--mixed_precision",
-        default="no",
-        choices=["auto", "bf16", "no"],
-        help="bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast",
-    )
+    precision = "bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast"
+    add_device(machine, "no", precision)
     add_ops(machine)
     machine.add_argument("--test_batch_size", type=int, metavar="N", default=2, help="photos a batch")
     machine.add_argument(

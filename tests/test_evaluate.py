@@ -1,17 +1,14 @@
 """Evaluation: figures by value, models whose behaviour is known, the commands on toy networks, bad input."""
 
 import importlib
-import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from inference_toys import run
 from PIL import Image
 from test_dex_vgg import SMALL_FACE, SMALL_VGG
 from torch import Tensor
@@ -29,7 +26,7 @@ from models.psp import pSp
 from models.stylegan2.model import StyleGAN2Config
 from options.evaluate_options import parse_evaluate_options, parse_people_options
 from utils.checkpoints import save_checkpoint
-from utils.errors import InputError, run_command
+from utils.errors import InputError
 from utils.images import write_image
 from utils.report import markdown_table, number, write_json
 
@@ -288,19 +285,6 @@ def test_cards_of_the_loss_networks_are_read_where_they_are(tmp_path: Path) -> N
 
 
 # ---------------------------------------------------------------- the commands on toy networks
-
-
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script's own ``main`` in this process."""
-    if str(ROOT / "scripts") not in sys.path:
-        sys.path.append(str(ROOT / "scripts"))
-    main = importlib.import_module(script).main
-    out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
-        run_command(lambda: main(arguments))
-    return subprocess.CompletedProcess(
-        [script, *arguments], int(stop.value.code or 0), out.getvalue(), err.getvalue()
-    )
 
 
 @pytest.fixture(scope="module")

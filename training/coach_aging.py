@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
 from criteria.code_spread import CodeSpread
+from criteria.evaluation.ageing import evenly
 from criteria.objective import LossWeights, Targets
 from criteria.sam_objective import SAMObjective
 from datasets.faces import FaceFolder
@@ -122,10 +123,9 @@ class CoachAging(EncoderCoach):
     def _code_spread(self, data: FaceFolder) -> CodeSpread:
         """The measure of the prior's codes of training photos."""
         self.net.eval()
-        count = min(len(data), SPREAD_PHOTOS)
-        items = [round(i * (len(data) - 1) / max(1, count - 1)) for i in range(count)]
+        items = evenly(len(data), SPREAD_PHOTOS)
         codes = []
-        for start in tqdm(range(0, count, 64), "codes of photos", leave=False, disable=rank() > 0):
+        for start in tqdm(range(0, len(items), 64), "codes of photos", leave=False, disable=rank() > 0):
             images = data.batch(items[start : start + 64])["image"].to(self.device)
             codes.append(self.net.encode_photo(self.encoder_input(images)).float().cpu())
         return CodeSpread(torch.cat(codes)).to(self.device)
