@@ -7,7 +7,6 @@ counted from the published layouts. For bundled files the repository's own histo
 
 from dataclasses import dataclass
 
-SAM_PAGE = "https://github.com/yuval-alaluf/SAM#pretrained-models"
 DRIVE = "https://drive.google.com/file/d/"
 FACENET_RELEASE = "https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/"
 HUGGING_FACE = "https://huggingface.co/{repository}/resolve/main/{file}"

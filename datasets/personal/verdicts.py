@@ -23,10 +23,6 @@ REASONS = (
     "unsupported", "unreadable", "no face", "small", "cut off", "blurred", "pose", "other person", "no age",
     "duplicate", "dropped",
 )  # fmt: skip
-LIKELY_DISTANCE = (
-    0.5  # two photos of one adult are nearer than this in two of three cases, of two people never
-)
-RIVAL_SHARE = 0.75  # a second person in so many photos, compared with the first, makes the choice a guess
 
 
 @dataclass(frozen=True)
