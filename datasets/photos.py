@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from utils.alignment import Crop, detect_faces, face_square, warp_square
 from utils.errors import InputError
-from utils.images import EXTENSIONS, list_images, read_image, read_pixels, to_float
+from utils.images import EXTENSIONS, HEIF_EXTENSIONS, list_images, read_image, read_pixels, to_float
 
 
 @dataclass(frozen=True)
@@ -159,9 +159,16 @@ def read_path_list(path: str | Path) -> list[Path]:
 
 
 def result_names(paths: Sequence[Path], root: Path) -> list[Path]:
-    """Names the result of each photo: its file name, or its path below ``root`` where names recur."""
+    """Names the result of each photo: its file name, or its path below ``root`` where names recur.
+
+    A format that is only read gets `.jpg` appended.
+    """
     count = Counter(path.name for path in paths)
-    return [Path(path.name) if count[path.name] == 1 else path.relative_to(root) for path in paths]
+    names = [Path(path.name) if count[path.name] == 1 else path.relative_to(root) for path in paths]
+    return [
+        name.with_name(f"{name.name}.jpg") if name.suffix.lower() in HEIF_EXTENSIONS else name
+        for name in names
+    ]
 
 
 def result_stems(names: Sequence[Path], official: bool = False) -> list[Path]:

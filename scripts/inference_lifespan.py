@@ -79,7 +79,7 @@ def write_latents(codes: torch.Tensor, labels: Sequence[str], stem: Path) -> Non
 def write_pictures(photo: AgedPhoto, path: Path, labels: Sequence[str], folder: Path, stem: Path) -> None:
     """Writes the strip, the inversion, and the single pictures with a copy of the input."""
     singles, inversion = folder / "single_img", photo.name.with_name(f"inversion_{photo.name.name}")
-    with written_atomically(singles / photo.name) as temporary:
+    with written_atomically(singles / photo.name.with_name(path.name)) as temporary:
         shutil.copyfile(path, temporary)
     for label, result in zip(labels, photo.results, strict=True):
         picture = photo.picture(result)

@@ -1,17 +1,23 @@
 """Picture files of every awkward sort become [-1, 1] tensors and back; bad ones give one sentence."""
 
 import os
+import sys
+from datetime import date
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from PIL import Image
 
 from utils.errors import InputError
 from utils.images import (
+    MissingReaderError,
+    capture_date,
     image_sheet,
     list_images,
+    open_photo,
     read_image,
     read_image_uint8,
     to_float,
@@ -90,6 +96,36 @@ def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png", exif=exif)
     expected = read_image_from(picture().rotate(-90, expand=True))
     assert torch.equal(read_image(tmp_path / "a.png"), expected)
+
+
+def test_heic_photos_are_read_upright_with_their_date(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif.get_ifd(0x8769)[0x9003] = "2021:03:04 05:06:07"
+    photo = pillow_heif.from_pillow(picture(96, 64))
+    photo.info["exif"] = exif.tobytes()
+    photo.save(tmp_path / "a.HEIC", quality=95)
+    (tmp_path / "b.jpg").write_bytes((tmp_path / "a.HEIC").read_bytes())  # a phone's file, renamed
+    upright = read_image_from(picture(96, 64).rotate(-90, expand=True))
+    for path in list_images(tmp_path):
+        found = read_image(path)
+        assert found.shape == upright.shape and (found - upright).abs().mean() < 0.05
+        assert capture_date(path) == date(2021, 3, 4)
+        kept = Image.Exif()
+        kept.load(open_photo(path)[1]["exif"])
+        assert kept.get(0x0112, 1) == 1
+    half = (tmp_path / "a.HEIC").read_bytes()
+    (tmp_path / "half.heic").write_bytes(half[: len(half) // 2])
+    with pytest.raises(InputError, match="half.heic.*damaged"):
+        read_image(tmp_path / "half.heic")
+
+
+def test_heic_without_its_reader_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pillow_heif.from_pillow(picture(96, 64)).save(tmp_path / "a.heic")
+    monkeypatch.setattr(Image, "ID", [kind for kind in Image.ID if kind != "HEIF"])  # as if never registered
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(MissingReaderError, match="a.heic.*pip install pillow-heif"):
+        read_image(tmp_path / "a.heic")
 
 
 def test_truncated_and_foreign_files_give_one_sentence(tmp_path: Path) -> None:

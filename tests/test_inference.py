@@ -137,6 +137,13 @@ def test_same_names_in_two_folders_do_not_overwrite_each_other() -> None:
     assert result_names(paths, root) == [Path("a/1.png"), Path("b/1.png"), Path("2.png")]
 
 
+def test_results_of_a_format_that_is_only_read_are_jpeg() -> None:
+    root = Path("photos")
+    paths = [root / "1.HEIC", root / "1.jpg", root / "a" / "2.heic", root / "b" / "2.heic"]
+    wanted = ["1.HEIC.jpg", "1.jpg", "a/2.heic.jpg", "b/2.heic.jpg"]
+    assert result_names(paths, root) == [Path(name) for name in wanted]
+
+
 def test_a_single_picture_is_a_folder_of_one(tmp_path: Path) -> None:
     photo = make_photo(tmp_path / "me.png")
     (batch,) = Photos(photo, INPUT).batches(4)

@@ -22,8 +22,7 @@ FLOORS = ["utils", "configs", "models", "datasets", "criteria", "options", "trai
 LAZY = [
     "dlib",
     "spandrel",
-    "gradio",
-    "gpytorch",
+    "pillow_heif",
     "imageio_ffmpeg",
     "gdown",
     "huggingface_hub",

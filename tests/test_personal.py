@@ -125,7 +125,7 @@ def test_manifest_holds_reasons_and_numbers(finished: tuple[Album, Path]) -> Non
         "the other person of the photo was taken"
     )
     assert group["face"]["distance"] < 0.5 < entries["40_30.jpg"]["face"]["distance"]
-    assert "HEIC" in entries["33_89.jpg"]["reason"] and "truncated" in entries["33_80.jpg"]["reason"]
+    assert "GIF" in entries["33_90.gif"]["reason"] and "truncated" in entries["33_80.jpg"]["reason"]
     assert entries["30_9.png"]["reason"] == "the same file as 30_0.png"
     assert Image.open(out / "contact_sheet.jpg").width > 1000
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pillow_heif
 import pytest
 import skimage.data
 import torch
@@ -221,6 +222,22 @@ def test_align_on_the_life_span(checkpoint: Path, folder: Path, tmp_path: Path) 
     assert result.returncode == 0, result.stderr
     assert Image.open(tmp_path / "out/me/single_img/me_60.jpg").size == (512, 360)
     assert Image.open(tmp_path / "out/me/me.png").size == (3 * 514 + 2, 364)
+
+
+def test_a_phone_s_heic_photo(checkpoint: Path, astronaut: np.ndarray, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    pillow_heif.from_pillow(Image.fromarray(astronaut[:360])).save(photos / "me.heic")
+    command = ["--align", "--test_workers=0", "--target_age=60", f"--data_path={photos}"]
+    result = run("inference", *command, f"--checkpoint_path={checkpoint}", f"--exp_dir={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    assert Image.open(tmp_path / "out/inference_results/60/me.heic.jpg").size == (512, 360)
+    command[-1:] = [f"--img_dir={photos}", f"--model_path={checkpoint}", "--desc=me"]
+    result = run("inference_lifespan", *command, f"--output_dir={tmp_path / 'out'}")
+    assert result.returncode == 0, result.stderr
+    singles = tmp_path / "out/me/single_img"
+    assert (singles / "me.heic").read_bytes() == (photos / "me.heic").read_bytes()
+    assert (singles / "me_60.jpg").is_file() and (singles.parent / "me.heic.jpg").is_file()
 
 
 def test_no_face_anywhere(checkpoint: Path, tmp_path: Path) -> None:

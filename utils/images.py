@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from utils.errors import InputError
 
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"})
+HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})  # read with pillow-heif, never written
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}) | HEIF_EXTENSIONS
 RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -26,7 +27,12 @@ KEEPS_METADATA = frozenset({"JPEG", "PNG", "WEBP"})
 _EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
 _EXIF_IFD, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
 _MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x927C, 0xA002, 0xA003
+_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
+
+
+class MissingReaderError(InputError):
+    """A picture is in a format whose reader, an optional package, is not installed."""
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -52,6 +58,30 @@ def list_images(folder: str | Path) -> list[Path]:
         kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
         raise InputError(f"no pictures in {root} (looked for {kinds}, in sub-folders too)")
     return sorted(found, key=lambda path: (str(path.parent), path.name))
+
+
+def is_heif(path: str | Path) -> bool:
+    """Whether the content of a file, whatever its name, is HEIC (phone photos) or another HEIF picture."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+def _open(path: Path) -> Image.Image:
+    """Opens a picture; Pillow learns of HEIF at the first such file."""
+    try:
+        return Image.open(path)
+    except UnidentifiedImageError:
+        if not is_heif(path):
+            raise
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError as error:
+        raise MissingReaderError(
+            f"{path}: HEIC photos need pillow-heif; run: pip install pillow-heif (or export it as JPEG)"
+        ) from error
+    register_heif_opener()
+    return Image.open(path)
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -81,7 +111,7 @@ def _to_rgb_or_refuse(path: str | Path, with_metadata: bool) -> tuple[Image.Imag
     if not path.is_file():
         raise InputError(f"no such picture: {path}")
     try:
-        with Image.open(path) as file:
+        with _open(path) as file:
             file.load()
             upright = ImageOps.exif_transpose(file)
             return _to_rgb(upright), _metadata(upright) if with_metadata else {}
@@ -117,7 +147,7 @@ def capture_date(path: str | Path) -> date | None:
     The dates of digitisation and of the last change are not used: for a scan they say nothing.
     """
     try:
-        with Image.open(path) as file:
+        with _open(Path(path)) as file:
             text = str(file.getexif().get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL, ""))
         return datetime.strptime(text[:10].replace("-", ":"), "%Y:%m:%d").date()
     except _DECODE_ERRORS:

@@ -22,17 +22,15 @@ from utils.alignment import CROPS, Face, align_face, detect_faces, face_square, 
 from utils.errors import InputError
 from utils.face_descriptor import FaceDescriptor
 from utils.face_quality import face_print, head_pose, sharpness
-from utils.images import EXTENSIONS, capture_date, read_pixels
+from utils.images import EXTENSIONS, MissingReaderError, capture_date, read_pixels
 
 VERSION = 1  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found
 MEASURED_SIZE = 128  # pixels of the aligned face in which sharpness is measured
 BORDER = 0.3  # of the longer side
 THUMBNAIL = 160
-HEIF = frozenset({".heic", ".heif", ".hif"})
 # Photos that phones and cameras write and that are not read here.
-UNREAD = HEIF | {".avif", ".gif", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf"}
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+UNREAD = frozenset({".avif", ".gif", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf"})
 
 
 @dataclass(frozen=True)
@@ -141,15 +139,16 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
     known = Photo(path, name, hashlib.sha256(content).hexdigest(), len(content))
     if not content:
         return replace(known, problem="the file is empty")
-    suffix, is_heif = path.suffix.lower(), content[4:8] == b"ftyp" and content[8:12] in _HEIF_BRANDS
-    if suffix in UNREAD or is_heif:
-        kind = "HEIC" if is_heif or suffix in HEIF else suffix[1:].upper()
+    if path.suffix.lower() in UNREAD:
+        kind = path.suffix[1:].upper()
         return replace(known, problem=f"{kind} photos are not read; export it as JPEG", unsupported=True)
     cached = cache_folder / f"{known.sha256}.{VERSION}.npz"
     arrays = _load(cached)
     if arrays is None:
         try:
             pixels = read_pixels(path)
+        except MissingReaderError as error:
+            return replace(known, problem=str(error).removeprefix(f"{path}: "), unsupported=True)
         except InputError as error:
             reason = str(error).removeprefix(f"cannot read {path} (").partition("); the file")[0]
             return replace(known, problem=reason)
