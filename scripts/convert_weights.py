@@ -53,21 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise InputError(f"{target} exists; choose another name or add --overwrite")
     before = load_checkpoint(source)
     print(f"{source}: {describe(before)}")
+    if args.samples and checkpoint_kind(before) not in (NVIDIA, "stylegan2"):
+        raise InputError(f"--samples is for StyleGAN2 files; {source} is {describe(before)}")
     if args.to == "nvidia" and checkpoint_kind(before) != NVIDIA:
         content = to_nvidia(before, str(source))
     else:
         content = official_content(before, str(source)) if args.to == "official" else _states(before)
-    save_checkpoint(content, target)
+    # Under another name until it is checked, so that a file it replaces is not lost for a bad one.
+    unchecked = target.with_name(f".unchecked_{target.name}")
     try:
-        after = load_checkpoint(target)
+        after = load_checkpoint(save_checkpoint(content, unchecked))
         count = check_equal(dict(tensors(content)), dict(tensors(after)), str(target))
         print(f"{target}: {describe(after)}, {count} tensors written and read back")
         check_way_back(before, after, source, target)
-        if args.samples:
-            draw_samples(after, target, args.samples)
-    except InputError:
-        target.unlink(missing_ok=True)
-        raise
+        unchecked.replace(target)
+    finally:
+        unchecked.unlink(missing_ok=True)
+    if args.samples:
+        draw_samples(after, target, args.samples)
     return 0
 
 
@@ -127,8 +130,6 @@ def draw_samples(content: Mapping[str, Any], target: Path, picture: str) -> None
     """Draws random faces with the converted generator, so that someone can look at them."""
     if checkpoint_kind(content) == NVIDIA:
         content = from_nvidia(content, str(target))
-    if checkpoint_kind(content) != "stylegan2":
-        raise InputError(f"--samples is for StyleGAN2 files; {target} is {describe(content)}")
     networks = rosinality_networks(content)
     with SkipInit():
         generator = Generator.from_config(rosinality_config(content, str(target))).eval()

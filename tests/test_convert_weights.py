@@ -61,10 +61,14 @@ def test_command_refuses_what_it_cannot_write(tmp_path: Path) -> None:
     other = save_checkpoint({"fc.weight": torch.zeros(1)}, tmp_path / "other.pt")
     with pytest.raises(InputError, match="no official file of that kind"):
         convert_weights.main([str(other), str(tmp_path / "b.pt")])
+    weights = {f"{part}.weight": torch.zeros(1) for part in ("conv2d_1a", "block8")}
+    identity = save_checkpoint(weights, tmp_path / "identity.pt")
+    with pytest.raises(InputError, match="--samples is for StyleGAN2 files; .*identity.pt is a face recog"):
+        convert_weights.main([str(identity), str(tmp_path / "b.pt"), "--samples=a.png"])
     assert not (tmp_path / "b.pt").exists()
 
 
-def test_failed_check_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_check_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, target = save_checkpoint(tiny_checkpoint(), tmp_path / "a.pt"), tmp_path / "b.pt"
 
     def wrong(content: Any, target: Path) -> Path:
@@ -75,7 +79,11 @@ def test_failed_check_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(convert_weights, "save_checkpoint", wrong)
     with pytest.raises(InputError, match="latent_avg did not survive"):
         convert_weights.main([str(path), str(target)])
-    assert not target.exists()
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
+    target.write_bytes(b"an older conversion")
+    with pytest.raises(InputError, match="latent_avg did not survive"):
+        convert_weights.main([str(path), str(target), "--overwrite"])
+    assert target.read_bytes() == b"an older conversion"
 
 
 # ---------------------------------------------------------------- the official files
