@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from utils.alignment import Crop, detect_faces, face_square, warp_square
 from utils.errors import InputError
 from utils.images import EXTENSIONS, HEIF_EXTENSIONS, list_images, read_image, read_pixels, to_float
+from utils.parallel import worker_count
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Photos(Dataset[Sample]):
         loader: DataLoader[Sample] = DataLoader(
             self,
             batch_size=batch_size,
-            num_workers=workers if len(self) > batch_size else 0,
+            num_workers=worker_count(workers) if len(self) > batch_size else 0,
             collate_fn=list,
         )
         done = 0

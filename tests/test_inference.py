@@ -1,5 +1,6 @@
 """The inference commands, run for real on a toy network: files, ages, official layout, bad input."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from options.inference_options import joined, parse_inference_options
 from options.target_ages import TargetAge, parse_target_ages
 from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
+from utils.parallel import worker_count
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +153,16 @@ def test_a_single_picture_is_a_folder_of_one(tmp_path: Path) -> None:
 
 
 # ---------------------------------------------------------------- options
+
+
+@pytest.mark.filterwarnings("error")
+def test_more_workers_than_cores_are_not_started(tmp_path: Path) -> None:
+    for name in ("1.png", "2.png"):
+        make_photo(tmp_path / name)
+    many = (os.cpu_count() or 1) + 8
+    assert worker_count(many) < many and worker_count(0) == 0
+    batches = list(Photos(tmp_path, INPUT).batches(1, workers=many))
+    assert [batch.names for batch in batches] == [[Path("1.png")], [Path("2.png")]]
 
 
 def test_target_ages() -> None:

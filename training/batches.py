@@ -13,6 +13,7 @@ from datasets.faces import FaceFolder
 from datasets.sampling import IndexSampler
 from utils.distributed import rank, world_size
 from utils.errors import InputError
+from utils.parallel import worker_count
 
 
 class BatchSource:
@@ -60,7 +61,7 @@ class BatchSource:
                 dataset,
                 batch_size=batch_size // self._processes,
                 sampler=self._sampler,
-                num_workers=workers,
+                num_workers=worker_count(workers),
                 pin_memory=self.device.type == "cuda",
                 persistent_workers=workers > 0,
             )

@@ -1,6 +1,7 @@
 """Jobs over a list with several processes, results in order."""
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -13,6 +14,12 @@ from utils.errors import InputError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def worker_count(wanted: int) -> int:
+    """At most as many processes as this one may use cores: more only slow each other down."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(wanted, cores)
 
 
 def parallel_map(
