@@ -60,7 +60,7 @@ WRONG_FILES = [
     (
         "sam",
         "--encoder_start=face_network --identity_network={stylegan2}",
-        "holds no face recognition network",
+        "has no layers of IR-SE50, from which the encoder starts",
     ),
     ("mytimemachine", "--checkpoint_path={psp}", "without an ageing encoder, not one of SAM"),
     ("mytimemachine", "--checkpoint_path={stylegan2}", "is a StyleGAN2 checkpoint, not one of SAM"),

@@ -96,7 +96,7 @@ class Coach:
         return {}
 
     def sheets(self) -> dict[str, Image.Image]:
-        """Returns pictures that show the state of training, by name."""
+        """Returns pictures that show the state of training, by their place below `logs/images`."""
         return {}
 
     def extra_state(self) -> dict[str, Any]:

@@ -247,4 +247,6 @@ class CoachAging(EncoderCoach):
             for age in SHEET_AGES:
                 codes = net.encode(append_age(inputs, float(age)), photo_codes)
                 columns.append(net.decode(codes))
-        return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}
+        return {
+            self.sheet_name("ages"): sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])
+        }

@@ -219,7 +219,9 @@ class CoachPersonalized(EncoderCoach):
                 years = torch.full((len(images),), float(age), device=self.device)
                 codes = self.net.encode(append_age(images, years), photo_codes)
                 columns.append(self.net.decode(self.net.personalize(codes, years)))
-        return {"ages": sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])}
+        return {
+            self.sheet_name("ages"): sheet_of_columns(columns, ["input", *(str(age) for age in SHEET_AGES)])
+        }
 
 
 def stack_targets(rows: list[Targets]) -> Targets:

@@ -151,4 +151,5 @@ class CoachPSP(EncoderCoach):
         images = self.shown_images(16)
         with self.autocast():
             output = net.decode(net.encode(self.encoder_input(images)))
-        return {"reconstruction": sheet_of_columns([images, output], ["input", "output"])}
+        name = self.sheet_name("reconstruction")
+        return {name: sheet_of_columns([images, output], ["input", "output"])}

@@ -240,6 +240,10 @@ class EncoderCoach(Coach):
         dataset = self.batches.dataset
         return dataset.batch(list(range(min(count, len(dataset)))))["image"].to(self.device)
 
+    def sheet_name(self, name: str) -> str:
+        """Where the sheet of the shown pictures goes: the official folder of the test or training faces."""
+        return f"{'train' if self.test_images is None else 'test'}/faces/{name}"
+
     def test_batches(self) -> list[Tensor]:
         """The fixed test pictures in batches on the device."""
         if self.test_images is None:
