@@ -256,8 +256,8 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         body = {key: value for key, value in state.items() if key.startswith(("body.", "input_layer."))}
         if not body:
             raise InputError(
-                f"{source} has no layers of IR-SE50, from which the encoder starts; give model_ir_se50.pth or "
-                "choose another --encoder_start"
+                f"{source} has no layers of IR-SE50, from which the encoder starts; give model_ir_se50.pth "
+                "or choose another --encoder_start"
             )
         first = body.get("input_layer.0.weight")
         extra = self.config.input_nc - 3
