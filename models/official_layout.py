@@ -85,5 +85,8 @@ def _fitted(architecture: Mapping[str, Any], state: Mapping[str, Tensor], source
     """The state dict as the official network of that architecture has it."""
     with SkipInit():
         network = build_network(architecture)
-    load_into(network, state, source)
+    try:
+        load_into(network, state, source)
+    except InputError as error:
+        raise InputError(f"there is no official file with a network such as this: {error}") from error
     return network.state_dict()

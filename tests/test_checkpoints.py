@@ -239,7 +239,7 @@ def test_load_into_names_the_first_differences() -> None:
         load_into(small(), {**state, "extra": torch.zeros(1)}, "a.pt")
     with pytest.raises(InputError, match=r"another arch.*0\.weight is \[4, 3, 5, 5\] not \[4, 3, 3, 3\]"):
         load_into(small(), {**state, "0.weight": torch.zeros(4, 3, 5, 5)}, "a.pt", strict=False)
-    with pytest.raises(InputError, match="it is an age classifier"):
+    with pytest.raises(InputError, match="its layers are those of an age classifier"):
         load_into(small(), {"conv1_1.weight": torch.zeros(1), "fc6.bias": torch.zeros(1)}, "dex.pth")
 
 
@@ -287,7 +287,12 @@ BODY = [(f"body.{unit}.w", (2,)) for unit in range(4)]
         (of(("w", (1,))), of(("w", (1,)), ("embed.weight", (1,))), "one of the two is conditional"),
         (of(("w", (1,))), of(("w", (2,))), "the widths of its layers differ"),
         (of(("w", (1,)), ("v", (1,))), of(("w", (1,))), "some layers are missing or too many"),
-        (of(("w", (1,))), of(("conv1_1.weight", (1,)), ("fc6.bias", (1,))), "it is an age classifier"),
+        (
+            of(("w", (1,))),
+            of(("conv1_1.weight", (1,)), ("fc6.bias", (1,))),
+            "its layers are those of an age classifier",
+        ),
+        (of(("w", (1,))), of(("x", (1,))), "its layers have other names"),
         (of(("w", (1,))), {}, "it is empty"),
     ],
 )

@@ -81,7 +81,10 @@ def likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes:
     """
     if not own.keys() & state.keys():
         kind = state_kind(state)
-        return "it is empty" if not state else f"it is {KINDS[kind]}"
+        known = (
+            f"its layers are those of {KINDS[kind]}" if kind != "unknown" else "its layers have other names"
+        )
+        return known if state else "it is empty"
     firsts = [key for key in shapes if key.endswith("input_layer.0.weight")]
     if firsts and firsts == shapes:
         found, wanted = (table[firsts[0]].shape[1] for table in (state, own))

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
@@ -54,7 +55,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     if path.suffix == ".pkl" and not zipfile.is_zipfile(path):
         return read_network_pickle(path)
     try:
-        with _plain_containers_allowed():
+        with _plain_containers_allowed(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of pickles that it then refuses
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=_worth_mapping(path))
     except Exception as error:
         raise InputError(_why_unreadable(path, error)) from error

@@ -108,7 +108,7 @@ def list_album(folder: str | Path, leave_out: str | Path) -> tuple[list[Path], l
     root, inside = Path(folder), Path(leave_out).resolve()
     if not root.is_dir():
         raise InputError(
-            f"{root} is a file; name the folder of photos" if root.exists() else f"no folder {root}"
+            f"{root} is a file; name the folder of photos" if root.exists() else f"no such folder: {root}"
         )
     photos: list[Path] = []
     others: list[Path] = []
