@@ -235,10 +235,24 @@ def test_makefile_names_only_scripts_that_exist() -> None:
     assert names and not [name for name in names if not (ROOT / name).is_file()]
 
 
+def test_every_fault_of_the_official_coaches_is_documented() -> None:
+    faults = (ROOT / "tests" / "fixtures" / "parity" / "golden" / "README.md").read_text()
+    page = (ROOT / "docs" / "mytimemachine.md").read_text()
+    for heading, section in (
+        ("## Faults and surprises: MyTimeMachine", "fault by fault"),
+        ("## Faults and surprises: SAM", "## The published program of SAM"),
+    ):
+        found = re.findall(r"^(\d+)\. ", faults.split(heading)[1].split("\n## ")[0], flags=re.MULTILINE)
+        listed = re.findall(r"^\| (\d+) \|", page.split(section)[1].split("\n## ")[0], flags=re.MULTILINE)
+        assert found and listed == found
+
+
 def test_every_repair_of_mytimemachine_is_documented() -> None:
     recipe = importlib.import_module("criteria.mytimemachine_recipe").MyTimeMachineRecipe
     page = (ROOT / "docs" / "mytimemachine.md").read_text()
-    assert set(re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)) == set(recipe.__dataclass_fields__)
+    table = page[page.index("fault by fault") : page.index("## The published program of SAM")]
+    named = set(re.findall(r"`([a-z]\w+)`", table)) - {"official", "corrected", "loss", "cycle_lambda"}
+    assert named == set(recipe.__dataclass_fields__)
 
 
 PRESETS = sorted((ROOT / "configs").rglob("*.args"))

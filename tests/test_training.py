@@ -103,6 +103,15 @@ def test_run_leaves_its_files(runs: dict[str, Path], coach: str) -> None:
         assert [row["step"] for row in rows] == [10, 20, 30]
 
 
+def test_without_test_pictures_a_note_says_what_is_missing(
+    files: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toys.train(toys.arguments("sam", files, tmp_path / "run", "--test_dataset=", "--max_steps=2"))
+    assert "no validation and no best_model.pt" in capsys.readouterr().out
+    assert not (tmp_path / "run/checkpoints/best_model.pt").exists()
+    assert (tmp_path / "run/logs/images/train/faces/ages_0000002.jpg").is_file()
+
+
 def test_stylegan2_file_is_whole(runs: dict[str, Path]) -> None:
     checkpoint = state_of(runs["stylegan2"])
     assert {"g", "d", "g_ema", "latent_avg", "opts"} == checkpoint.keys()

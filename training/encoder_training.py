@@ -27,7 +27,7 @@ from options.stylegan2_options import parse_channels
 from training.adversary import R1_EVERY, Adversary
 from training.averaging import average_decay, cosine_share, update_average
 from training.batches import BatchSource
-from training.coach import Coach
+from training.coach import Coach, say
 from training.loss_networks import NeededFile, require_file
 from training.ranger import build_optimizer
 from utils.checkpoints import checkpoint_kind, describe, load_into
@@ -216,6 +216,8 @@ class EncoderCoach(Coach):
             count = min(opts.n_test, len(test))
             items = [round(i * (len(test) - 1) / max(1, count - 1)) for i in range(count)]
             self.test_images = test.batch(items)["image"]
+        else:
+            say("note: without --test_dataset there is no validation and no best_model.pt")
         return data
 
     def test_folder(self) -> str | None:
