@@ -25,7 +25,22 @@ from training.step_result import StepResult
 from training.steps_mytimemachine import mytimemachine_step
 from training.steps_sam import sam_step
 
-SAM = parity.entries("sam_coach_steps")
+
+def with_known_errors(entries):
+    """Gives a large entry, whose float32 error nobody measured, that of the same step at 64 pixels.
+
+    So the golden file says ("see how far float32 is off in the smaller entries"); at least 1e-5.
+    """
+    known = {entry["name"]: entry for entry in entries}
+    for entry in entries:
+        if "f32_error" not in entry:
+            small = known[entry["name"].replace("size1024", "size64")]["f32_error"]
+            last_style = {name.replace("styles.9.", "styles.17."): value for name, value in small.items()}
+            entry["f32_error"] = {name: max(value, 1e-5) for name, value in last_style.items()}
+    return entries
+
+
+SAM = with_known_errors(parity.entries("sam_coach_steps"))
 MTM = parity.entries("mtm_coach_steps")
 QUICK = ("size64/aging/train_batch_norm",)
 
