@@ -25,7 +25,7 @@ SEAMS = [importlib.import_module(f"models.stylegan2.op.{name}") for name in ("fu
 CUDA = pytest.param(
     "cuda",
     marks=[
-        pytest.mark.gpu,
+        pytest.mark.cuda,
         pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
     ],
 )
