@@ -11,6 +11,7 @@ from utils.device import autocast
 
 AGE_CENTRES = tuple(range(0, 101, 10))  # years
 AGE_WIDTH = 10.0  # years
+REGIONS = 8  # rows, and columns, of regions that are judged apart
 SMALL = 4  # the small picture has one pixel for so many, squared
 
 
@@ -20,9 +21,10 @@ class FeatureDiscriminator(nn.Module):
     A discriminator that has to learn to see from a few thousand faces follows an encoder too slowly to teach
     it any detail; one that sees with the eyes of a face network tells photos from soft pictures after some
     twenty updates. One more head looks at the small picture itself, because a network that learned from
-    recoloured photos hardly sees hues. With ages, it judges whether a face is believable at its age
-    (projection discriminator, Miyato & Koyama 2018), so that an age classifier cannot be satisfied by
-    patterns that no face has.
+    recoloured photos hardly sees hues. Every region gets a logit of its own (PatchGAN, Isola et al. 2017):
+    in a mean over the picture a small spot such as greenish teeth has no say. With ages, it judges whether a
+    face is believable at its age (projection discriminator, Miyato & Koyama 2018), so that an age classifier
+    cannot be satisfied by patterns that no face has.
 
     Args:
         extract: maps (B, 3, S, S) pictures in [-1, 1] to a list of (B, C_l, H_l, W_l) maps; differentiable
@@ -52,7 +54,7 @@ class FeatureDiscriminator(nn.Module):
             nn.init.zeros_(self.age.bias)
 
     def forward(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
-        """Logits (B, 1 + stages) of (B, 3, S, S) pictures.
+        """Logits (B, 1 + stages, REGIONS^2) of (B, 3, S, S) pictures.
 
         Args:
             images: the pictures.
@@ -70,13 +72,14 @@ class FeatureDiscriminator(nn.Module):
                 # Every map at one scale, whatever the frozen network made of it.
                 scale = maps.detach().float().square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-6
                 hidden = F.leaky_relu(first(maps / scale.to(maps.dtype)), 0.2)
-                logits.append(last(hidden).float().mean((1, 2, 3)))
-                pooled.append(hidden.float().mean((2, 3)))
+                logits.append(F.adaptive_avg_pool2d(last(hidden).float(), REGIONS).flatten(1))
+                pooled.append(F.adaptive_avg_pool2d(hidden.float(), REGIONS).flatten(2))
         result = torch.stack(logits, 1)
         if self.age is None or ages is None:
             return result
         weights = self.age(age_features(ages)).view(len(images), len(pooled), -1)
-        return result + weights[..., 0] + (weights[..., 1:] * torch.stack(pooled, 1)).sum(-1)
+        projected = torch.einsum("bsc,bscr->bsr", weights[..., 1:], torch.stack(pooled, 1))
+        return result + weights[..., :1] + projected
 
 
 def age_features(ages: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from models.dex_vgg import VGG
-from models.feature_discriminator import AGE_CENTRES, FeatureDiscriminator, age_features
+from models.feature_discriminator import AGE_CENTRES, REGIONS, FeatureDiscriminator, age_features
 from training.adversary import Adversary
 
 CHANNELS = (4, 8, 8)
@@ -24,13 +24,29 @@ def pictures(count: int, rough: bool) -> Tensor:
     return noise if rough else torch.nn.functional.avg_pool2d(noise, 5, 1, 2)
 
 
-def test_one_logit_a_stage_and_gradients_reach_the_pictures(face_network: VGG) -> None:
+def test_one_logit_a_stage_and_region_and_gradients_reach_the_pictures(face_network: VGG) -> None:
     discriminator = FeatureDiscriminator(face_network.feature_maps, CHANNELS, width=8)
     images = pictures(3, True).requires_grad_(True)
     logits = discriminator(images)
-    assert logits.shape == (3, 1 + len(CHANNELS)) and logits.dtype == torch.float32
+    assert logits.shape == (3, 1 + len(CHANNELS), REGIONS**2) and logits.dtype == torch.float32
     (gradient,) = torch.autograd.grad(logits.sum(), images)
     assert gradient.abs().flatten(1).sum(1).min() > 0
+
+
+def test_a_spot_changes_the_logits_of_its_region_most() -> None:
+    torch.manual_seed(1)
+    discriminator = FeatureDiscriminator(lambda images: [], (), width=8, knows_age=True)
+    torch.nn.init.normal_(discriminator.age.weight)
+    plain = pictures(1, True).repeat(1, 1, 4, 4)  # 128 pixels: every region is 16 wide
+    spotted = plain.clone()
+    spotted[:, :, 68:76, 100:108] += 1
+    ages = torch.tensor([30.0])
+    with torch.no_grad():
+        change = (discriminator(spotted, ages) - discriminator(plain, ages)).abs().view(REGIONS, REGIONS)
+    assert int(change.argmax()) == 4 * REGIONS + 6
+    spot = change.max()
+    change[3:6, 5:8] = 0
+    assert change.max() < 0.2 * spot
 
 
 def test_frozen_network_is_not_part_of_it(face_network: VGG) -> None:
@@ -77,7 +93,8 @@ def test_learns_what_distinguishes_pictures_in_few_steps(face_network: VGG) -> N
         adversary.learn(pictures(8, True), pictures(8, False), step)
     with torch.no_grad():
         assert (
-            discriminator(pictures(16, True)).mean(1).min() > discriminator(pictures(16, False)).mean(1).max()
+            discriminator(pictures(16, True)).flatten(1).mean(1).min()
+            > discriminator(pictures(16, False)).flatten(1).mean(1).max()
         )
         assert adversary.fool(pictures(8, True)) < adversary.fool(pictures(8, False))
 
