@@ -1,5 +1,6 @@
 """The rules behind a personal data set by value: ages, head pose, sharpness, the person, the split."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from datasets.personal.ages import Age, age_of, read_age_table, years_between
 from datasets.personal.person import find_person
-from datasets.personal.photos import Photo
+from datasets.personal.photos import FaceMeasure, Photo
 from datasets.personal.verdicts import Thresholds, Verdict, judge, split
 from utils.errors import InputError
 from utils.face_quality import _HEAD, _POSE_POINTS, face_print, head_pose, print_likeness, sharpness
@@ -134,6 +135,24 @@ def test_person_is_who_is_most_often_seen() -> None:
     descriptors, photos = crowd(6, 10, 3)
     inside = find_person(descriptors, photos, 0.5).distances(descriptors) <= 0.5
     assert inside.tolist() == [False] * 6 + [True] * 10 + [False] * 3
+
+
+def test_another_person_s_poor_photo_has_both_reasons() -> None:
+    prints = np.random.default_rng(0).integers(0, 256, (5, 32, 32), dtype=np.uint8)
+
+    def one(number: int, distance: float, sharpness: float) -> Photo:
+        descriptor = np.zeros(128, np.float32)
+        descriptor[0], descriptor[1 + number] = distance, 0.25
+        face = FaceMeasure(
+            np.zeros((68, 2)), descriptor, prints[number], 1.0, 100.0, 0.0, sharpness, 0.0, 0.0
+        )
+        small = np.repeat(prints[number][:, :, None], 3, 2)
+        return replace(photo(f"3{number}_0.jpg"), sha256=str(number), faces=[face], thumbnail=small)
+
+    photos = [one(number, 0.0, 8.0) for number in range(4)] + [one(4, 0.55, 3.3)]
+    verdicts = judge(photos, [Age(30.0, "file name")] * 5, Thresholds())
+    assert [verdict.status for verdict in verdicts] == ["train"] * 4 + ["other person"]
+    assert "from the person" in verdicts[4].reason and "sharpness 3.3 is below 3.6" in verdicts[4].reason
 
 
 def test_person_of_the_reference() -> None:

@@ -165,7 +165,7 @@ def _judge_photo(
         ):
             return verdict(problem[0], f"{problem[1]}; {far}" if far else problem[1])
         if far:
-            return verdict("other person", far)
+            return verdict("other person", f"{far}; {problem[1]}" if problem else far)
     if age.years is None:
         return verdict("no age", age.source)
     return verdict(TRAIN, "kept by --keep" if kept else "")
