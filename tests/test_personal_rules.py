@@ -149,10 +149,13 @@ def test_another_person_s_poor_photo_has_both_reasons() -> None:
         small = np.repeat(prints[number][:, :, None], 3, 2)
         return replace(photo(f"3{number}_0.jpg"), sha256=str(number), faces=[face], thumbnail=small)
 
-    photos = [one(number, 0.0, 8.0) for number in range(4)] + [one(4, 0.55, 3.3)]
+    photos = [one(number, 0.0, 8.0) for number in range(4)] + [one(4, 0.7, 3.3)]
     verdicts = judge(photos, [Age(30.0, "file name")] * 5, Thresholds())
     assert [verdict.status for verdict in verdicts] == ["train"] * 4 + ["other person"]
     assert "from the person" in verdicts[4].reason and "sharpness 3.3 is below 3.6" in verdicts[4].reason
+    photos[4] = one(4, 0.5, 3.3)  # 0.57 from the person: a poor picture may lie so far away
+    verdict = judge(photos, [Age(30.0, "file name")] * 5, Thresholds())[4]
+    assert verdict.status == "blurred" and "from the person" in verdict.reason
 
 
 def test_person_of_the_reference() -> None:

@@ -17,8 +17,8 @@ from utils.errors import InputError
 from utils.face_quality import print_likeness
 
 TRAIN, TEST = "train", "test"
-# A face of the person that is far below the limit of sharpness or size lies up to so much farther away.
-BLUR_SHIFT, FAR_BELOW = 0.15, 0.8
+# A poor picture of the person (blurred, small, cut off, turned) lies up to so much farther away.
+POOR_SHIFT = 0.12
 REASONS = (
     "unsupported", "unreadable", "no face", "small", "cut off", "blurred", "pose", "other person", "no age",
     "duplicate", "dropped",
@@ -159,9 +159,8 @@ def _judge_photo(
             far = (
                 f"{among} is {distances[nearest]:.2f} from the person, more than {limits.identity_distance:g}"
             )
-        unsure = BLUR_SHIFT if _hardly_recognisable(photo.faces[face], limits) else 0.0
         if problem is not None and (
-            person is None or distances[nearest] <= limits.identity_distance + unsure
+            person is None or distances[nearest] <= limits.identity_distance + POOR_SHIFT
         ):
             return verdict(problem[0], f"{problem[1]}; {far}" if far else problem[1])
         if far:
@@ -169,10 +168,6 @@ def _judge_photo(
     if age.years is None:
         return verdict("no age", age.source)
     return verdict(TRAIN, "kept by --keep" if kept else "")
-
-
-def _hardly_recognisable(face: FaceMeasure, limits: Thresholds) -> bool:
-    return face.sharpness < FAR_BELOW * limits.min_sharpness or face.side < FAR_BELOW * limits.min_size
 
 
 def _without_duplicates(
