@@ -10,7 +10,6 @@ and measures nothing twice.
 import _bootstrap  # noqa: F401
 
 import argparse
-import hashlib
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -37,6 +36,7 @@ from models.restorer import Restorer
 from options.personal_options import parse_personal_options
 from utils.alignment import CROPS, predictor_path
 from utils.device import select_device
+from utils.download import sha256_of
 from utils.errors import InputError, run_command
 from utils.parallel import parallel_map
 
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verdicts = judge(photos, ages, opts.limits, reference_descriptors(reference_photos), keep, drop)
     verdicts = split(verdicts, opts.test_range, opts.test_share or 0.0)
 
-    crop, weights = CROPS[opts.crop], file_checksum(opts.enhance) if opts.enhance else ""
+    crop, weights = CROPS[opts.crop], sha256_of(Path(opts.enhance)) if opts.enhance else ""
     accepted = [verdict for verdict in verdicts if verdict.accepted]
     cached = {
         v.photo.name: output / "cache" / "faces" / f"{face_key(v, opts.size, crop, weights)}.png"
@@ -97,15 +97,6 @@ def reference_descriptors(photos: Sequence[Photo]) -> np.ndarray | None:
             problem = photo.problem or (f"{len(photo.faces)} faces" if photo.faces else "no face")
             raise InputError(f"--reference={photo.path}: {problem}; give a photo of the person alone")
     return np.array([photo.faces[0].descriptor for photo in photos]) if photos else None
-
-
-def file_checksum(path: str) -> str:
-    """SHA-256 of a file."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def settings(opts: argparse.Namespace) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from utils.images import tile
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes ``style_mixing/AGE/NAME`` below ``exp_dir``."""
     opts, targets = parse_inference_options(arguments, __doc__ or "", uses=("style_mixing", "mixing"))
-    if opts.target_age is None or len(targets) != 1:
+    if len(targets) != 1:
         raise InputError("style mixing makes one target age; give one, such as --target_age=50")
     if opts.latent_mask is None:
         raise InputError("--latent_mask is needed: the styles to mix in, such as --latent_mask=8,9")

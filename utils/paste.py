@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from utils.images import fit
+
 FEATHER = 0.35  # of half the side: the width in which the pasted face fades out
 ROUNDNESS = 2.5  # exponent of the superellipse that bounds the mask: 2 is a circle, more is squarer
 
@@ -36,14 +38,11 @@ class FacePhoto:
 
     def reduced(self, side: int) -> "FacePhoto":
         """The photo with at most ``side`` pixels on its longer side."""
-        width, height = self.size
-        scale = min(1.0, side / max(height, width))
-        new = (max(1, round(width * scale)), max(1, round(height * scale)))
-        if new == (width, height):
+        smaller = fit(Image.fromarray(self.pixels), side)
+        if smaller.size == self.size:
             return self
-        pixels = np.asarray(Image.fromarray(self.pixels).resize(new, Image.Resampling.LANCZOS))
-        zoom = np.array([new[0] / width, new[1] / height])
-        return FacePhoto(pixels, (self.square + 0.5) * zoom - 0.5, self.metadata)
+        zoom = np.array(smaller.size) / self.size
+        return FacePhoto(np.asarray(smaller), (self.square + 0.5) * zoom - 0.5, self.metadata)
 
     def with_face(self, face: np.ndarray) -> Image.Image:
         """The photo with another picture of its aligned face, uint8 RGB (R, R, 3)."""

@@ -17,7 +17,7 @@ from datasets.personal.photos import THUMBNAIL, Photo
 from datasets.personal.verdicts import REASONS, TEST, TRAIN, Verdict
 from utils.contact_sheet import Cell, contact_sheet
 from utils.errors import InputError
-from utils.images import open_rgb, save_pil
+from utils.images import open_rgb, save_pil, written_atomically
 from utils.report import write_json
 
 MANIFEST, SHEET = "manifest.json", "contact_sheet.jpg"
@@ -139,11 +139,8 @@ def update_folder(folder: Path, faces: Mapping[str, Path], old: set[str], descri
     write_json(describe(stale=stale, complete=False), folder / MANIFEST)
     try:
         for name, source in faces.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            temporary = target.with_name(f".{target.name}.tmp")
-            shutil.copyfile(source, temporary)
-            temporary.replace(target)
+            with written_atomically(folder / name) as temporary:
+                shutil.copyfile(source, temporary)
         for name in stale:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:

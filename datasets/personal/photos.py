@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from utils.alignment import CROPS, Face, align_face, detect_faces, face_square, 
 from utils.errors import InputError
 from utils.face_descriptor import FaceDescriptor
 from utils.face_quality import face_print, head_pose, sharpness
-from utils.images import EXTENSIONS, MissingReaderError, capture_date, read_pixels
+from utils.images import EXTENSIONS, MissingReaderError, capture_date, read_pixels, written_atomically
 
 VERSION = 1  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found
@@ -230,14 +229,9 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _store(arrays: dict[str, np.ndarray], path: Path) -> None:
-    buffer = BytesIO()
     named: Any = arrays
-    np.savez_compressed(buffer, **named)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, path)
+        with written_atomically(path) as temporary:
+            np.savez_compressed(temporary, **named)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise InputError(f"cannot write {path}: {error.strerror}; choose another --output_dir") from error
