@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from criteria.crops import FACE_CROP, FractionalCrop
 from criteria.frozen import FrozenLoss, full_precision
+from utils.faces.boxes import FACE_CROP, FractionalCrop
 
 REFERENCE_SIZE = 256  # the size at which the official crop is defined
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from criteria.frozen import full_precision
 from criteria.perceptual_loss import PerceptualLoss
-from utils.checkpoints import load_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint
 
 REMEDY = "use --perceptual=dex (features of the age classifier), which needs no download"
 

@@ -7,7 +7,6 @@ from torch import Tensor
 from criteria.adaptive_w_norm import AdaptiveWNormLoss
 from criteria.age_sampling import AgeRange, Mode, cosine_weight, distance_to_range
 from criteria.aging_loss import AgingLoss
-from criteria.crops import FACE_CROP, FractionalCrop
 from criteria.frozen import full_precision
 from criteria.id_loss import IDLoss, cosine_similarity, weighted_identity_loss
 from criteria.mytimemachine_recipe import CORRECTED, MyTimeMachineRecipe
@@ -15,6 +14,7 @@ from criteria.nearest_neighbor_id_loss import ReferenceBank, nearest_neighbor_id
 from criteria.objective import Losses, LossWeights, Objective, Pass, Targets
 from criteria.perceptual_loss import PerceptualLoss
 from criteria.w_norm import w_norm
+from utils.faces.boxes import FACE_CROP, FractionalCrop
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from criteria.aging_loss import AgingLoss
-from criteria.crops import FACE_CROP, FractionalCrop
 from criteria.id_loss import IDLoss
 from criteria.perceptual_loss import PerceptualLoss
+from utils.faces.boxes import FACE_CROP, FractionalCrop
 
 Pass = Literal["real", "cycle"]
 

@@ -10,10 +10,7 @@ from torch import Tensor
 from datasets.age_parsing import parse_age
 from models.auxiliary import AgeClassifier, load_age_classifier
 from utils.errors import InputError
-
-# Where the tight square (s 0.58, k 0.5) of a typical face lies in its FFHQ square (s 1, k 0.1), as fractions
-# of the side: top, bottom, left, right. Eyes and mouth are a quarter of the FFHQ side apart.
-TIGHT_IN_FFHQ = (0.31, 0.89, 0.21, 0.79)
+from utils.faces.boxes import TIGHT_IN_FFHQ
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,5 @@ class InputAges:
         if self._network is None:
             self._network = load_age_classifier(self.classifier, self.device)
         if self.cut_to_tight:
-            side = image.shape[-1]
-            top, bottom, left, right = (round(edge * side) for edge in TIGHT_IN_FFHQ)
-            image = image[:, top:bottom, left:right]
+            image = TIGHT_IN_FFHQ(image)
         return float(self._network.predict_age(image[None].to(self.device)))

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from utils.alignment import Crop, detect_faces, face_square, warp_square
 from utils.errors import InputError
-from utils.images import EXTENSIONS, HEIF_EXTENSIONS, list_images, read_image, read_pixels, to_float
+from utils.faces.alignment import Crop, detect_faces, face_square, warp_square
 from utils.parallel import worker_count
+from utils.pictures.reading import EXTENSIONS, HEIF_EXTENSIONS, list_images, read_image, read_pixels
+from utils.pictures.tensors import to_float
 
 
 @dataclass(frozen=True)

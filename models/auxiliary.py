@@ -8,12 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.dex_vgg import VGG, expected_age, official_keys
+from models.dex_vgg import VGG, expected_age, file_keys, official_keys
 from models.encoders.helpers import l2_norm
 from models.encoders.model_irse import Backbone
 from models.inception_resnet_v1 import InceptionResnetV1
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint, load_into, state_kind
+from models.kinds import checkpoint_kind, what_is
+from models.loading import SkipInit, load_into
 from utils.errors import InputError
+from utils.faces.boxes import FACE_CROP, FractionalCrop
+from utils.files.checkpoints import Checkpoint, load_checkpoint
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
@@ -22,8 +25,6 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
 }
 AGE_KINDS = ("age_classifier", "judge_age")
 IDENTITY_KINDS = ("identity", "judge_identity", "facenet")
-# Top, bottom, left, right: the face without hair and background, in fractions of an aligned picture.
-FACE_BOX = (35 / 256, 223 / 256, 32 / 256, 220 / 256)
 ALIGNED_SIZE = 256  # pixels of the aligned faces that the official networks were used with
 OFFICIAL_DEX: dict[str, Any] = {"network": "vgg", "num_classes": 101, "input_size": 224}
 OFFICIAL_IDENTITY: dict[str, Any] = {"network": "ir_se", "input_size": 112, "num_layers": 50}
@@ -133,21 +134,18 @@ class IdentityNetwork(FrozenNetwork):
 
     Args:
         network: maps (B, 3, input_size, input_size) crops to embeddings.
-        crop: top, bottom, left and right edge of what the network sees, as fractions of the aligned face.
+        crop: what the network sees of the aligned face.
     """
 
-    def __init__(self, network: nn.Module, crop: tuple[float, float, float, float] = FACE_BOX) -> None:
+    def __init__(self, network: nn.Module, crop: FractionalCrop = FACE_CROP) -> None:
         super().__init__(network)
-        self.crop = tuple(crop)
+        self.crop = crop
 
     def prepare(self, images: Tensor) -> Tensor:
         """Pictures above 256 pixels averaged down to that, cut to the face, averaged down to the input."""
         if images.shape[-1] > ALIGNED_SIZE:
             images = F.adaptive_avg_pool2d(images, ALIGNED_SIZE)
-        height, width = images.shape[-2:]
-        top, bottom, left, right = self.crop
-        rows = slice(round(top * height), round(bottom * height))
-        face = images[..., rows, round(left * width) : round(right * width)]
+        face = self.crop(images)
         size = (self.input_size, self.input_size)
         if tuple(face.shape[-2:]) == size:
             return face
@@ -191,11 +189,12 @@ def load_identity(path: str | Path, device: str | torch.device = "cpu") -> Ident
     state = checkpoint["state_dict"]
     architecture = checkpoint.get("architecture") or _official_face_network(state)
     network = _loaded(architecture, state, path)
-    return IdentityNetwork(network, architecture.get("crop") or FACE_BOX).to(device)
+    crop = FractionalCrop(*architecture["crop"]) if architecture.get("crop") else FACE_CROP
+    return IdentityNetwork(network, crop).to(device)
 
 
 def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    if state_kind(state) != "facenet":
+    if checkpoint_kind({"state_dict": state}) != "facenet":
         return OFFICIAL_IDENTITY
     head = state.get("logits.weight")
     return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.shape[0]}
@@ -204,7 +203,7 @@ def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:
     checkpoint = load_checkpoint(path)
     if checkpoint_kind(checkpoint) not in kinds:
-        raise InputError(f"{path} is {describe(checkpoint)}, not {wanted}")
+        raise InputError(f"{path} is {what_is(checkpoint)}, not {wanted}")
     return checkpoint
 
 
@@ -212,3 +211,46 @@ def _loaded(architecture: Mapping[str, Any], state: Mapping[str, Tensor], path: 
     network = build_network(architecture)
     load_into(network, state, str(path))
     return network.to(memory_format=torch.channels_last)
+
+
+# ---------------------------------------------------------------- official files
+
+
+def official_age_classifier(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of ``dex_age_classifier.pth``: ``state_dict`` with ``fc8-101``.
+
+    Raises:
+        InputError: the network is not of the official sizes.
+    """
+    state = official_keys(checkpoint.get("state_dict") or {})
+    return {"state_dict": file_keys(_fitted(OFFICIAL_DEX, state, source))}
+
+
+def official_identity(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of ``model_ir_se50.pth``: the state dict itself.
+
+    Raises:
+        InputError: the network is not of the official sizes.
+    """
+    return _fitted(OFFICIAL_IDENTITY, checkpoint.get("state_dict") or {}, source)
+
+
+def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of a file of facenet-pytorch: the state dict itself.
+
+    Raises:
+        InputError: the layers do not fit.
+    """
+    state = checkpoint.get("state_dict") or {}
+    return _fitted(_official_face_network(state), state, source)
+
+
+def _fitted(architecture: Mapping[str, Any], state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
+    """The state dict as the official network of that architecture has it."""
+    with SkipInit():
+        network = build_network(architecture)
+    try:
+        load_into(network, state, source)
+    except InputError as error:
+        raise InputError(f"there is no official file with a network such as this: {error}") from error
+    return network.state_dict()

@@ -44,21 +44,13 @@ class Blender(nn.Module):
     Args:
         n_styles: styles in a code.
         style_dim: length of a style.
-        bottleneck, global_dim, age_dim, hidden, zero_init: see :class:`BlenderConfig`; ``zero_init`` is off
-            by default here, as in the official code.
+        config: widths, and whether it starts as the identity.
     """
 
-    def __init__(
-        self,
-        n_styles: int = 18,
-        style_dim: int = 512,
-        bottleneck: int = 32,
-        global_dim: int = 128,
-        age_dim: int = 16,
-        hidden: int | None = None,
-        zero_init: bool = False,
-    ) -> None:
+    def __init__(self, n_styles: int = 18, style_dim: int = 512, config: BlenderConfig | None = None) -> None:
         super().__init__()
+        config = config or BlenderConfig()
+        bottleneck, global_dim, age_dim = config.bottleneck, config.global_dim, config.age_dim
         self.n_styles = n_styles
         for style in range(n_styles):
             self.add_module(f"bottleneck_{style}", two_layers(style_dim, bottleneck, bottleneck))
@@ -66,13 +58,9 @@ class Blender(nn.Module):
         self.age_mlp = two_layers(1, age_dim, age_dim)
         for style in range(n_styles):
             inputs = global_dim + age_dim + style_dim
-            self.add_module(f"fc_{style}", two_layers(inputs, hidden or style_dim, style_dim))
-        if zero_init:
+            self.add_module(f"fc_{style}", two_layers(inputs, config.hidden or style_dim, style_dim))
+        if config.zero_init:
             self.zero_init()
-
-    @classmethod
-    def from_config(cls, config: BlenderConfig, n_styles: int, style_dim: int) -> "Blender":
-        return cls(n_styles, style_dim, **config.to_dict())
 
     def zero_init(self) -> None:
         """Makes the network the identity: the last layer of every style's network becomes zero."""
@@ -86,7 +74,7 @@ class Blender(nn.Module):
 
         Args:
             styles: (B, n_styles, style_dim) codes of the global model at the target age.
-            ages: (B,) target ages as the network sees them, in units of 100 years (``models.psp.scale_age``).
+            ages: (B,) target ages as the network sees them, in units of 100 years (``utils.ages.scale_age``).
 
         Returns:
             Codes of the same shape.

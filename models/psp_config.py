@@ -6,9 +6,14 @@ from typing import Any
 
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
+from models.kinds import checkpoint_kind, what_is
 from models.stylegan2.model import StyleGAN2Config
-from utils.checkpoints import checkpoint_kind, describe
 from utils.errors import InputError
+
+
+def usual_crop(encoder: EncoderConfig) -> str:
+    """The crop of a network that records none: FFHQ's for the official encoder, the tight one of the others."""
+    return "ffhq" if encoder == EncoderConfig() else "tight"
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class PSPConfig:
         start_from_latent_avg: codes are offsets from the mean latent (pSp).
         start_from_encoded_w_plus: codes are offsets from the pretrained encoder's code (SAM, MyTimeMachine).
         blender: the adapter of MyTimeMachine, or None.
+        crop: how the faces are cut that the network knows, a key of ``utils.faces.alignment.CROPS``.
     """
 
     generator: StyleGAN2Config = StyleGAN2Config()
@@ -28,6 +34,7 @@ class PSPConfig:
     start_from_latent_avg: bool = False
     start_from_encoded_w_plus: bool = True
     blender: BlenderConfig | None = None
+    crop: str = "ffhq"
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -37,18 +44,20 @@ class PSPConfig:
             "start_from_latent_avg": self.start_from_latent_avg,
             "start_from_encoded_w_plus": self.start_from_encoded_w_plus,
             "blender": self.blender.to_dict() if self.blender else None,
+            "crop": self.crop,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "PSPConfig":
-        blender = values.get("blender")
+        blender, encoder = values.get("blender"), EncoderConfig.from_dict(values["encoder"])
         return cls(
             generator=StyleGAN2Config.from_dict(values["generator"]),
-            encoder=EncoderConfig.from_dict(values["encoder"]),
+            encoder=encoder,
             input_nc=values["input_nc"],
             start_from_latent_avg=values["start_from_latent_avg"],
             start_from_encoded_w_plus=values["start_from_encoded_w_plus"],
             blender=BlenderConfig.from_dict(blender) if blender else None,
+            crop=values.get("crop") or usual_crop(encoder),
         )
 
     @classmethod
@@ -59,7 +68,7 @@ class PSPConfig:
             InputError: the file holds no network of this family.
         """
         if checkpoint_kind(checkpoint) not in ("psp", "sam", "mytimemachine"):
-            found = describe(checkpoint)
+            found = what_is(checkpoint)
             raise InputError(f"{source} is {found}, not a pSp, SAM or MyTimeMachine checkpoint")
         state, opts = checkpoint["state_dict"], checkpoint.get("opts") or {}
         if opts.get("architecture"):

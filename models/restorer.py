@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from utils.checkpoints import load_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint
 
 FACE_SIZE = 512  # pixels of the FFHQ crops that face restorers take
 LARGEST_INPUT = 512  # pixels; a super-resolution network of factor 4 makes 2048 of them

@@ -10,8 +10,8 @@ from typing import NoReturn
 from configs.paths_config import model_paths
 from options.base_options import add_device, add_ops
 from options.target_ages import DEFAULT_AGES, OLDEST, UNIFORM_RANDOM, YOUNGEST, TargetAge, parse_target_ages
-from utils.animation import require_video_writer
 from utils.errors import InputError
+from utils.pictures.animation import require_video_writer
 
 # Flags that only some scripts use; the others accept them, as the official ones do, and say so.
 SPECIAL_FLAGS = {

@@ -10,8 +10,8 @@ from pathlib import Path
 from datasets.personal.verdicts import Thresholds
 from options.base_options import count, fraction, positive, rate, weight
 from options.inference_options import InferenceParser
-from utils.alignment import CROPS
 from utils.errors import InputError
+from utils.faces.alignment import CROPS
 
 SIZES = {"tight": 128, "ffhq": 1024}
 ENCODER_INPUT = 256  # pixels of the faces that SAM's encoder reads

@@ -1,13 +1,12 @@
-"""The entries of `--target_age`: years, years relative to the age of the input, or `uniform_random`."""
+"""The one reader of ``--target_age``: years, years relative to the age of the input, or ``uniform_random``."""
 
-import math
 from dataclasses import dataclass
 
+from utils.ages import OLDEST, YOUNGEST, is_age
 from utils.errors import InputError
 
 UNIFORM_RANDOM = "uniform_random"
 DEFAULT_AGES = ",".join(str(age) for age in range(0, 101, 10))
-YOUNGEST, OLDEST = 0.0, 100.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,32 @@ def parse_target_ages(text: str | None, allow_relative: bool = False) -> list[Ta
     return targets
 
 
+def parse_target_age(text: str) -> TargetAge:
+    """Reads one entry: an age in years, or ``uniform_random``.
+
+    Raises:
+        InputError: it is neither, or there are several.
+    """
+    targets = parse_target_ages(text)
+    if len(targets) != 1:
+        raise InputError(
+            f"--target_age={text}: one age in years or {UNIFORM_RANDOM} is needed, not {len(targets)}"
+        )
+    return targets[0]
+
+
+def fixed_ages(text: str) -> list[float]:
+    """Reads several entries that are all ages in years.
+
+    Raises:
+        InputError: one is none.
+    """
+    ages = [target.years for target in parse_target_ages(text)]
+    if None in ages:
+        raise InputError(f"--target_age: fixed ages in years are needed, not {UNIFORM_RANDOM}")
+    return [age for age in ages if age is not None]
+
+
 def _years(entry: str, relative: bool) -> float:
     try:
         years = float(entry)
@@ -53,8 +78,8 @@ def _years(entry: str, relative: bool) -> float:
         raise InputError(
             f"--target_age: '{entry}' is no age; give years such as 0,10,20, or {UNIFORM_RANDOM}"
         ) from None
-    if relative and (math.isnan(years) or abs(years) > OLDEST):
+    if relative and not is_age(abs(years)):
         raise InputError(f"--target_age: {entry} is more than {OLDEST:g} years away")
-    if not relative and (math.isnan(years) or not YOUNGEST <= years <= OLDEST):
+    if not relative and not is_age(years):
         raise InputError(f"--target_age: {entry} is outside {YOUNGEST:g} to {OLDEST:g} years")
     return years

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import _bootstrap  # noqa: F401
 
-from utils.align_folder import ALIGNED, EXISTS, Settings, align_folder, plan, summary
-from utils.alignment import CROPS
+from utils.faces.align_folder import ALIGNED, EXISTS, Settings, align_folder, plan, summary
+from utils.faces.alignment import CROPS
 from utils.errors import InputError, run_command
 
 

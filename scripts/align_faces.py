@@ -9,8 +9,8 @@ from pathlib import Path
 import _bootstrap  # noqa: F401
 from tqdm import tqdm
 
-from utils.align_folder import ALIGNED, EXISTS, Settings, Verdict, align_folder, plan, summary
-from utils.alignment import CROPS
+from utils.faces.align_folder import ALIGNED, EXISTS, Settings, Verdict, align_folder, plan, summary
+from utils.faces.alignment import CROPS
 from utils.errors import InputError, run_command
 
 

@@ -15,10 +15,13 @@ from torch import Tensor
 from models.official_layout import official_content
 from models.stylegan2.model import Generator
 from models.stylegan2.nvidia import from_nvidia, rosinality_config, rosinality_networks, to_nvidia
-from utils.checkpoints import SkipInit, checkpoint_kind, describe, load_checkpoint, load_into, save_checkpoint
+from models.loading import SkipInit, load_into
+from models.kinds import checkpoint_kind, describe
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 from utils.errors import InputError, run_command
-from utils.images import image_sheet, save_pil
-from utils.nvidia_pickle import KIND as NVIDIA
+from utils.pictures.sheets import image_sheet
+from utils.pictures.writing import save_pil
+from utils.files.network_pickle import KIND as NVIDIA
 
 SUFFIXES = (".pt", ".pth", ".safetensors")
 SAMPLES = 8

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, dataset_paths, model_paths
-from criteria.evaluation.judges import Judges, load_judges
-from criteria.evaluation.personal import (
+from evaluation.judges import Judges, load_judges
+from evaluation.personal import (
     evaluate_personalization,
     life_span_picture,
     load_person,
@@ -23,7 +23,7 @@ from options.train_options import parse_train_options
 from training.coach_personalized import CoachPersonalized
 from utils.device import select_device
 from utils.errors import InputError, run_command
-from utils.images import save_pil
+from utils.pictures.writing import save_pil
 
 PRESET = REPOSITORY / "configs" / "demo" / "mytimemachine.args"
 

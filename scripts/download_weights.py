@@ -9,9 +9,9 @@ from pathlib import Path
 
 from configs.paths_config import WEIGHTS_FOLDER, WEIGHTS_VARIABLE
 from configs.weights import WEIGHTS, Weight
-from utils.download import Expected, difference
+from utils.files.download import Expected, difference
 from utils.errors import InputError, run_command
-from utils.weight_sources import fetch
+from utils.files.weight_sources import fetch
 
 OFFICIAL = {name: weight for name, weight in WEIGHTS.items() if not weight.bundled}
 

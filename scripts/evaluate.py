@@ -15,8 +15,8 @@ from typing import Any
 
 import _evaluation
 
-from criteria.evaluation.ageing import evaluate_age_classifier, evaluate_ageing, spread_photos
-from criteria.evaluation.personal import (
+from evaluation.ageing import evaluate_age_classifier, evaluate_ageing, spread_photos
+from evaluation.personal import (
     evaluate_personalization,
     life_span_picture,
     load_person,
@@ -24,14 +24,14 @@ from criteria.evaluation.personal import (
     personalization_table,
     summarize_pairs,
 )
-from criteria.evaluation.tables import ageing_curves, ageing_table, classifier_table, personal_curves
+from evaluation.tables import ageing_curves, ageing_table, classifier_table, personal_curves
 from datasets.faces import FaceFolder
 from models.aging_model import load_aging_model
 from models.auxiliary import ALIGNED_SIZE, OFFICIAL_DEX, load_age_classifier
 from options.evaluate_options import parse_evaluate_options
 from utils.device import select_device
 from utils.errors import InputError, run_command
-from utils.images import save_pil
+from utils.pictures.writing import save_pil
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 
 import _evaluation
 
-from criteria.evaluation.judges import Judges
-from criteria.evaluation.personal import (
+from evaluation.judges import Judges
+from evaluation.personal import (
     TABLE_HEADER,
     Pair,
     evaluate_personalization,
@@ -37,8 +37,10 @@ from options.evaluate_options import parse_people_options, training_options
 from training.coach_personalized import CoachPersonalized
 from utils.device import select_device
 from utils.errors import InputError, run_command
-from utils.images import list_images, save_pil
-from utils.report import markdown_table, write_json
+from utils.pictures.reading import list_images
+from utils.pictures.writing import save_pil
+from evaluation.markdown import markdown_table
+from utils.files.writing import write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

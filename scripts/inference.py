@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from _inference import AgedPhoto, InferenceRun
-from _sweep import write_sweep
+from inference.run import AgedPhoto, InferenceRun
+from inference.sweep import write_sweep
 
 from datasets.photos import result_stems
 from options.inference_options import parse_inference_options
 from utils.errors import run_command
-from utils.images import tile, written_atomically
+from utils.pictures.sheets import tile
+from utils.files.writing import written_atomically
 
 COUPLED_EVERY = 100  # without --couple_outputs, every hundredth photo is coupled (the official interval)
 

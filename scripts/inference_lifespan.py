@@ -11,16 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _inference import AgedPhoto, InferenceRun, chosen_device, load_model
+from inference.run import AgedPhoto, InferenceRun, chosen_device, load_model
 from PIL import Image
 
 from configs.paths_config import model_paths
 from datasets.photos import result_stems
 from models.aging_model import AgingModel, PSPAgingModel, load_aging_model
 from options.lifespan_options import parse_lifespan_options
-from utils.checkpoints import load_checkpoint
+from utils.files.checkpoints import load_checkpoint
 from utils.errors import InputError, run_command
-from utils.images import open_rgb, tile, written_atomically
+from utils.pictures.reading import open_rgb
+from utils.pictures.sheets import tile
+from utils.files.writing import written_atomically
 
 GAP = 2  # pixels around each picture of a strip, as officially
 

@@ -5,11 +5,11 @@ import _bootstrap  # noqa: F401
 from collections.abc import Sequence
 from pathlib import Path
 
-from _inference import AgedPhoto, InferenceRun
+from inference.run import AgedPhoto, InferenceRun
 
 from options.inference_options import parse_inference_options
 from utils.errors import run_command
-from utils.images import tile
+from utils.pictures.sheets import tile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

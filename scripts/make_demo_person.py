@@ -23,10 +23,11 @@ from models.aging_model import resize
 from models.psp import append_age, pSp
 from models.stylegan2.model import Generator, StyleGAN2Config
 from training.coach_stylegan2 import load_stylegan2_file
-from utils.checkpoints import load_checkpoint, load_into
+from utils.files.checkpoints import load_checkpoint
+from models.loading import load_into
 from utils.device import select_device
 from utils.errors import InputError, run_command
-from utils.images import write_image
+from utils.pictures.writing import write_image
 
 DEMO = REPOSITORY / "pretrained_models" / "demo"
 TRAIN_AGES = (20, 60)

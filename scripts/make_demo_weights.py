@@ -20,7 +20,7 @@ from tqdm import tqdm
 from datasets.faces import FaceFolder
 from models.psp import pSp
 from models.stylegan2.shared_latent import SHIFT, with_shared_latent
-from utils.checkpoints import halved, load_checkpoint, save_checkpoint
+from utils.files.checkpoints import halved, load_checkpoint, save_checkpoint
 from utils.errors import InputError, run_command
 
 ROOT = Path(__file__).resolve().parents[1]

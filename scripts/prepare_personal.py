@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.personal.ages import age_of, read_age_table, resolve_names
-from datasets.personal.faces import face_key, make_faces
+from datasets.personal.aligned import face_key, make_faces
 from datasets.personal.output import (
     MANIFEST,
     SHEET,
@@ -30,13 +30,13 @@ from datasets.personal.output import (
     update_folder,
     write_contact_sheet,
 )
-from datasets.personal.photos import Photo, list_album, measure_photo
+from datasets.personal.measures import Photo, list_album, measure_photo
 from datasets.personal.verdicts import Verdict, judge, split
 from models.restorer import Restorer
 from options.personal_options import parse_personal_options
-from utils.alignment import CROPS, predictor_path
+from utils.faces.alignment import CROPS, predictor_path
 from utils.device import select_device
-from utils.download import sha256_of
+from utils.files.download import sha256_of
 from utils.errors import InputError, run_command
 from utils.parallel import parallel_map
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from _inference import AgedPhoto, InferenceRun
+from inference.run import AgedPhoto, InferenceRun
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -15,7 +15,8 @@ from datasets.photos import Photos, read_path_list
 from models.psp import mix_styles
 from options.inference_options import parse_inference_options
 from utils.errors import run_command
-from utils.images import tile, to_pil
+from utils.pictures.sheets import tile
+from utils.pictures.tensors import to_pil
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from _inference import InferenceRun
+from inference.run import InferenceRun
 
 from models.psp import mix_styles
 from options.inference_options import parse_inference_options
 from utils.errors import InputError, run_command
-from utils.images import tile
+from utils.pictures.sheets import tile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from utils.checkpoints import SkipInit
+from models.loading import SkipInit
 
 FOLDER = Path(__file__).resolve().parent / "fixtures" / "parity"
 Module = TypeVar("Module", bound=torch.nn.Module)

@@ -12,8 +12,8 @@ from models.aging_model import PSPAgingModel, load_aging_model
 from models.blender import BlenderConfig
 from models.psp import append_age, pSp
 from models.stylegan2.model import Generator
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import save_checkpoint
 
 ADAPTER = BlenderConfig(bottleneck=4, hidden=6, zero_init=False)
 

@@ -10,8 +10,9 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from utils import alignment
-from utils.alignment import (
+from utils.errors import InputError
+from utils.faces import alignment
+from utils.faces.alignment import (
     CROPS,
     align_photo,
     detect_faces,
@@ -20,7 +21,6 @@ from utils.alignment import (
     predictor_path,
     warp_square,
 )
-from utils.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -232,7 +232,7 @@ def test_align_faces_bad_input(photos: Path, tmp_path: Path) -> None:
 
 
 def test_names_that_differ_in_the_extension_only(photos: Path, tmp_path: Path) -> None:
-    from utils.align_folder import plan
+    from utils.faces.align_folder import plan
 
     (photos / "47_0.png").touch()
     targets = [target.name for _, target in plan(photos, photos / "aligned")]

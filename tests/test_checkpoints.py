@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from models.kinds import checkpoint_kind
+from models.loading import load_into, subset
+from models.misfit import likely_cause
 from utils import checkpoints
-from utils.checkpoint_kinds import likely_cause
-from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint, subset
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 CONTENT = {
     "state_dict": {"encoder.weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(7)},

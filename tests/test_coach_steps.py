@@ -20,7 +20,7 @@ from models.dex_vgg import VGG
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import append_age, pSp
 from models.stylegan2.model import StyleGAN2Config
-from training.ranger import build_optimizer
+from training.optimizers import build_optimizer
 from training.step_result import StepResult
 from training.steps_mytimemachine import mytimemachine_step
 from training.steps_sam import sam_step

@@ -20,8 +20,8 @@ from models.official_layout import official_content, without_known_architecture
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.nvidia import to_nvidia
-from utils.checkpoints import load_checkpoint, save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 import convert_weights

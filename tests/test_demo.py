@@ -12,8 +12,8 @@ from PIL import Image
 
 from configs.paths_config import dataset_paths, model_paths
 from options.train_options import parse_train_options
-from utils.checkpoints import halved, load_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import halved, load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))

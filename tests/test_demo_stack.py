@@ -9,13 +9,14 @@ from skimage.data import astronaut
 from torch import Tensor
 
 from configs.paths_config import dataset_paths, model_paths
-from criteria.evaluation.judges import load_judges
 from datasets.faces import FaceFolder
+from evaluation.judges import load_judges
 from models.aging_model import AgingModel, load_aging_model
+from models.loading import load_into
 from models.stylegan2.model import Generator, StyleGAN2Config
-from utils.alignment import align_photo
-from utils.checkpoints import load_checkpoint, load_into
-from utils.images import to_float
+from utils.faces.alignment import align_photo
+from utils.files.checkpoints import load_checkpoint
+from utils.pictures.tensors import to_float
 
 AGES = [10.0, 30.0, 50.0, 70.0]
 SIZE = 128

@@ -9,8 +9,8 @@ import parity
 from models import auxiliary
 from models.dex_vgg import VGG, expected_age, official_keys
 from models.encoders.model_irse import Backbone
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import save_checkpoint
 
 SMALL_VGG = {"network": "vgg", "input_size": 32, "channels": (4, 4, 8, 8, 8), "hidden": 16}
 SMALL_FACE = {

@@ -12,7 +12,7 @@ import training_toys as toys
 from datasets.faces import FaceFolder
 from training.batches import BatchSource
 from utils import distributed
-from utils.checkpoints import load_checkpoint
+from utils.files.checkpoints import load_checkpoint
 
 
 def torchrun(command: list[str]) -> subprocess.CompletedProcess[str]:

@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from configs.weights import WEIGHTS, Weight
-from utils import download as download_module
-from utils import weight_sources
-from utils.download import Expected, download
 from utils.errors import InputError
+from utils.files import download as download_module
+from utils.files import weight_sources
+from utils.files.download import Expected, download
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "scripts"))
 import download_weights

@@ -13,11 +13,12 @@ from PIL import Image
 from test_dex_vgg import SMALL_FACE, SMALL_VGG
 from torch import Tensor
 
-from criteria.evaluation import figures, personal, tables
-from criteria.evaluation.ageing import evaluate_ageing, evenly, spread_photos
-from criteria.evaluation.judges import NetworkCard, independence, loss_network_cards
-from criteria.evaluation.personal import PersonPhotos
 from datasets.faces import FaceFolder
+from evaluation import figures, personal, tables
+from evaluation.ageing import evaluate_ageing, evenly, spread_photos
+from evaluation.judges import NetworkCard, independence, loss_network_cards
+from evaluation.markdown import markdown_table, number
+from evaluation.personal import PersonPhotos
 from models import auxiliary
 from models.aging_model import AgingModel
 from models.blender import BlenderConfig
@@ -25,10 +26,10 @@ from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.stylegan2.model import StyleGAN2Config
 from options.evaluate_options import parse_evaluate_options, parse_people_options
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
-from utils.images import write_image
-from utils.report import markdown_table, number, write_json
+from utils.files.checkpoints import save_checkpoint
+from utils.files.writing import write_json
+from utils.pictures.writing import write_image
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUT, OUTPUT = 64, 32

@@ -12,19 +12,17 @@ import torch
 from PIL import Image
 
 from utils.errors import InputError
-from utils.images import (
+from utils.pictures.reading import (
     MissingReaderError,
     capture_date,
-    image_sheet,
     list_images,
     open_photo,
     read_image,
     read_image_uint8,
-    to_float,
-    to_pil,
-    to_uint8,
-    write_image,
 )
+from utils.pictures.sheets import image_sheet
+from utils.pictures.tensors import to_float, to_pil, to_uint8
+from utils.pictures.writing import write_image
 
 
 def picture(width: int = 24, height: int = 16) -> Image.Image:

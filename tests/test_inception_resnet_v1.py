@@ -8,8 +8,9 @@ import torch
 import parity
 from models.auxiliary import load_identity
 from models.inception_resnet_v1 import InceptionResnetV1
-from utils.checkpoints import checkpoint_kind, load_checkpoint, save_checkpoint
+from models.kinds import checkpoint_kind
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
 def filled(num_classes: int | None, classify: bool = False) -> InceptionResnetV1:

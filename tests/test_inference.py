@@ -24,8 +24,8 @@ from datasets.photos import Photos, result_names, result_stems
 from models.stylegan2.model import Generator, StyleGAN2Config
 from options.inference_options import joined, parse_inference_options
 from options.target_ages import TargetAge, parse_target_ages
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import save_checkpoint
 from utils.parallel import worker_count
 
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageStat
 
 import parity
 from models.psp import OFFICIAL_OPTS, pSp
-from utils.checkpoints import save_checkpoint
+from utils.files.checkpoints import save_checkpoint
 
 LIMIT_GB = 8.0
 AGES = tuple(range(0, 101, 10))

@@ -9,12 +9,12 @@ from torch import nn
 import parity
 from criteria.adaptive_w_norm import PUBLISHED_BATCH, AdaptiveWNormLoss, adaptive_weights
 from criteria.aging_loss import AgingLoss
-from criteria.crops import FACE_CROP, FractionalCrop
 from criteria.id_loss import IDLoss, cosine_similarity, weighted_identity_loss
 from criteria.nearest_neighbor_id_loss import NearestNeighborIDLoss, ReferenceBank, nearest_neighbor_id_loss
 from criteria.w_norm import WNormLoss, w_norm
 from models.dex_vgg import VGG
 from models.encoders.model_irse import Backbone
+from utils.faces.boxes import FACE_CROP, FractionalCrop
 
 
 @functools.cache

@@ -10,12 +10,14 @@ import torch
 
 import parity
 from models.aging_model import load_aging_model
+from models.kinds import checkpoint_kind
+from models.loading import load_into
 from models.psp import pSp
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.nvidia import from_nvidia, load_converted, read_config, to_nvidia
 from training.coach_stylegan2 import load_stylegan2_file
-from utils.checkpoints import checkpoint_kind, load_checkpoint, load_into, save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 KEYS = "stylegan2_ada_conditional"
 TINY = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 6})

@@ -17,9 +17,10 @@ from datasets.photos import read_path_list
 from models.psp import append_age, mix_styles, pSp
 from options.inference_options import parse_inference_options
 from options.lifespan_options import build_parser, describe_model, parse_lifespan_options
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
-from utils.images import read_image, to_uint8
+from utils.files.checkpoints import save_checkpoint
+from utils.pictures.reading import read_image
+from utils.pictures.tensors import to_uint8
 
 sys.path.append(str(ROOT / "scripts"))
 STYLES = 2 * 5 - 2

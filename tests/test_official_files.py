@@ -19,7 +19,7 @@ from models.encoders.model_irse import Backbone
 from models.official_layout import official_content
 from models.psp import append_age, pSp
 from models.stylegan2.model import Generator
-from utils.checkpoints import load_checkpoint, save_checkpoint
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 PSP = {"input_nc": 3, "start_from_latent_avg": True, "start_from_encoded_w_plus": False}

@@ -19,9 +19,11 @@ from personal_album import ACCEPTED, Album, make_album, person_picture
 from prepare_personal import main
 
 from datasets.faces import FaceFolder
-from datasets.personal import faces, output, photos
-from utils.alignment import align_photo
+from datasets.personal import aligned as faces
+from datasets.personal import measures as photos
+from datasets.personal import output
 from utils.errors import InputError
+from utils.faces.alignment import align_photo
 
 SPLIT = "--test_range=37-39"
 
@@ -274,7 +276,7 @@ def test_without_spandrel_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -
 
 def test_landmarks_follow_into_the_enhanced_picture() -> None:
     """The enhanced square shows the FFHQ square; a landmark lies where its pixel went."""
-    from utils.alignment import CROPS, detect_faces, face_square
+    from utils.faces.alignment import CROPS, detect_faces, face_square
 
     photo = skimage.data.astronaut()
     points = detect_faces(photo)[0].landmarks

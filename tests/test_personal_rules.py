@@ -11,12 +11,12 @@ import skimage.data
 from PIL import Image
 
 from datasets.personal.ages import Age, age_of, read_age_table, years_between
+from datasets.personal.measures import FaceMeasure, Photo
 from datasets.personal.person import find_person
-from datasets.personal.photos import FaceMeasure, Photo
 from datasets.personal.verdicts import Thresholds, Verdict, judge, split
 from utils.errors import InputError
-from utils.face_quality import _HEAD, _POSE_POINTS, face_print, head_pose, print_likeness, sharpness
-from utils.images import capture_date
+from utils.faces.quality import _HEAD, _POSE_POINTS, face_print, head_pose, print_likeness, sharpness
+from utils.pictures.reading import capture_date
 
 BIRTH = date(1980, 6, 15)
 

@@ -15,12 +15,13 @@ from PIL import Image
 from configs.paths_config import model_paths
 from datasets.input_age import TIGHT_IN_FFHQ, InputAges
 from options.inference_options import parse_inference_options
-from utils.alignment import detect_faces, face_square, warp_square
-from utils.animation import labelled_grid, there_and_back, write_gif, write_mp4
-from utils.checkpoints import save_checkpoint
 from utils.errors import InputError
-from utils.images import open_photo, save_pil
-from utils.paste import FacePhoto, paste_square
+from utils.faces.alignment import detect_faces, face_square, warp_square
+from utils.faces.paste import FacePhoto, paste_square
+from utils.files.checkpoints import save_checkpoint
+from utils.pictures.animation import labelled_grid, there_and_back, write_gif, write_mp4
+from utils.pictures.reading import open_photo
+from utils.pictures.writing import save_pil
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ from models.encoders.psp_encoders import EncoderConfig
 from models.psp import append_age, mix_styles, pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Generator, StyleGAN2Config
-from utils.checkpoints import load_checkpoint, save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 TINY_GENERATOR = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8})
 TINY_ENCODER = EncoderConfig(input_size=32, channels=(8, 8, 8, 8, 16), units=(1, 1, 1, 1), style_channels=8)

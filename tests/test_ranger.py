@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import parity
-from training.ranger import build_optimizer
+from training.optimizers import build_optimizer
 from utils.errors import InputError
 
 

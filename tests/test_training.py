@@ -15,10 +15,11 @@ import training_toys as toys
 
 from models.aging_model import load_aging_model
 from models.auxiliary import load_age_classifier, load_identity
+from models.loading import subset
 from models.psp import append_age, pSp
 from options.train_options import COACHES, parse_train_options
-from utils.checkpoints import load_checkpoint, save_checkpoint, subset
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")

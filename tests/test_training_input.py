@@ -20,7 +20,7 @@ from training.coach_identity import ArcFaceHead, describe_folder, distillation_l
 from training.loss_networks import FeatureCache, NeededFile
 from utils import device as devices
 from utils.errors import InputError
-from utils.face_descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
+from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
 
 
 @pytest.fixture(scope="module")

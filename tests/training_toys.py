@@ -23,7 +23,7 @@ from models.psp import pSp
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from options.train_options import COACHES
 from training.coach import Coach
-from utils.checkpoints import save_checkpoint
+from utils.files.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 AGES = (20, 25, 31, 38, 44, 52, 60, 67)

@@ -31,7 +31,7 @@ from utils.distributed import (
     synchronise,
 )
 from utils.errors import InputError
-from utils.images import save_pil
+from utils.pictures.writing import save_pil
 
 
 class Coach:

@@ -9,10 +9,11 @@ from tqdm import tqdm
 
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
 from criteria.code_spread import CodeSpread
-from criteria.evaluation.ageing import evenly
 from criteria.objective import LossWeights, Targets
 from criteria.sam_objective import SAMObjective
 from datasets.faces import FaceFolder
+from evaluation.ageing import evenly
+from models.kinds import checkpoint_kind, describe
 from models.psp import append_age, pSp
 from training.coach import mean_figures
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
@@ -27,9 +28,9 @@ from training.loss_networks import (
 )
 from training.step_result import PictureLoss
 from training.steps_sam import sam_step
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.distributed import rank, world_size
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint
 
 SPREAD_PHOTOS = 2048
 SHEET_AGES = (5, 20, 35, 50, 65, 80)

@@ -20,8 +20,8 @@ from datasets.faces import FaceFolder
 from models.auxiliary import FACE_BOX, network_checkpoint
 from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
 from utils.errors import InputError
-from utils.face_descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
-from utils.images import read_pixels
+from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
+from utils.pictures.reading import read_pixels
 
 TEACHER_SIZE = 128
 SAVE_EVERY = 500  # pictures

@@ -22,16 +22,17 @@ from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.objective import Targets
 from datasets.faces import FaceFolder
 from models.blender import BlenderConfig
+from models.kinds import checkpoint_kind, describe
 from models.psp import append_age, pSp
 from training.batches import BatchSource
 from training.coach import mean_figures
 from training.coach_aging import SHEET_AGES
 from training.encoder_training import EncoderCoach, sheet_of_columns
 from training.loss_networks import NeededFile, build_loss_networks, loss_files, require_files
-from training.ranger import build_optimizer
+from training.optimizers import build_optimizer
 from training.steps_mytimemachine import mytimemachine_step
-from utils.checkpoints import checkpoint_kind, describe, load_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint
 
 LEAST_PHOTOS = 2
 

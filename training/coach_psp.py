@@ -8,15 +8,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from criteria.crops import FACE_CROP
 from criteria.w_norm import w_norm
+from models.kinds import checkpoint_kind, describe
 from models.psp import pSp
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator
 from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
 from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
-from utils.checkpoints import checkpoint_kind, describe
 from utils.errors import InputError
+from utils.faces.boxes import FACE_CROP
 
 
 class CoachPSP(EncoderCoach):

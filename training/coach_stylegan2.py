@@ -2,7 +2,6 @@
 growing.
 """
 
-from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -13,17 +12,15 @@ from torch import Tensor
 from criteria.gan_losses import PathLengthPenalty, is_regularization_step, lazy_adam_settings
 from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
+from models.loading import load_into
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from models.stylegan2.nvidia import load_converted
 from options.stylegan2_options import parse_channels
 from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
-from utils.checkpoints import load_into
-from utils.errors import InputError
-from utils.images import image_sheet
+from utils.pictures.sheets import image_sheet
 
 
 class CoachStyleGAN2(Coach):
@@ -151,18 +148,3 @@ class CoachStyleGAN2(Coach):
         columns = max(1, round(len(images) ** 0.5))
         rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
         return {"samples": image_sheet(rows)}
-
-
-def load_stylegan2_file(path: str) -> Mapping[str, Any]:
-    """Reads a checkpoint that can be trained on, also one in NVIDIA's layout.
-
-    Raises:
-        InputError: it lacks the generator, its average or the discriminator.
-    """
-    checkpoint = load_converted(path)
-    missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
-    if missing:
-        raise InputError(
-            f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2"
-        )
-    return checkpoint

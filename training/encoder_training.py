@@ -18,6 +18,8 @@ from models.auxiliary import AgeClassifier
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.feature_discriminator import FeatureDiscriminator
+from models.kinds import checkpoint_kind, describe
+from models.loading import load_into
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.stylegan2.model import Discriminator, StyleGAN2Config
@@ -29,10 +31,9 @@ from training.averaging import average_decay, cosine_share, update_average
 from training.batches import BatchSource
 from training.coach import Coach, say
 from training.loss_networks import NeededFile, require_file
-from training.ranger import build_optimizer
-from utils.checkpoints import checkpoint_kind, describe, load_into
+from training.optimizers import build_optimizer
 from utils.errors import InputError
-from utils.images import image_sheet
+from utils.pictures.sheets import image_sheet
 
 WARM_UP_STEPS = 50
 FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoints import load_checkpoint, save_checkpoint
 from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 STATE_NAMES = ("resume_state.pt", "resume_state_previous.pt")
 STATE_ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from datasets.age_parsing import MAX_AGE, OLDEST, parse_age
-from datasets.personal.photos import Photo
+from datasets.personal.measures import Photo
 from utils.errors import InputError
 
 _AGE_AND_NUMBER = re.compile(r"\d{1,3}(\.\d+)?_\d+")

@@ -13,12 +13,13 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from datasets.personal.photos import THUMBNAIL, Photo
+from datasets.personal.measures import THUMBNAIL, Photo
 from datasets.personal.verdicts import REASONS, TEST, TRAIN, Verdict
-from utils.contact_sheet import Cell, contact_sheet
 from utils.errors import InputError
-from utils.images import open_rgb, save_pil, written_atomically
-from utils.report import write_json
+from utils.files.writing import write_json, written_atomically
+from utils.pictures.contact_sheet import Cell, contact_sheet
+from utils.pictures.reading import open_rgb
+from utils.pictures.writing import save_pil
 
 MANIFEST, SHEET = "manifest.json", "contact_sheet.jpg"
 _COLOURS = {TRAIN: "green", TEST: "royalblue"}

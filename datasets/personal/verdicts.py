@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 
 from datasets.personal.ages import Age
+from datasets.personal.measures import FaceMeasure, Photo
 from datasets.personal.person import Person, find_person
-from datasets.personal.photos import FaceMeasure, Photo
 from utils.errors import InputError
-from utils.face_quality import print_likeness
+from utils.faces.quality import print_likeness
 
 TRAIN, TEST = "train", "test"
 # A poor picture of the person (blurred, small, cut off, turned) lies up to so much farther away.

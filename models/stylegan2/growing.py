@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from models.loading import load_into
 from models.stylegan2.model import Discriminator, Generator
-from utils.checkpoints import load_into
 from utils.errors import InputError
 
 

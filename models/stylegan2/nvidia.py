@@ -7,25 +7,26 @@ NVIDIA's clamp of activations at 256, which its half-precision networks have, is
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from models.kinds import checkpoint_kind, what_is
+from models.loading import SkipInit, load_into
 from models.stylegan2.layers import make_kernel
-from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config, default_channels
-from utils.checkpoints import Checkpoint, SkipInit, checkpoint_kind, describe, load_checkpoint, load_into
+from models.stylegan2.layout import compact_config, rosinality_config, rosinality_networks
+from models.stylegan2.layout import official_content as rosinality_content
+from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from utils.errors import InputError
-from utils.nvidia_pickle import KIND
+from utils.files.checkpoints import Checkpoint
 
 FILTER = (1, 3, 3, 1)
 ENTRIES = {"G_ema": "g_ema", "G": "g", "D": "d"}  # NVIDIA's names of the networks and rosinality's
 DISCRIMINATOR_LABEL_LAYERS = 8
 
 
-class Pair(NamedTuple):
+class NamedWeight(NamedTuple):
     """One weight: its name here, at NVIDIA's, and which dimensions of length one it has only here."""
 
     ours: str
@@ -33,14 +34,14 @@ class Pair(NamedTuple):
     extra: tuple[int, ...] = ()
 
 
-def generator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
+def generator_pairs(config: StyleGAN2Config) -> Iterator[NamedWeight]:
     """Every learned weight and noise plane of a generator."""
     for layer in range(config.n_mlp):
         for kind in ("weight", "bias"):
-            yield Pair(f"style.{layer + 1}.{kind}", f"mapping.fc{layer}.{kind}")
+            yield NamedWeight(f"style.{layer + 1}.{kind}", f"mapping.fc{layer}.{kind}")
     if config.c_dim:
         yield from _linear("embed", "mapping.embed")
-    yield Pair("input.input", "synthesis.b4.const", (0,))
+    yield NamedWeight("input.input", "synthesis.b4.const", (0,))
     yield from _styled_conv("conv1", "synthesis.b4.conv1", 0)
     yield from _to_rgb("to_rgb1", "synthesis.b4.torgb")
     for level in range(int(math.log2(config.size)) - 2):
@@ -51,19 +52,19 @@ def generator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
         yield from _to_rgb(f"to_rgbs.{level}", f"{block}.torgb")
 
 
-def discriminator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
+def discriminator_pairs(config: StyleGAN2Config) -> Iterator[NamedWeight]:
     """Every learned weight of a discriminator."""
-    yield Pair("convs.0.0.weight", f"b{config.size}.fromrgb.weight")
-    yield Pair("convs.0.1.bias", f"b{config.size}.fromrgb.bias")
+    yield NamedWeight("convs.0.0.weight", f"b{config.size}.fromrgb.weight")
+    yield NamedWeight("convs.0.1.bias", f"b{config.size}.fromrgb.bias")
     for index in range(1, int(math.log2(config.size)) - 1):
         ours, theirs = f"convs.{index}", f"b{config.size >> (index - 1)}"
-        yield Pair(f"{ours}.conv1.0.weight", f"{theirs}.conv0.weight")
-        yield Pair(f"{ours}.conv1.1.bias", f"{theirs}.conv0.bias")
-        yield Pair(f"{ours}.conv2.1.weight", f"{theirs}.conv1.weight")
-        yield Pair(f"{ours}.conv2.2.bias", f"{theirs}.conv1.bias")
-        yield Pair(f"{ours}.skip.1.weight", f"{theirs}.skip.weight")
-    yield Pair("final_conv.0.weight", "b4.conv.weight")
-    yield Pair("final_conv.1.bias", "b4.conv.bias")
+        yield NamedWeight(f"{ours}.conv1.0.weight", f"{theirs}.conv0.weight")
+        yield NamedWeight(f"{ours}.conv1.1.bias", f"{theirs}.conv0.bias")
+        yield NamedWeight(f"{ours}.conv2.1.weight", f"{theirs}.conv1.weight")
+        yield NamedWeight(f"{ours}.conv2.2.bias", f"{theirs}.conv1.bias")
+        yield NamedWeight(f"{ours}.skip.1.weight", f"{theirs}.skip.weight")
+    yield NamedWeight("final_conv.0.weight", "b4.conv.weight")
+    yield NamedWeight("final_conv.1.bias", "b4.conv.bias")
     yield from _linear("final_linear.0", "b4.fc")
     yield from _linear("final_linear.1", "b4.out")
     if config.c_dim:
@@ -72,23 +73,23 @@ def discriminator_pairs(config: StyleGAN2Config) -> Iterator[Pair]:
             yield from _linear(f"mapping.style.{layer + 1}", f"mapping.fc{layer}")
 
 
-def _linear(ours: str, theirs: str) -> Iterator[Pair]:
-    yield Pair(f"{ours}.weight", f"{theirs}.weight")
-    yield Pair(f"{ours}.bias", f"{theirs}.bias")
+def _linear(ours: str, theirs: str) -> Iterator[NamedWeight]:
+    yield NamedWeight(f"{ours}.weight", f"{theirs}.weight")
+    yield NamedWeight(f"{ours}.bias", f"{theirs}.bias")
 
 
-def _styled_conv(ours: str, theirs: str, noise: int) -> Iterator[Pair]:
-    yield Pair(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
+def _styled_conv(ours: str, theirs: str, noise: int) -> Iterator[NamedWeight]:
+    yield NamedWeight(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
     yield from _linear(f"{ours}.conv.modulation", f"{theirs}.affine")
-    yield Pair(f"{ours}.activate.bias", f"{theirs}.bias")
-    yield Pair(f"{ours}.noise.weight", f"{theirs}.noise_strength", (0,))
-    yield Pair(f"noises.noise_{noise}", f"{theirs}.noise_const", (0, 1))
+    yield NamedWeight(f"{ours}.activate.bias", f"{theirs}.bias")
+    yield NamedWeight(f"{ours}.noise.weight", f"{theirs}.noise_strength", (0,))
+    yield NamedWeight(f"noises.noise_{noise}", f"{theirs}.noise_const", (0, 1))
 
 
-def _to_rgb(ours: str, theirs: str) -> Iterator[Pair]:
-    yield Pair(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
+def _to_rgb(ours: str, theirs: str) -> Iterator[NamedWeight]:
+    yield NamedWeight(f"{ours}.conv.weight", f"{theirs}.weight", (0,))
     yield from _linear(f"{ours}.conv.modulation", f"{theirs}.affine")
-    yield Pair(f"{ours}.bias", f"{theirs}.bias", (0, 2, 3))
+    yield NamedWeight(f"{ours}.bias", f"{theirs}.bias", (0, 2, 3))
 
 
 def filter_names(config: StyleGAN2Config, network: str) -> list[str]:
@@ -106,16 +107,6 @@ def filter_names(config: StyleGAN2Config, network: str) -> list[str]:
 # ---------------------------------------------------------------- NVIDIA -> rosinality
 
 
-def load_converted(path: str | Path) -> Checkpoint:
-    """Reads any checkpoint; StyleGAN2 networks in NVIDIA's layout come back in rosinality's.
-
-    Raises:
-        InputError: the file cannot be read or converted.
-    """
-    checkpoint = load_checkpoint(path)
-    return from_nvidia(checkpoint, str(path)) if checkpoint_kind(checkpoint) == KIND else checkpoint
-
-
 def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     """Turns networks in NVIDIA's layout into a checkpoint in rosinality's, ready for our networks.
 
@@ -129,6 +120,8 @@ def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Raises:
         InputError: it is another network, or a variant of StyleGAN2 that has no counterpart here.
     """
+    if "network" in checkpoint:  # a file that holds one network and no names
+        checkpoint = {**checkpoint, "G_ema": checkpoint["network"]}
     networks = {name: checkpoint[name] for name in ENTRIES if isinstance(checkpoint.get(name), Mapping)}
     generators = [name for name in ("G_ema", "G") if name in networks]
     if not generators:
@@ -146,6 +139,15 @@ def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
         result["latent_avg"] = average.clone()
     result["opts"] = {"architecture": {"generator": config.to_dict()}, "output_size": config.size}
     return result
+
+
+def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of an official file: rosinality's layout.
+
+    Raises:
+        InputError: the networks cannot be converted.
+    """
+    return rosinality_content(from_nvidia(checkpoint, source), source)
 
 
 def read_config(state: Mapping[str, Tensor], source: str) -> StyleGAN2Config:
@@ -180,16 +182,7 @@ def read_config(state: Mapping[str, Tensor], source: str) -> StyleGAN2Config:
             f"{embedded} numbers; only RGB networks with equal lengths of these vectors fit"
         )
     n_mlp = sum(bool(re.fullmatch(r"mapping\.fc\d+\.weight", key)) for key in state)
-    return _compact(StyleGAN2Config(size, style_dim, n_mlp, channels=channels, c_dim=c_dim))
-
-
-def _compact(config: StyleGAN2Config) -> StyleGAN2Config:
-    """The same with a multiplier in the place of a table of widths, where one gives these widths."""
-    for multiplier in (2, 1):
-        table = default_channels(multiplier)
-        if all(table.get(side) == width for side, width in (config.channels or {}).items()):
-            return replace(config, channels=None, channel_multiplier=multiplier)
-    return config
+    return compact_config(StyleGAN2Config(size, style_dim, n_mlp, channels=channels, c_dim=c_dim))
 
 
 def _check_settings(settings: Mapping[str, Any], source: str) -> None:
@@ -205,7 +198,7 @@ def _network(config: StyleGAN2Config, entry: str) -> nn.Module:
         return kind.from_config(config)
 
 
-def _pairs(config: StyleGAN2Config, entry: str) -> list[Pair]:
+def _pairs(config: StyleGAN2Config, entry: str) -> list[NamedWeight]:
     return list(discriminator_pairs(config) if entry == "d" else generator_pairs(config))
 
 
@@ -248,7 +241,7 @@ def to_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
         InputError: it is another kind of file, or its layers do not fit together.
     """
     if checkpoint_kind(checkpoint) != "stylegan2":
-        raise InputError(f"{source} is {describe(checkpoint)}, not a StyleGAN2 checkpoint")
+        raise InputError(f"{source} is {what_is(checkpoint)}, not a StyleGAN2 checkpoint")
     ours = rosinality_networks(checkpoint)
     config = rosinality_config(checkpoint, source)
     result: Checkpoint = {}
@@ -275,34 +268,3 @@ def _exported(network: nn.Module, config: StyleGAN2Config, entry: str) -> dict[s
             value = value.squeeze(dimension)
         state[pair.theirs] = value.clone()
     return state | {name: make_kernel(FILTER) for name in filter_names(config, entry)}
-
-
-def rosinality_networks(checkpoint: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
-    """The networks ``g_ema``, ``g`` and ``d`` of a StyleGAN2 checkpoint; a bare state dict is ``g_ema``."""
-    found = {
-        entry: checkpoint[entry] for entry in ENTRIES.values() if isinstance(checkpoint.get(entry), Mapping)
-    }
-    return found or {"g_ema": checkpoint["state_dict"]}
-
-
-def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Config:
-    """Sizes of a StyleGAN2 checkpoint in rosinality's layout, from its weights.
-
-    Raises:
-        InputError: a layer is missing.
-    """
-    networks = rosinality_networks(checkpoint)
-    state = networks.get("g_ema") or networks.get("g")
-    if state is None:
-        raise InputError(f"{source} holds no generator (g_ema or g)")
-    try:
-        channels = {4: state["conv1.conv.weight"].shape[1]}
-        levels = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.bias", key)) for key in state)
-        for level in range(levels):
-            channels[8 << level] = state[f"convs.{2 * level + 1}.conv.weight"].shape[1]
-        style_dim = state["conv1.conv.modulation.weight"].shape[1]
-    except KeyError as error:
-        raise InputError(f"{source} lacks {error.args[0]}; it is cut short or of another design") from error
-    n_mlp = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
-    c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
-    return _compact(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))

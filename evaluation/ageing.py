@@ -1,0 +1,223 @@
+"""How well a model ages many people: judged age and judged identity over the target age."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from datasets.faces import FaceFolder
+from evaluation.figures import (
+    distribution,
+    mean_absolute_error,
+    separation,
+    similarity_to_others,
+    similarity_within,
+    spearman,
+)
+from evaluation.judges import Judges
+from models.aging_model import AgingModel
+from models.auxiliary import AgeClassifier
+from utils.errors import InputError
+from utils.pictures.reading import list_images
+from utils.pictures.sheets import image_sheet
+
+MOST_COMPARED = 1000  # photos compared with one another; the number of pairs grows with the square
+
+
+@dataclass
+class AgeingEvaluation:
+    """What the judges said about N photos at A target ages; all tensors on the CPU.
+
+    Attributes:
+        target_ages: (A,) years.
+        labels: (N,) years from the file names, NaN without.
+        input_ages: (N,) judged ages of the photos.
+        input_embeddings: (N, D) judged identities of the photos.
+        judged_ages: (N, A) judged ages of the outputs.
+        embeddings: (N, A, D) judged identities of the outputs.
+        examples: pictures (1 + A, 3, R, R) of some photos: the photo and its outputs.
+    """
+
+    target_ages: Tensor
+    labels: Tensor
+    input_ages: Tensor
+    input_embeddings: Tensor
+    judged_ages: Tensor
+    embeddings: Tensor
+    examples: list[Tensor] = field(default_factory=list)
+
+    @property
+    def similarity(self) -> Tensor:
+        """(N, A) cosine of each photo and its output."""
+        return (self.embeddings * self.input_embeddings[:, None]).sum(2)
+
+    def figures(self) -> dict[str, Any]:
+        """Every figure, as plain numbers for a JSON file."""
+        targets = self.target_ages.expand_as(self.judged_ages)
+        some = evenly(len(self.labels), MOST_COMPARED)
+        people = similarity_within(self.input_embeddings[some])
+        other_outputs = [
+            similarity_to_others(self.input_embeddings[some], outputs)
+            for outputs in self.embeddings[some].unbind(1)
+        ]
+        others = torch.cat(other_outputs)
+        labelled = self.labels.isfinite()
+        within = [spearman(self.target_ages, row) for row in self.judged_ages]
+        return {
+            "photos": len(self.labels),
+            "age": {
+                "spearman": spearman(targets, self.judged_ages),
+                "spearman_within_a_photo": sum(within) / len(within),
+                "mean_absolute_error": mean_absolute_error(self.judged_ages, targets),
+                "bias": float((self.judged_ages - targets).mean()),
+                "judge_error_on_labelled_photos": mean_absolute_error(
+                    self.input_ages[labelled], self.labels[labelled]
+                )
+                if labelled.any()
+                else None,
+            },
+            "identity": {
+                "input_and_output": distribution(self.similarity),
+                "different_people": distribution(people),
+                "input_and_output_of_others": distribution(others),
+                "separation_from_different_people": separation(self.similarity, people),
+                "separation_from_output_of_others": separation(self.similarity, others),
+            },
+            "per_age": [self._at_age(index, others) for index, others in enumerate(other_outputs)],
+        }
+
+    def _at_age(self, index: int, others: Tensor) -> dict[str, Any]:
+        age, judged = float(self.target_ages[index]), self.judged_ages[:, index]
+        return {
+            "target_age": age,
+            "judged_age": distribution(judged),
+            "mean_absolute_error": mean_absolute_error(judged, torch.full_like(judged, age)),
+            "similarity": distribution(self.similarity[:, index]),
+            "similarity_to_output_of_others": distribution(others),
+        }
+
+    def sheet(self) -> Image.Image:
+        """The examples: one photo a row, the photo and its outputs."""
+        columns = ["photo", *(f"{age:g}" for age in self.target_ages.tolist())]
+        return image_sheet(self.examples, column_labels=columns)
+
+
+def evenly(count: int, wanted: int | None) -> list[int]:
+    """``wanted`` of ``count`` positions, spread evenly; all where ``wanted`` is None or larger."""
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    return [i * count // wanted for i in range(wanted)]
+
+
+def spread_photos(folder: str | Path, size: int, limit: int | None = None) -> FaceFolder:
+    """The photos of a folder, or ``limit`` of them spread evenly over its sorted files.
+
+    Raises:
+        InputError: no such folder, no pictures, or more than a tenth of them are bad.
+    """
+    paths = list_images(folder)
+    chosen = {paths[i] for i in evenly(len(paths), limit)}
+    return FaceFolder(folder, size, select=chosen.__contains__)
+
+
+@torch.inference_mode()
+def evaluate_ageing(
+    model: AgingModel,
+    photos: FaceFolder,
+    target_ages: Sequence[float],
+    judges: Judges,
+    *,
+    batch_size: int = 8,
+    examples: int = 6,
+    progress: bool = True,
+) -> AgeingEvaluation:
+    """Ages every photo to every target age and lets the judges look at photos and outputs.
+
+    Args:
+        model: what ages faces.
+        photos: decoded at the model's input size; see :func:`spread_photos`.
+        target_ages: years.
+        judges: networks that no loss used.
+        batch_size: photos at a time; each makes as many outputs as there are target ages.
+        examples: photos whose outputs are kept for the sheet.
+        progress: whether to show a bar.
+
+    Raises:
+        InputError: fewer than two photos, so that nobody can be compared with somebody else.
+    """
+    if len(photos) < 2:
+        raise InputError(
+            f"{photos.folder} holds one photo only; comparing with different people needs two or more"
+        )
+    shown, kept = set(evenly(len(photos), examples)), []
+    rows: list[tuple[Tensor, ...]] = []
+    with tqdm(total=len(photos), desc="ageing and judging", unit="photo", disable=not progress) as bar:
+        for start in range(0, len(photos), batch_size):
+            indices = range(start, min(start + batch_size, len(photos)))
+            images = photos.batch(list(indices))["image"]
+            outputs = model.age_path(images, list(target_ages))
+            rows.append((*judges.measure(images), *judges.measure(outputs)))
+            for row, index in enumerate(indices):
+                if index in shown:
+                    kept.append(_with_photo(images[row], outputs[row].float().cpu()))
+            bar.update(len(indices))
+    input_ages, input_embeddings, judged_ages, embeddings = (
+        torch.cat(part) for part in zip(*rows, strict=True)
+    )
+    ages = torch.tensor([float(age) for age in target_ages])
+    return AgeingEvaluation(ages, photos.ages, input_ages, input_embeddings, judged_ages, embeddings, kept)
+
+
+def _with_photo(photo: Tensor, outputs: Tensor) -> Tensor:
+    """(1 + A, 3, R, R): the photo at the size of its outputs (A, 3, R, R), and these."""
+    size = tuple(outputs.shape[-2:])
+    resized = torch.nn.functional.interpolate(
+        photo[None], size, mode="bilinear", align_corners=False, antialias=True
+    )
+    return torch.cat([resized, outputs]).clamp(-1, 1)
+
+
+@torch.inference_mode()
+def evaluate_age_classifier(
+    classifier: AgeClassifier, photos: FaceFolder, batch_size: int = 64, progress: bool = True
+) -> dict[str, Any]:
+    """Errors of an age classifier on photos named by age, overall and by decade.
+
+    Args:
+        classifier: any age classifier or age judge.
+        photos: labelled photos, decoded at a size of at least the classifier's input.
+        batch_size: photos at a time.
+        progress: whether to show a bar.
+
+    Returns:
+        Plain numbers: count, mean absolute error, median absolute error, bias, Spearman correlation, decades.
+    """
+    device = next(classifier.parameters()).device
+    predicted = []
+    starts = range(0, len(photos), batch_size)
+    for start in tqdm(starts, "classifying", unit="batch", disable=not progress):
+        images = photos.batch(list(range(start, min(start + batch_size, len(photos)))))["image"]
+        predicted.append(classifier.predict_age(images.to(device)).float().cpu())
+    ages, labels = torch.cat(predicted), photos.ages
+    errors = (ages - labels).abs()
+    decades = (labels / 10).floor().clamp(max=9)
+    return {
+        "photos": len(labels),
+        "mean_absolute_error": float(errors.mean()),
+        "median_absolute_error": float(errors.median()),
+        "bias": float((ages - labels).mean()),
+        "spearman": spearman(ages, labels),
+        "decades": [
+            {
+                "from_age": 10 * int(decade),
+                "photos": int((decades == decade).sum()),
+                "mean_absolute_error": float(errors[decades == decade].mean()),
+            }
+            for decade in decades.unique().tolist()
+        ],
+    }

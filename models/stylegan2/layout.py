@@ -1,0 +1,74 @@
+"""StyleGAN2 files in rosinality's layout: which networks a file has, and their sizes."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from models.loading import SkipInit, load_into
+from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config, default_channels
+from utils.errors import InputError
+from utils.files.checkpoints import Checkpoint
+
+ENTRIES = ("g_ema", "g", "d")
+
+
+def rosinality_networks(checkpoint: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
+    """The networks ``g_ema``, ``g`` and ``d`` of a StyleGAN2 checkpoint; a bare state dict is ``g_ema``."""
+    found = {entry: checkpoint[entry] for entry in ENTRIES if isinstance(checkpoint.get(entry), Mapping)}
+    return found or {"g_ema": checkpoint["state_dict"]}
+
+
+def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Config:
+    """Sizes of a StyleGAN2 checkpoint in rosinality's layout, from its weights.
+
+    Raises:
+        InputError: a layer is missing.
+    """
+    networks = rosinality_networks(checkpoint)
+    state = networks.get("g_ema") or networks.get("g")
+    if state is None:
+        raise InputError(f"{source} holds no generator (g_ema or g)")
+    try:
+        channels = {4: state["conv1.conv.weight"].shape[1]}
+        levels = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.bias", key)) for key in state)
+        for level in range(levels):
+            channels[8 << level] = state[f"convs.{2 * level + 1}.conv.weight"].shape[1]
+        style_dim = state["conv1.conv.modulation.weight"].shape[1]
+    except KeyError as error:
+        raise InputError(f"{source} lacks {error.args[0]}; it is cut short or of another design") from error
+    n_mlp = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
+    c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
+    return compact_config(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))
+
+
+def compact_config(config: StyleGAN2Config) -> StyleGAN2Config:
+    """The same with a multiplier in the place of a table of widths, where one gives these widths."""
+    for multiplier in (2, 1):
+        table = default_channels(multiplier)
+        if all(table.get(side) == width for side, width in (config.channels or {}).items()):
+            return replace(config, channels=None, channel_multiplier=multiplier)
+    return config
+
+
+def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of an official file: ``g_ema``, ``latent_avg``, and ``g`` and ``d`` where there.
+
+    Raises:
+        InputError: the layers do not fit together.
+    """
+    config = rosinality_config(checkpoint, source)
+    result: Checkpoint = {}
+    average: Tensor | None = checkpoint.get("latent_avg")
+    for entry, state in rosinality_networks(checkpoint).items():
+        with SkipInit():
+            network = (Discriminator if entry == "d" else Generator).from_config(config)
+        load_into(network, state, f"{source}, {entry}")
+        result[entry] = network.state_dict()
+        if average is None and isinstance(network, Generator):
+            average = network.average_latent()
+    if average is not None:
+        result["latent_avg"] = average.float()
+    return result

@@ -1,0 +1,145 @@
+"""Reads command lines into options: the one parser of all commands."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import MISSING, fields
+from typing import Any, NoReturn, TypeVar
+
+from utils.errors import InputError
+from utils.typed_options import Flag, Options, Unread
+
+OptionsType = TypeVar("OptionsType", bound=Options)
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong command line as one sentence; every flag shows its default.
+
+    ``@file`` arguments are read where ``fromfile_prefix_chars`` is given: one or more flags a line, ``#`` starts
+    a comment.
+    """
+
+    def __init__(self, description: str = "", **settings: Any) -> None:
+        super().__init__(
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            **settings,
+        )
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        return arg_line.split("#", 1)[0].split()
+
+    def error(self, message: str) -> NoReturn:
+        """Raises the message as InputError."""
+        raise InputError(f"{message} (--help lists the options)")
+
+
+def build_parser(options: type[Options], description: str = "", **settings: Any) -> Parser:
+    """The parser that fills a class of options.
+
+    Args:
+        options: the class; each group in it has a heading of its own in the help.
+        description: for the help.
+        settings: further arguments of :class:`Parser`.
+    """
+    parser = Parser(description, **settings)
+    chosen = {item.name: item for item in fields(options)}
+    headings: dict[str, argparse._ArgumentGroup] = {}
+    done: set[str] = set()
+    for group in reversed(options.__mro__):
+        if not issubclass(group, Options):
+            continue
+        for item in fields(group):
+            if item.name in done or "flag" not in item.metadata:
+                continue
+            done.add(item.name)
+            if group.title not in headings:
+                headings[group.title] = parser.add_argument_group(group.title)
+            own = chosen[item.name]  # a class may give a flag of its groups another default or help
+            _add(headings[group.title], own.name, own.metadata["flag"], own.default)
+    official = parser.add_argument_group("official flags without effect here") if options.unread else None
+    for unread in options.unread:
+        assert official is not None
+        _add_unread(official, unread)
+    return parser
+
+
+def _add(group: argparse._ArgumentGroup, name: str, flag: Flag, default: Any) -> None:
+    if default is False:
+        group.add_argument(f"--{name}", action="store_true", help=flag.help)
+        return
+    settings: dict[str, Any] = {"type": flag.kind, "help": flag.help}
+    for entry in ("choices", "metavar", "nargs"):
+        if getattr(flag, entry) is not None:
+            settings[entry] = getattr(flag, entry)
+    if default is not MISSING:
+        settings["default"] = default
+    elif not flag.positional:
+        settings |= {"required": True, "default": argparse.SUPPRESS}
+    group.add_argument(name if flag.positional else f"--{name}", **settings)
+
+
+def _add_unread(group: argparse._ArgumentGroup, unread: Unread) -> None:
+    settings: dict[str, Any] = {"help": unread.reason if unread.official else argparse.SUPPRESS}
+    if unread.kind is None:
+        group.add_argument(f"--{unread.name}", action="store_true", **settings)
+    else:
+        group.add_argument(
+            f"--{unread.name}", type=unread.kind, default=unread.default, metavar="VALUE", **settings
+        )
+
+
+def parse_options(
+    options: type[OptionsType],
+    arguments: Sequence[str] | None = None,
+    description: str = "",
+    **settings: Any,
+) -> OptionsType:
+    """Reads and checks a command line.
+
+    Args:
+        options: the class to fill.
+        arguments: the command line; None takes that of the process.
+        description: for ``--help``.
+        settings: further arguments of :class:`Parser`.
+
+    Raises:
+        InputError: a flag is unknown or its value cannot be used, or two contradict each other.
+    """
+    return filled(options, build_parser(options, description, **settings).parse_args(words(arguments)))
+
+
+def parse_known_options(
+    options: type[OptionsType], arguments: Sequence[str] | None = None, description: str = "", **settings: Any
+) -> tuple[OptionsType, list[str]]:
+    """The same for a command that hands unknown flags on; these come second."""
+    parser = build_parser(options, description, **settings)
+    values, unknown = parser.parse_known_args(words(arguments))
+    return filled(options, values), unknown
+
+
+def filled(options: type[OptionsType], parsed: argparse.Namespace) -> OptionsType:
+    """The options with the values that a parser found; flags without effect are named in one note."""
+    values = vars(parsed)
+    unread = {flag.name: values.pop(flag.name) for flag in options.unread}
+    given = [
+        f"--{flag.name}" for flag in options.unread if unread[flag.name] not in (flag.default, None, False)
+    ]
+    result = options(**values, without_effect=unread)
+    if given:
+        print(
+            f"note: {', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect here", file=sys.stderr
+        )
+    return result
+
+
+def words(arguments: Sequence[str] | None) -> list[str]:
+    """The words of a command line, with ``--target_age -15,+20`` as one: -15 is no flag."""
+    found = list(sys.argv[1:] if arguments is None else arguments)
+    for index in range(len(found) - 2, -1, -1):
+        flag, value = found[index : index + 2]
+        if flag.startswith("--") and "=" not in flag and re.match(r"-\d", value):
+            found[index : index + 2] = [f"{flag}={value}"]
+    return found

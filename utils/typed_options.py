@@ -1,0 +1,182 @@
+"""Options as dataclasses: a group of flags is one class, the options of a command are one class of several.
+
+A class says what each flag is called, takes and means; ``options.parser`` reads it from a command line. Values are
+checked where they stand: by the kind of each flag, and by ``check`` of its group.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar
+
+from utils.ages import OLDEST, YOUNGEST, is_age
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How the command line fills a field.
+
+    Attributes:
+        kind: turns the text into the value; it raises ``argparse.ArgumentTypeError`` for a wrong one.
+        help: what it means.
+        choices: the values there are.
+        metavar: stands for the value in the help.
+        nargs: as in argparse.
+        positional: the field has no ``--name``.
+    """
+
+    kind: Callable[[str], Any]
+    help: str
+    choices: Sequence[str] | None = None
+    metavar: str | None = None
+    nargs: str | None = None
+    positional: bool = False
+
+
+def option(
+    default: Any = MISSING, kind: Callable[[str], Any] = str, help: str = "", **more: Any
+) -> Any:  # what dataclasses.field returns is of every type
+    """A field that a flag of its name fills; without a default the flag is required. False makes a switch.
+
+    Args:
+        default: value without the flag.
+        kind, help, more: see :class:`Flag`.
+    """
+    return field(default=default, metadata={"flag": Flag(kind, help, **more)})
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A flag that a command accepts without reading it.
+
+    Attributes:
+        name: without dashes.
+        kind: of its value; None for a switch.
+        default: value without the flag.
+        official: whether the official program has it; ours alone are left out of the help.
+        reason: why it is not read.
+    """
+
+    name: str
+    kind: Callable[[str], Any] | None = str
+    default: Any = None
+    official: bool = True
+    reason: str = "without effect"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Base of all groups; a command's options inherit from each of its groups.
+
+    Attributes:
+        title: heading of the group in the help.
+        unread: flags that are accepted and not read.
+        without_effect: what was given for those, so that the record of a run is that of its command line.
+    """
+
+    title: ClassVar[str] = "options"
+    unread: ClassVar[Sequence[Unread]] = ()
+    without_effect: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Runs the check of every group, the most general first."""
+        for group in reversed(type(self).__mro__):
+            check = group.__dict__.get("check")
+            if check is not None:
+                check(self)
+
+    def check(self) -> None:
+        """Raises ``InputError`` if values of this group contradict each other or cannot be."""
+
+    def record(self) -> dict[str, Any]:
+        """All values by the names of their flags, as a flat dictionary."""
+        own = {item.name: getattr(self, item.name) for item in fields(self) if "flag" in item.metadata}
+        return {**own, **self.without_effect}
+
+
+def unread_flags(group: type[Options], names: Sequence[str] = (), **common: Any) -> tuple[Unread, ...]:
+    """The flags of a group, or some of them, as such that another command accepts without reading them."""
+    found = []
+    for item in fields(group):
+        flag = item.metadata.get("flag")
+        if flag is not None and (not names or item.name in names):
+            found.append(
+                Unread(item.name, None if item.default is False else flag.kind, item.default, **common)
+            )
+    return tuple(found)
+
+
+# ---------------------------------------------------------------- kinds of values
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """Reads whole numbers from ``least`` on."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    return read
+
+
+count, positive = at_least(0), at_least(1)
+
+
+def number(text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not a finite number")
+    return value
+
+
+def weight(text: str) -> float:
+    """A finite number of at least 0."""
+    value = number(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is less than 0")
+    return value
+
+
+def rate(text: str) -> float:
+    """A finite number above 0."""
+    value = weight(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return value
+
+
+def fraction(text: str) -> float:
+    """A number from 0 to 1."""
+    value = weight(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
+    return value
+
+
+def years(text: str) -> float:
+    """An age in years."""
+    value = number(text)
+    if not is_age(value):
+        raise argparse.ArgumentTypeError(f"{text} is outside {YOUNGEST:g} to {OLDEST:g} years")
+    return value
+
+
+def path(text: str) -> str:
+    """A file or folder; ``~`` stands for the home folder."""
+    return os.path.expanduser(text)
+
+
+def paths(text: str) -> tuple[str, ...]:
+    """Files separated by commas."""
+    return tuple(path(part) for part in text.split(",") if part)
