@@ -13,12 +13,15 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 WEIGHTS_VARIABLE = "AGELAB_WEIGHTS"
 WEIGHTS_FOLDER = Path(os.environ.get(WEIGHTS_VARIABLE) or REPOSITORY / "pretrained_models").absolute()
 
-# Folders behind `--dataset_type=ffhq_aging`: training faces and test faces. Flags of the training script win.
+# Folders of faces. Flags of the training script win.
 dataset_paths: dict[str, str] = {
     "ffhq": str(REPOSITORY / "data" / "ffhq"),
     "celeba_test": str(REPOSITORY / "data" / "celeba_test"),
     "demo_person": str(REPOSITORY / "assets" / "demo_person"),
 }
+
+# Training and test faces of each `--dataset_type`.
+DATASETS: dict[str, tuple[str, str]] = {"ffhq_aging": ("ffhq", "celeba_test")}
 
 # Official names (`pretrained_psp` and its second official name) and, as `demo_...`, the bundled files.
 model_paths: dict[str, str] = {

@@ -1,6 +1,6 @@
 """Adaptive W-norm of MyTimeMachine: codes may leave the average less, the further an age is extrapolated."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from criteria.age_sampling import cosine_weight
 from criteria.w_norm import w_norm
@@ -13,23 +13,24 @@ def adaptive_weights(target_ages: Tensor, input_ages: Tensor, scale: float) -> T
     return scale * (1 - cosine_weight(target_ages - input_ages))
 
 
-class AdaptiveWNormLoss(nn.Module):
-    """``sum_i v_i ||w_i - average||`` with ``v_i`` from ``adaptive_weights``.
+def adaptive_w_norm(
+    codes: Tensor,
+    average: Tensor | None,
+    target_ages: Tensor,
+    input_ages: Tensor,
+    scale: float = 7.0,
+    sum_over_batch: bool = False,
+) -> Tensor:
+    """``sum_i v_i ||w_i - average||`` with ``v_i`` from ``adaptive_weights``; a scalar.
 
     Args:
+        codes: W+ codes ``(B, n_styles, D)``.
+        average: ``(n_styles, D)``, or None.
+        target_ages: years ``(B,)``.
+        input_ages: years ``(B,)``.
         scale: the official ``--adaptive_w_norm_lambda``.
         sum_over_batch: the official sum, whose size grows with the batch; otherwise four times the mean,
             which is the same number for the published batch of 4.
     """
-
-    def __init__(self, scale: float = 7.0, sum_over_batch: bool = False) -> None:
-        super().__init__()
-        self.scale = scale
-        self.sum_over_batch = sum_over_batch
-
-    def forward(
-        self, latent: Tensor, latent_avg: Tensor | None, target_ages: Tensor, input_ages: Tensor
-    ) -> Tensor:
-        """Scalar loss of codes ``(B, n_styles, D)``, average ``(n_styles, D)`` and ages ``(B,)`` in years."""
-        each = adaptive_weights(target_ages, input_ages, self.scale).detach() * w_norm(latent, latent_avg)
-        return each.sum() if self.sum_over_batch else PUBLISHED_BATCH * each.mean()
+    each = adaptive_weights(target_ages, input_ages, scale).detach() * w_norm(codes, average)
+    return each.sum() if sum_over_batch else PUBLISHED_BATCH * each.mean()

@@ -12,26 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from utils.ages import OLDEST, scale_age
 from utils.errors import InputError
 
-Mode = Literal["no_aging", "interpolation", "extrapolation"]
+# "aging" is SAM's: it knows no ages of photos to stay between. The others are MyTimeMachine's.
+Mode = Literal["no_aging", "aging", "interpolation", "extrapolation"]
 MODES: tuple[Mode, ...] = ("no_aging", "interpolation", "extrapolation")
 AgeRange = tuple[float, float]
 
-OLDEST = 100
-YEARS_PER_UNIT = 100.0  # the networks see ages in units of 100 years
-WINDOW_YEARS = 3
+LAST_YEAR = int(OLDEST)
+WINDOW_YEARS = 3.0
 NO_AGING_PROBABILITY = 1 / 3
 
 
 def cosine_weight(age_difference: Tensor) -> Tensor:
     """``0.75 + 0.25 cos(pi d / 100)`` of a difference in years, any shape: 1 at none, 0.5 at 100 years."""
-    return 0.25 * torch.cos(math.pi * age_difference.abs() / YEARS_PER_UNIT) + 0.75
-
-
-def reversed_cosine_weight(age_difference: Tensor) -> Tensor:
-    """``0.5 + 0.5 cos(pi d / 100 - pi)`` of a difference in years, any shape: 0 at none, 1 at 100 years."""
-    return 0.5 * torch.cos(math.pi * age_difference.abs() / YEARS_PER_UNIT - math.pi) + 0.5
+    return 0.25 * torch.cos(math.pi * scale_age(age_difference.abs())) + 0.75
 
 
 def distance_to_range(ages: Tensor, age_range: AgeRange) -> Tensor:
@@ -63,7 +59,7 @@ def possible_mode(mode: Mode, age_range: AgeRange) -> Mode:
 
 def draw_uniform_ages(count: int, generator: torch.Generator) -> Tensor:
     """SAM: ``count`` whole years, each of 0..100 equally likely; float32 ``(count,)``."""
-    return torch.randint(0, OLDEST + 1, (count,), generator=generator).float()
+    return torch.randint(0, LAST_YEAR + 1, (count,), generator=generator).float()
 
 
 def draw_target_ages(
@@ -101,7 +97,7 @@ def _ages_inside(age_range: AgeRange) -> list[float]:
 
 def _ages_outside(age_range: AgeRange) -> list[float]:
     low, high = age_range
-    return [float(age) for age in range(OLDEST + 1) if age < low or age > high]
+    return [float(age) for age in range(LAST_YEAR + 1) if age < low or age > high]
 
 
 def official_target_ages(
@@ -144,9 +140,9 @@ def official_age(
                 "a photo of age 0 leaves the official recipe nothing younger to extrapolate to; "
                 "use --recipe=corrected or leave that photo out"
             )
-        younger, older = random.randint(0, low), random.randint(high, OLDEST + 1)
+        younger, older = random.randint(0, low), random.randint(high, LAST_YEAR + 1)
         return int(random.choice([younger, older]))
-    return int(random.randint(0, OLDEST + 1))
+    return int(random.randint(0, LAST_YEAR + 1))
 
 
 # ---------------------------------------------------------------- training photos
@@ -165,14 +161,15 @@ def training_age_range(ages: Sequence[float], official: bool = False) -> AgeRang
         raise InputError("no training photo has an age; name the files {age}_{index}.jpg")
     low, high = min(ages), max(ages)
     if official:
-        return float(int(100 * (int(low) / 100))), float(int(100 * (int(high) / 100)))
+        return float(int(100 * scale_age(float(int(low))))), float(int(100 * scale_age(float(int(high)))))
     return float(low), float(high)
 
 
 def closest_age(target: float, ages: Sequence[float], official: bool = False) -> float:
     """The training age nearest to a target, the first in order on a tie; years."""
-    unit = YEARS_PER_UNIT if official else 1.0
-    return min(ages, key=lambda age: abs(age / unit - target / unit))
+    if official:
+        return min(ages, key=lambda age: abs(scale_age(age) - scale_age(target)))
+    return min(ages, key=lambda age: abs(age - target))
 
 
 def neighbour_window(target: float, ages: Sequence[float], official: bool = False) -> list[int]:
@@ -192,10 +189,7 @@ def neighbour_window(target: float, ages: Sequence[float], official: bool = Fals
     """
     closest = closest_age(target, ages, official)
     if official:
-        near = (
-            abs(age / YEARS_PER_UNIT - closest / YEARS_PER_UNIT) <= WINDOW_YEARS / YEARS_PER_UNIT
-            for age in ages
-        )
+        near = (abs(scale_age(age) - scale_age(closest)) <= scale_age(WINDOW_YEARS) for age in ages)
     else:
         near = (abs(age - closest) <= WINDOW_YEARS + 1e-4 for age in ages)
     return [index for index, counts in enumerate(near) if counts]

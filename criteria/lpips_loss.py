@@ -1,4 +1,4 @@
-"""Perceptual losses by name: ``lpips`` (the lpips package) and ``dex`` (features of an age classifier)."""
+"""Perceptual loss ``lpips``: the lpips package (Zhang et al. 2018)."""
 
 import os
 import re
@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from criteria.frozen import full_precision
 from criteria.perceptual_loss import PerceptualLoss
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -49,79 +48,6 @@ class LPIPSLoss(PerceptualLoss):
     def combine(self, layers: list[Tensor]) -> Tensor:
         """Sum over the layers."""
         return torch.stack(layers).sum(dim=0)
-
-
-class AgeFeatureLoss(PerceptualLoss):
-    """Distance in the features of a frozen age classifier: unit-normalised, averaged over the layers.
-
-    A substitute where no ImageNet weights can be had.  Layers count equally and channels are not weighted.
-
-    Args:
-        classifier: network with ``feature_maps(images) -> list of (B, C, H, W)``, fully convolutional, so
-            that any image size may be given (``models.dex_vgg.VGG``).
-    """
-
-    def __init__(self, classifier: nn.Module) -> None:
-        super().__init__()
-        self.classifier = self.freeze(classifier)
-
-    def feature_maps(self, images: Tensor) -> Sequence[Tensor]:
-        """Maps of the classifier at the size of the images: without resizing, detail keeps its gradient."""
-        return self.classifier.feature_maps(images)
-
-    def forward(
-        self,
-        generated: Tensor,
-        target: Tensor | None = None,
-        *,
-        target_features: Sequence[Tensor] | None = None,
-    ) -> Tensor:
-        """The same distance from scalar products: no unit-normalised copy of the generated maps is made."""
-        known = self.known_features(target, target_features)
-        layers = []
-        for raw, unit in zip(self.feature_maps(generated), known, strict=True):
-            maps = full_precision(raw)
-            squared = maps.square().sum(dim=1)
-            norm = (squared + (squared == 0)).sqrt()  # torch.where is slow on CPUs
-            cosine = (maps * unit).sum(dim=1) / norm
-            distance = (squared > 0).to(squared.dtype) + unit.square().sum(dim=1) - 2 * cosine
-            layers.append(distance.mean(dim=(1, 2)))
-        return self.combine(layers).mean()
-
-    def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
-        """Plain sum over the channels."""
-        return squared_difference.sum(dim=1)
-
-    def combine(self, layers: list[Tensor]) -> Tensor:
-        """Mean over the layers."""
-        return torch.stack(layers).mean(dim=0)
-
-
-def build_perceptual_loss(
-    kind: str,
-    *,
-    age_classifier: nn.Module | None = None,
-    network: str = "alex",
-    weights_file: str | os.PathLike[str] | None = None,
-) -> PerceptualLoss:
-    """The perceptual loss named on the command line.
-
-    Args:
-        kind: ``lpips`` or ``dex``.
-        age_classifier: the frozen classifier, for ``dex``.
-        network: backbone of ``lpips``.
-        weights_file: ImageNet weights of that backbone, for ``lpips``.
-
-    Raises:
-        InputError: for an unknown kind, or one whose weights are not at hand.
-    """
-    if kind == "lpips":
-        return LPIPSLoss(network, weights_file)
-    if kind == "dex":
-        if age_classifier is None:
-            raise InputError("--perceptual=dex needs an age classifier; give its file with --age_classifier")
-        return AgeFeatureLoss(age_classifier)
-    raise InputError(f"--perceptual={kind} is unknown; choose lpips or dex")
 
 
 def build_lpips(network: str, download: bool) -> nn.Module:

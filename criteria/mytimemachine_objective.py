@@ -1,169 +1,144 @@
 """Training objective of MyTimeMachine: both passes of a step, in all three modes (Qi et al. 2024)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from criteria.adaptive_w_norm import AdaptiveWNormLoss
-from criteria.age_sampling import AgeRange, Mode, cosine_weight, distance_to_range
-from criteria.aging_loss import AgingLoss
-from criteria.frozen import full_precision
-from criteria.id_loss import IDLoss, cosine_similarity, weighted_identity_loss
-from criteria.mytimemachine_recipe import CORRECTED, MyTimeMachineRecipe
-from criteria.nearest_neighbor_id_loss import ReferenceBank, nearest_neighbor_id_loss
-from criteria.objective import Losses, LossWeights, Objective, Pass, Targets
-from criteria.perceptual_loss import PerceptualLoss
-from criteria.w_norm import w_norm
-from utils.faces.boxes import FACE_CROP, FractionalCrop
+from criteria.adaptive_w_norm import adaptive_w_norm
+from criteria.age_sampling import cosine_weight, distance_to_range
+from criteria.mytimemachine_recipe import MyTimeMachineRecipe, get_recipe
+from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
+from criteria.objective import Compute, Measures, Pass, Term, TermGroup
+from criteria.terms import (
+    aging,
+    by_age_difference,
+    distance_from_average,
+    equally,
+    identity,
+    l2,
+    l2_crop,
+    lpips,
+    lpips_crop,
+)
+from criteria.weights import AgeingWeights
+from utils.typed_options import option, weight
 
 
-@dataclass(frozen=True)
-class MyTimeMachineWeights(LossWeights):
-    """Weights of SAM and of the terms that MyTimeMachine adds; values of the official command."""
+@dataclass(frozen=True, kw_only=True)
+class MyTimeMachineWeights(AgeingWeights):
+    """Weights of SAM's terms and of those that MyTimeMachine adds."""
 
-    adaptive_w_norm_lambda: float = 7.0
-    nearest_neighbor_id_loss_lambda: float = 1.0
+    adaptive_w_norm_lambda: float = option(7.0, weight, "W-norm that grows with the distance")
+    nearest_neighbor_id_loss_lambda: float = option(1.0, weight, "identity to the nearest photo")
+
+    @property
+    def repairs(self) -> MyTimeMachineRecipe:
+        """Which faults of the published training are repaired."""
+        return get_recipe(self.recipe)
 
 
-class MyTimeMachineObjective(Objective):
-    """Loss of one generated batch; which terms it has depends on the mode of the batch.
+def extrapolates(this: Pass) -> bool:
+    """Whether the ages asked for lie beyond those of the photos."""
+    return this.mode == "extrapolation"
 
-    Args:
-        weights: weights of the terms.
-        identity: identity loss; always needed where interpolation compares with real photos.
-        perceptual: perceptual loss.
-        aging: ageing loss.
-        references: embeddings of the person's training photos.
-        age_range: youngest and oldest training age, years.
-        recipe: which faults of the published training are repaired.
-        crop: inner part of the face that is compared a second time.
-    """
 
-    def __init__(
-        self,
-        weights: MyTimeMachineWeights,
-        identity: IDLoss | None,
-        perceptual: PerceptualLoss | None,
-        aging: AgingLoss | None,
-        references: ReferenceBank,
-        age_range: AgeRange,
-        recipe: MyTimeMachineRecipe = CORRECTED,
-        crop: FractionalCrop = FACE_CROP,
-    ) -> None:
-        super().__init__(weights, identity, perceptual, aging, crop, recipe.distinct_log_names)
-        self.recipe = recipe
-        self.references = references
-        self.age_range = age_range
-        self.adaptive_w_norm = AdaptiveWNormLoss(
-            weights.adaptive_w_norm_lambda, sum_over_batch=not recipe.w_norm_independent_of_batch
-        )
-        self.neighbour_weight = (
-            weights.nearest_neighbor_id_loss_lambda if recipe.neighbour_weight_respected else 1.0
-        )
-        if self.neighbour_weight > 0 and identity is None:
-            raise ValueError("the nearest-neighbour identity loss has a weight but no network")
+def interpolates(this: Pass) -> bool:
+    """Whether the ages asked for lie between those of the photos."""
+    return this.mode == "interpolation"
 
-    def forward(
-        self,
-        generated: Tensor,
-        targets: Targets,
-        latent: Tensor,
-        latent_avg: Tensor | None,
-        target_ages: Tensor,
-        input_ages: Tensor,
-        *,
-        mode: Mode,
-        pass_name: Pass,
-        global_targets: Targets | None = None,
-    ) -> Losses:
-        """Computes all terms of the mode.
 
-        Args:
-            generated: personalised images ``(B, 3, S, S)`` at the size of the targets.
-            targets: ``describe`` of the real images, in the cycle pass too.
-            latent: personalised W+ codes ``(B, n_styles, D)``.
-            latent_avg: average code.
-            target_ages: years ``(B,)`` asked for in this pass; the input ages in the cycle pass.
-            input_ages: years ``(B,)`` of the real images.
-            mode: mode of the batch, the same in both passes.
-            pass_name: ``real`` or ``cycle``.
-            global_targets: ``describe`` of the frozen network's pictures of the same input, in extrapolation.
+def stays_inside(this: Pass) -> bool:
+    """The opposite of :func:`extrapolates`."""
+    return not extrapolates(this)
 
-        Returns:
-            The total (without ``cycle_lambda``) and the terms, named as in the official logs.
 
-        Raises:
-            ValueError: if extrapolation lacks the pictures of the frozen network.
-        """
-        generated, latent = full_precision(generated), full_precision(latent)
-        losses = Losses(total=generated.new_zeros(()))
-        extrapolates = mode == "extrapolation"
-        compared = global_targets if extrapolates else targets
-        if compared is None:
-            raise ValueError(
-                "extrapolation compares with the pictures of the global network; none were given"
-            )
-        self._add_identity(losses, generated, targets, target_ages, input_ages, mode, pass_name)
-        l2, lpips = self._reconstruction_weights(mode, pass_name)
-        self.add_reconstruction(losses, generated, compared, l2, lpips, pass_name)
-        if self.weights.w_norm_lambda > 0:
-            if extrapolates:
-                term = self.adaptive_w_norm(latent, latent_avg, target_ages, input_ages)
-            else:
-                term = w_norm(latent, latent_avg).mean()
-            losses.log(f"loss_w_norm_{pass_name}", term)
-            losses.add(self.weights.w_norm_lambda, term)
-        twice = extrapolates and not self.recipe.aging_loss_once
-        aging_weight = self.weights.aging_lambda * (2 if twice else 1)
-        self.add_aging(losses, generated, compared, target_ages, aging_weight, pass_name)
-        losses.log(f"loss_{pass_name}", losses.total)
-        return losses
+def by_distance(measures: Measures, this: Pass) -> Tensor:
+    """Weights (B,) that fall with the distance to the input age, in extrapolation to the training range."""
+    if not extrapolates(this):
+        return by_age_difference(measures, this)
+    assert measures.age_range is not None
+    return cosine_weight(distance_to_range(this.years()[0], measures.age_range))
 
-    def _add_identity(
-        self,
-        losses: Losses,
-        generated: Tensor,
-        targets: Targets,
-        target_ages: Tensor,
-        input_ages: Tensor,
-        mode: Mode,
-        pass_name: Pass,
-    ) -> None:
-        """Identity with the input, and in interpolation with the nearest photo; one embedding for both."""
-        neighbour = mode == "interpolation" and self.neighbour_weight > 0
-        if self.weights.id_lambda <= 0 and not neighbour:
-            return
-        assert self.identity is not None  # a weight without its network was refused
-        features = self.identity.features(generated)
-        if self.weights.id_lambda > 0:
-            similarity = cosine_similarity(features, targets.identity)
-            pair_weights = self.identity_weights(target_ages, input_ages, mode)
-            term = weighted_identity_loss(similarity, pair_weights)
-            self.log_identity(losses, term, similarity, pass_name)
-            losses.add(self.weights.id_lambda, term)
-        if neighbour:
-            mask = self.references.mask(target_ages, official=not self.recipe.window_in_whole_years)
-            bank = self.references.features.to(features.device)
-            term = nearest_neighbor_id_loss(features, bank, mask.to(features.device))
-            losses.log(self.name("nearest_neighbor_id_loss", pass_name), term)
-            losses.add(self.neighbour_weight, term)
 
-    def identity_weights(self, target_ages: Tensor, input_ages: Tensor, mode: Mode) -> Tensor | None:
-        """Cosine weights ``(B,)`` of the identity term.
+def nearest_photo(official_window: bool) -> Compute:
+    """``mean_i (1 - max_r S(y_i) . S(r))`` over the photos r of about the target age."""
 
-        They fall with the distance to the input age, in extrapolation with the distance to the training
-        range.
-        """
-        if not self.weights.use_weighted_id_loss:
-            return None
-        if mode == "extrapolation":
-            return cosine_weight(distance_to_range(target_ages, self.age_range))
-        return cosine_weight(target_ages - input_ages)
+    def compute(measures: Measures, this: Pass) -> Tensor:
+        assert measures.identity is not None and measures.references is not None
+        features = this.embedding(measures.identity)
+        mask = measures.references.mask(this.years()[0], official=official_window)
+        bank = measures.references.features.to(features.device)
+        return nearest_neighbor_id_loss(features, bank, mask.to(features.device))
 
-    def _reconstruction_weights(self, mode: Mode, pass_name: Pass) -> tuple[float, float]:
-        """Weights of L2 and LPIPS on the whole picture."""
-        weights = self.weights
-        aged = mode == "interpolation" or not self.recipe.plain_weights_without_aging
-        if pass_name == "real" and mode != "extrapolation" and aged:
-            return weights.l2_lambda_aging, weights.lpips_lambda_aging
-        return weights.l2_lambda, weights.lpips_lambda
+    return compute
+
+
+def distance_by_age(scale: float, sum_over_batch: bool) -> Compute:
+    """W-norm that an age further away from the input's loosens less."""
+
+    def compute(measures: Measures, this: Pass) -> Tensor:
+        return adaptive_w_norm(this.codes, this.average_code, *this.years(), scale, sum_over_batch)
+
+    return compute
+
+
+def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
+    """The rows of either pass in every mode; the total of the cycle pass counts ``cycle_lambda`` times."""
+    repairs = weights.repairs
+    whole, inner, identities = ["perceptual"], ["perceptual_crop"], ["identity"]
+    pairs = by_distance if weights.use_weighted_id_loss else equally
+    neighbour = weights.nearest_neighbor_id_loss_lambda if repairs.neighbour_weight_respected else 1.0
+    adaptive = distance_by_age(
+        weights.adaptive_w_norm_lambda, sum_over_batch=not repairs.w_norm_independent_of_batch
+    )
+
+    def aged(this: Pass) -> bool:
+        plain = repairs.plain_weights_without_aging and not interpolates(this)
+        return this.name == "real" and stays_inside(this) and not plain
+
+    def not_aged(this: Pass) -> bool:
+        return not aged(this)
+
+    return [
+        # identity with the input, and where the person has photos of that age with the nearest of them
+        Term("loss_id", weights.id_lambda, identity(pairs), needs=identities, compares=identities),
+        Term(
+            "nearest_neighbor_id_loss",
+            neighbour,
+            nearest_photo(official_window=not repairs.window_in_whole_years),
+            when=interpolates,
+            needs=["identity", "references"],
+            suffixed=False,
+        ),
+        # likeness: of the input, in extrapolation of what the global network makes of it
+        Term("loss_l2", weights.l2_lambda, l2, when=not_aged),
+        Term("loss_l2", weights.l2_lambda_aging, l2, when=aged),
+        Term("loss_lpips", weights.lpips_lambda, lpips, not_aged, needs=whole, compares=whole),
+        Term("loss_lpips", weights.lpips_lambda_aging, lpips, aged, needs=whole, compares=whole),
+        Term(
+            "loss_lpips_crop",
+            weights.lpips_lambda_crop,
+            lpips_crop,
+            needs=whole,
+            compares=inner,
+            suffixed=False,
+        ),
+        Term("loss_l2_crop", weights.l2_lambda_crop, l2_crop, suffixed=False),
+        # ||w - average||, adaptive in extrapolation
+        Term("loss_w_norm", weights.w_norm_lambda, distance_from_average, when=stays_inside),
+        Term("loss_w_norm", weights.w_norm_lambda, adaptive, when=extrapolates),
+        # squared error of the age that the classifier sees; the published code adds it twice in extrapolation
+        Term("loss_aging", weights.aging_lambda, aging, stays_inside, needs=["aging"], compares=["ages"]),
+        Term(
+            "loss_aging",
+            weights.aging_lambda * (1 if repairs.aging_loss_once else 2),
+            aging,
+            when=extrapolates,
+            needs=["aging"],
+            compares=["ages"],
+        ),
+    ]
+
+
+MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms)]

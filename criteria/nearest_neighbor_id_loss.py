@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from criteria.age_sampling import neighbour_window
 
@@ -50,17 +50,3 @@ def nearest_neighbor_id_loss(features: Tensor, references: Tensor, mask: Tensor)
     similarity = (features[:, None, :] * references.detach()[None].to(features.dtype)).sum(dim=2)
     best = similarity.masked_fill(~mask, float("-inf")).amax(dim=1)
     return (1 - best).mean()
-
-
-class NearestNeighborIDLoss(nn.Module):
-    """The loss for a given bank; ``official`` keeps the official window in floating-point centuries."""
-
-    def __init__(self, bank: ReferenceBank, official: bool = False) -> None:
-        super().__init__()
-        self.bank = bank
-        self.official = official
-
-    def forward(self, features: Tensor, target_ages: Tensor) -> Tensor:
-        """Scalar loss for embeddings ``(B, D)`` of generated images and target ages ``(B,)`` in years."""
-        mask = self.bank.mask(target_ages, self.official).to(features.device)
-        return nearest_neighbor_id_loss(features, self.bank.features.to(features.device), mask)

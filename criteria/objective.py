@@ -1,36 +1,59 @@
-"""What the objectives of SAM and MyTimeMachine share: weights, targets computed once, common terms."""
+"""The seam of all losses: an objective is a table of named terms.
 
-from collections.abc import Sequence
+Each has a weight, a condition and a function of the pass. A new term is a function in a file of its own, with
+the options that weigh it, and one line in the table of each objective that shall have it.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from criteria.age_sampling import AgeRange, Mode
 from criteria.aging_loss import AgingLoss
+from criteria.frozen import full_precision
 from criteria.id_loss import IDLoss
+from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.perceptual_loss import PerceptualLoss
 from utils.faces.boxes import FACE_CROP, FractionalCrop
+from utils.typed_options import Options
 
-Pass = Literal["real", "cycle"]
+PassName = Literal["real", "cycle", ""]
+LAYERED = ("perceptual", "perceptual_crop")  # targets that are a list of layers
 
 
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the terms: names of the official flags, values of the official commands."""
+class Opponent(Protocol):
+    """What the adversarial term needs of a discriminator, see ``training.adversary.Adversary``."""
 
-    id_lambda: float = 0.1
-    lpips_lambda: float = 0.1
-    lpips_lambda_aging: float = 0.1
-    lpips_lambda_crop: float = 0.6
-    l2_lambda: float = 0.25
-    l2_lambda_aging: float = 0.25
-    l2_lambda_crop: float = 1.0
-    w_norm_lambda: float = 0.005
-    aging_lambda: float = 5.0
-    cycle_lambda: float = 1.0
-    use_weighted_id_loss: bool = True
+    def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
+        """The loss that makes pictures (B, 3, R, R) believable, at their ages (B,) in years."""
+
+
+@dataclass
+class Measures:
+    """What the terms measure with; None where no term needs it.
+
+    Attributes:
+        identity: identity loss.
+        perceptual: perceptual loss.
+        aging: ageing loss.
+        code_spread: distance of W+ codes (B, n_styles, D) from those of photos, (B,).
+        opponent: discriminator of the generated pictures.
+        references: embeddings of one person's photos.
+        age_range: youngest and oldest age of these photos, years.
+        crop: inner part of the face that is compared a second time.
+    """
+
+    identity: IDLoss | None = None
+    perceptual: PerceptualLoss | None = None
+    aging: AgingLoss | None = None
+    code_spread: Callable[[Tensor], Tensor] | None = None
+    opponent: Opponent | None = None
+    references: ReferenceBank | None = None
+    age_range: AgeRange | None = None
+    crop: FractionalCrop = FACE_CROP
 
 
 @dataclass(frozen=True)
@@ -46,6 +69,23 @@ class Targets:
     perceptual_crop: Sequence[Tensor] | None = None
     ages: Tensor | None = None  # years (B,) that the classifier sees
 
+    def named(self) -> dict[str, Tensor]:
+        """All but the images under names, to be kept."""
+        found: dict[str, Tensor] = {}
+        for entry in LAYERED:
+            found |= {f"{entry}.{layer}": value for layer, value in enumerate(getattr(self, entry) or ())}
+        single = {"identity": self.identity, "ages": self.ages}
+        return {**found, **{entry: value for entry, value in single.items() if value is not None}}
+
+    @classmethod
+    def from_named(cls, images: Tensor, named: Mapping[str, Tensor]) -> "Targets":
+        """The opposite of :meth:`named`; other names are left out."""
+        layers = {
+            entry: [value for name, value in named.items() if name.startswith(f"{entry}.")] or None
+            for entry in LAYERED
+        }
+        return cls(images, identity=named.get("identity"), ages=named.get("ages"), **layers)
+
 
 @dataclass
 class Losses:
@@ -55,137 +95,189 @@ class Losses:
     scalars: dict[str, Tensor] = field(default_factory=dict)
     per_image: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, weight: float, term: Tensor) -> None:
-        """Adds a weighted term to the total."""
-        self.total = self.total + weight * term
-
     def log(self, name: str, value: Tensor) -> None:
         """Keeps a scalar for the log."""
         self.scalars[name] = value.detach()
 
+    def log_images(self, name: str, values: Tensor) -> None:
+        """Keeps one number for each image (B,), for captions."""
+        self.per_image[name] = values.detach()
 
-class Objective(nn.Module):
-    """Terms common to both coaches.
 
-    Args:
-        weights: weights of the terms; a term of weight zero is not computed, and its network may be absent.
-        identity: identity loss.
-        perceptual: perceptual loss.
-        aging: ageing loss.
-        crop: inner part of the face that is compared a second time.
-        distinct_log_names: give the crop terms a name per pass (``loss_l2_crop_real``); officially the cycle
-            pass overwrites the real one.
+@dataclass
+class Pass:
+    """One generated batch, what it is compared with, and what was asked for.
 
-    Raises:
-        ValueError: if a term has a weight and no network.
+    Attributes:
+        generated: images (B, 3, S, S) at the size of the targets.
+        targets: of the photos, in the cycle pass too.
+        codes: W+ codes (B, n_styles, D) behind the images.
+        average_code: code that the encoder starts from (n_styles, D), or None.
+        target_ages: years (B,) asked for in this pass; the input ages in the cycle pass. None without ages.
+        input_ages: years (B,) of the photos.
+        mode: of the batch, the same in both passes.
+        name: ``real``, ``cycle``, or nothing where there is one pass only; ends the names in the log.
+        compared: what the images shall look like, where that is not the photos.
+        pictures: the images (B, 3, R, R) at the size of the generator.
+        trained: whether the networks learn from this pass (not in validation).
     """
 
-    def __init__(
-        self,
-        weights: LossWeights,
-        identity: IDLoss | None,
-        perceptual: PerceptualLoss | None,
-        aging: AgingLoss | None,
-        crop: FractionalCrop = FACE_CROP,
-        distinct_log_names: bool = True,
-    ) -> None:
-        super().__init__()
-        perceptual_weight = max(weights.lpips_lambda, weights.lpips_lambda_aging, weights.lpips_lambda_crop)
-        for weight, network, name in (
-            (weights.id_lambda, identity, "identity"),
-            (perceptual_weight, perceptual, "perceptual"),
-            (weights.aging_lambda, aging, "ageing"),
-        ):
-            if weight > 0 and network is None:
-                raise ValueError(f"the {name} loss has a weight of {weight} but no network")
-        self.weights = weights
-        self.identity = identity
-        self.perceptual = perceptual
-        self.aging = aging
-        self.crop = crop
+    generated: Tensor
+    targets: Targets
+    codes: Tensor
+    average_code: Tensor | None = None
+    target_ages: Tensor | None = None
+    input_ages: Tensor | None = None
+    mode: Mode = "no_aging"
+    name: PassName = ""
+    compared: Targets | None = None
+    pictures: Tensor | None = None
+    trained: bool = True
+
+    def __post_init__(self) -> None:
+        """Losses are computed in float32 or wider.
+
+        Raises ``ValueError`` for extrapolation without the pictures that it compares with.
+        """
+        if self.mode == "extrapolation" and self.compared is None:
+            raise ValueError("extrapolation compares with the pictures of the global network; none are given")
+        self.generated, self.codes = full_precision(self.generated), full_precision(self.codes)
+        self.losses = Losses(total=self.generated.new_zeros(()))
+        self._embedding: Tensor | None = None
+
+    @property
+    def looks_like(self) -> Targets:
+        """What the images shall look like."""
+        return self.targets if self.compared is None else self.compared
+
+    @property
+    def suffix(self) -> str:
+        """End of the names in the log."""
+        return f"_{self.name}" if self.name else ""
+
+    def embedding(self, identity: IDLoss) -> Tensor:
+        """Unit embeddings (B, D) of the generated images with their graph, computed once for all terms."""
+        if self._embedding is None:
+            self._embedding = identity.features(self.generated)
+        return self._embedding
+
+    def years(self) -> tuple[Tensor, Tensor]:
+        """Target and input ages (B,) of a pass that has them."""
+        assert self.target_ages is not None and self.input_ages is not None
+        return self.target_ages, self.input_ages
+
+
+Compute = Callable[[Measures, Pass], Tensor]
+
+
+def always(this: Pass) -> bool:
+    """The condition of a term that every pass has."""
+    return True
+
+
+@dataclass(frozen=True)
+class Term:
+    """One row of an objective: ``weight * compute(measures, pass)`` where ``when(pass)``.
+
+    Attributes:
+        name: in the log, where the name of the pass is appended.
+        weight: 0 leaves the term out.
+        compute: scalar loss of a pass; it may log more.
+        when: which passes have it.
+        needs: fields of :class:`Measures` without which it cannot be computed.
+        compares: fields of :class:`Targets` that it reads.
+        suffixed: whether the official log appends the name of the pass; where it does not, the cycle pass
+            overwrites the real one there.
+    """
+
+    name: str
+    weight: float
+    compute: Compute
+    when: Callable[[Pass], bool] = always
+    needs: Sequence[str] = ()
+    compares: Sequence[str] = ()
+    suffixed: bool = True
+
+
+@dataclass(frozen=True)
+class TermGroup:
+    """Terms that come together, with the options that weigh them.
+
+    Attributes:
+        options: group of options; every command whose objective has these terms has its flags.
+        terms: makes the rows from these options.
+    """
+
+    options: type[Options]
+    terms: Callable[[Any], Sequence[Term]]
+
+
+def weighted_terms(groups: Iterable[TermGroup], options: Options) -> list[Term]:
+    """The rows of some groups that have a weight, in their order.
+
+    Args:
+        groups: the objective.
+        options: values of all their options.
+    """
+    return [term for group in groups for term in group.terms(options) if term.weight > 0]
+
+
+def needs_of(terms: Iterable[Term]) -> set[str]:
+    """The fields of :class:`Measures` that some terms need."""
+    return {need for term in terms for need in term.needs}
+
+
+class Objective:
+    """Computes a table of terms.
+
+    Args:
+        terms: the rows.
+        measures: what they measure with.
+        distinct_log_names: every name ends with that of its pass; officially some do not.
+
+    Raises:
+        ValueError: a term needs something that is not there.
+    """
+
+    def __init__(self, terms: Sequence[Term], measures: Measures, distinct_log_names: bool = True) -> None:
+        for term in terms:
+            for need in term.needs:
+                if getattr(measures, need) is None:
+                    raise ValueError(f"{term.name} has a weight of {term.weight:g} but no {need}")
+        self.terms = list(terms)
+        self.measures = measures
         self.distinct_log_names = distinct_log_names
+        self._compares = {name for term in terms for name in term.compares}
+
+    def __call__(self, this: Pass) -> Losses:
+        """Weighted sum of the terms that the pass has, and each of them for the log."""
+        losses = this.losses
+        for term in self.terms:
+            if not term.when(this):
+                continue
+            value = term.compute(self.measures, this)
+            suffix = this.suffix if term.suffixed or self.distinct_log_names else ""
+            losses.log(term.name + suffix, value)
+            losses.total = losses.total + term.weight * value
+        losses.log(f"loss{this.suffix}", losses.total)
+        return losses
 
     @torch.no_grad()
-    def describe(self, images: Tensor, identity: bool = True, ages: bool = True) -> Targets:
-        """Computes once what the terms need of target images ``(B, 3, S, S)``.
+    def targets_of(self, images: Tensor, leave_out: Collection[str] = ()) -> Targets:
+        """Computes once what the terms need of target images (B, 3, S, S).
 
         Args:
             images: the targets.
-            identity: whether they are compared in identity.
-            ages: whether the age seen in them is wanted (an input of SAM; only logged by MyTimeMachine).
+            leave_out: fields of :class:`Targets` that are not wanted, or known already.
         """
-        weights, perceptual = self.weights, self.perceptual
-        whole = inner = None
-        if perceptual is not None and max(weights.lpips_lambda, weights.lpips_lambda_aging) > 0:
-            whole = perceptual.features(images)
-        if perceptual is not None and weights.lpips_lambda_crop > 0:
-            inner = perceptual.features(self.crop(images))
-        return Targets(
-            images=images,
-            identity=self.identity.features(images) if identity and self.identity is not None else None,
-            perceptual=whole,
-            perceptual_crop=inner,
-            ages=self.aging.extract_ages(images) if ages and self.aging is not None else None,
-        )
-
-    def name(self, term: str, pass_name: Pass) -> str:
-        """Log name of a term that officially has no suffix."""
-        return f"{term}_{pass_name}" if self.distinct_log_names else term
-
-    def add_reconstruction(
-        self, losses: Losses, generated: Tensor, targets: Targets, l2: float, lpips: float, pass_name: Pass
-    ) -> None:
-        """L2 and perceptual terms: whole picture (weights ``l2`` and ``lpips``) and inner part."""
-        weights = self.weights
-        if l2 > 0:
-            term = F.mse_loss(generated, targets.images)
-            losses.log(f"loss_l2_{pass_name}", term)
-            losses.add(l2, term)
-        if lpips > 0:
-            assert self.perceptual is not None  # a weight without its network was refused
-            term = self.perceptual(generated, target_features=targets.perceptual)
-            losses.log(f"loss_lpips_{pass_name}", term)
-            losses.add(lpips, term)
-        if weights.lpips_lambda_crop > 0:
-            assert self.perceptual is not None
-            term = self.perceptual(self.crop(generated), target_features=targets.perceptual_crop)
-            losses.log(self.name("loss_lpips_crop", pass_name), term)
-            losses.add(weights.lpips_lambda_crop, term)
-        if weights.l2_lambda_crop > 0:
-            term = F.mse_loss(self.crop(generated), self.crop(targets.images))
-            losses.log(self.name("loss_l2_crop", pass_name), term)
-            losses.add(weights.l2_lambda_crop, term)
-
-    def add_aging(
-        self,
-        losses: Losses,
-        generated: Tensor,
-        targets: Targets,
-        target_ages: Tensor,
-        weight: float,
-        pass_name: Pass,
-    ) -> None:
-        """Ageing term towards ``target_ages`` ``(B,)`` in years."""
-        if weight <= 0:
-            return
-        assert self.aging is not None  # a weight without its network was refused
-        term, ages = self.aging(generated, target_ages)
-        losses.log(f"loss_aging_{pass_name}", term)
-        losses.add(weight, term)
-        if targets.ages is not None:
-            losses.per_image[f"input_age_{pass_name}"] = targets.ages
-        losses.per_image[f"output_age_{pass_name}"] = ages.detach()
-        losses.per_image[f"target_age_{pass_name}"] = target_ages.detach()
-
-    def log_identity(self, losses: Losses, term: Tensor, similarity: Tensor, pass_name: Pass) -> None:
-        """Logs the identity term, and the gain in similarity over the input.
-
-        Target and input are the same image in both coaches, so the official ``diff_input`` is ``diff_target``
-        and ``diff_views`` is 1.
-        """
-        similarity = similarity.detach()
-        losses.log(f"loss_id_{pass_name}", term)
-        losses.log(f"id_improve_{pass_name}", (similarity - 1).mean())
-        losses.per_image[f"diff_target_{pass_name}"] = similarity
-        losses.per_image[f"diff_input_{pass_name}"] = similarity
-        losses.per_image[f"diff_views_{pass_name}"] = torch.ones_like(similarity)
+        measures, wanted = self.measures, self._compares - set(leave_out)
+        known: dict[str, Any] = {}
+        if "perceptual" in wanted and measures.perceptual is not None:
+            known["perceptual"] = measures.perceptual.features(images)
+        if "perceptual_crop" in wanted and measures.perceptual is not None:
+            known["perceptual_crop"] = measures.perceptual.features(measures.crop(images))
+        if "identity" in wanted and measures.identity is not None:
+            known["identity"] = measures.identity.features(images)
+        if "ages" in wanted and measures.aging is not None:
+            known["ages"] = measures.aging.extract_ages(images)
+        return Targets(images=images, **known)

@@ -1,75 +1,82 @@
 """Training objective of SAM: both passes of a step (Alaluf et al. 2021, section 3.3)."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from torch import Tensor
+from criteria.adversarial import ADVERSARIAL
+from criteria.objective import Pass, Term, TermGroup
+from criteria.terms import (
+    aging,
+    by_age_difference,
+    distance_from_average,
+    distance_from_photos,
+    equally,
+    identity,
+    l2,
+    l2_crop,
+    lpips,
+    lpips_crop,
+)
+from criteria.weights import AgeingWeights
+from utils.typed_options import option
 
-from criteria.age_sampling import cosine_weight
-from criteria.code_spread import CodeSpread
-from criteria.frozen import full_precision
-from criteria.objective import Losses, Objective, Pass, Targets
-from criteria.w_norm import w_norm
+
+@dataclass(frozen=True, kw_only=True)
+class SAMWeights(AgeingWeights):
+    """Weights of SAM's terms."""
+
+    w_norm_metric: str = option(
+        "euclidean",
+        str,
+        "how --w_norm_lambda measures codes; photos: in standard deviations of the photos' own codes",
+        choices=("euclidean", "photos"),
+    )
 
 
-class SAMObjective(Objective):
-    """Loss of one generated batch against its input, for the real pass and the cycle pass alike.
+def is_aged(this: Pass) -> bool:
+    """Whether the pass changes the age: not the way back, and not a batch that keeps its ages."""
+    return this.name == "real" and this.mode != "no_aging"
 
-    Args:
-        code_spread: what the W-norm term measures with instead of the norm, if anything.
-        arguments: those of :class:`Objective`.
-    """
 
-    def __init__(self, *arguments: Any, code_spread: CodeSpread | None = None, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.code_spread = code_spread
+def keeps_its_age(this: Pass) -> bool:
+    """The opposite of :func:`is_aged`."""
+    return not is_aged(this)
 
-    def forward(
-        self,
-        generated: Tensor,
-        targets: Targets,
-        latent: Tensor,
-        latent_avg: Tensor | None,
-        target_ages: Tensor,
-        input_ages: Tensor,
-        *,
-        no_aging: bool,
-        pass_name: Pass,
-    ) -> Losses:
-        """Computes all terms.
 
-        Args:
-            generated: images ``(B, 3, S, S)`` at the size of the targets.
-            targets: ``describe`` of the real images, in the cycle pass too.
-            latent: W+ codes ``(B, n_styles, D)`` behind the images.
-            latent_avg: average code, or None for an encoder that starts from nothing.
-            target_ages: years ``(B,)`` asked for in this pass; the input ages in the cycle pass.
-            input_ages: years ``(B,)`` of the real images.
-            no_aging: whether the batch keeps its ages.
-            pass_name: ``real`` or ``cycle``.
+def sam_terms(weights: SAMWeights) -> Sequence[Term]:
+    """The rows of either pass; the total of the cycle pass counts ``cycle_lambda`` times."""
+    whole, inner, identities = ["perceptual"], ["perceptual_crop"], ["identity"]
+    pairs = by_age_difference if weights.use_weighted_id_loss else equally
+    spread = weights.w_norm_metric == "photos"
+    return [
+        # 1 - S(y) . S(x), weighted by the age difference
+        Term("loss_id", weights.id_lambda, identity(pairs), needs=identities, compares=identities),
+        # ||y - x||^2 and LPIPS(y, x) on the whole picture, with weights of their own where it is aged
+        Term("loss_l2", weights.l2_lambda, l2, when=keeps_its_age),
+        Term("loss_l2", weights.l2_lambda_aging, l2, when=is_aged),
+        Term("loss_lpips", weights.lpips_lambda, lpips, keeps_its_age, needs=whole, compares=whole),
+        Term("loss_lpips", weights.lpips_lambda_aging, lpips, is_aged, needs=whole, compares=whole),
+        # the same on the inner face, in every pass
+        Term(
+            "loss_lpips_crop",
+            weights.lpips_lambda_crop,
+            lpips_crop,
+            needs=whole,
+            compares=inner,
+            suffixed=False,
+        ),
+        Term("loss_l2_crop", weights.l2_lambda_crop, l2_crop, suffixed=False),
+        # ||w - average||
+        Term(
+            "loss_w_norm",
+            weights.w_norm_lambda,
+            distance_from_photos if spread else distance_from_average,
+            needs=["code_spread"] if spread else [],
+        ),
+        # squared error of the age that the classifier sees, in centuries
+        Term("loss_aging", weights.aging_lambda, aging, needs=["aging"], compares=["ages"]),
+    ]
 
-        Returns:
-            The total (without ``cycle_lambda``) and the terms, named as in the official logs.
-        """
-        weights = self.weights
-        generated, latent = full_precision(generated), full_precision(latent)
-        losses = Losses(total=generated.new_zeros(()))
-        if weights.id_lambda > 0:
-            pair_weights = cosine_weight(target_ages - input_ages) if weights.use_weighted_id_loss else None
-            assert self.identity is not None  # a weight without its network was refused
-            term, similarity = self.identity(
-                generated, target_features=targets.identity, weights=pair_weights
-            )
-            self.log_identity(losses, term, similarity, pass_name)
-            losses.add(weights.id_lambda, term)
-        aged = pass_name == "real" and not no_aging
-        l2 = weights.l2_lambda_aging if aged else weights.l2_lambda
-        lpips = weights.lpips_lambda_aging if aged else weights.lpips_lambda
-        self.add_reconstruction(losses, generated, targets, l2, lpips, pass_name)
-        if weights.w_norm_lambda > 0:
-            measure = self.code_spread
-            term = (w_norm(latent, latent_avg) if measure is None else measure(latent)).mean()
-            losses.log(f"loss_w_norm_{pass_name}", term)
-            losses.add(weights.w_norm_lambda, term)
-        self.add_aging(losses, generated, targets, target_ages, weights.aging_lambda, pass_name)
-        losses.log(f"loss_{pass_name}", losses.total)
-        return losses
+
+# A further term is a file with a group of its own and one line here.
+SAM = [TermGroup(SAMWeights, sam_terms), ADVERSARIAL]

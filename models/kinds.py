@@ -4,12 +4,12 @@ A new kind is one line here. Implementations are named as ``module:function`` an
 kind is met, so that nothing depends on all of them.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from utils.errors import InputError
+from utils.lazy import implementation
 
 Recogniser = Callable[[Mapping[str, Any]], bool]
 
@@ -117,12 +117,6 @@ def what_is(checkpoint: Mapping[str, Any]) -> str:
     if name == UNKNOWN:
         return "a checkpoint of a kind that is not known here"
     return KINDS[name].title if name in KINDS else f"a checkpoint of kind {name!r}"
-
-
-def implementation(reference: str) -> Callable[..., Any]:
-    """The function that ``module:function`` names."""
-    module, _, function = reference.partition(":")
-    return getattr(importlib.import_module(module), function)
 
 
 def aging_loader(checkpoint: Mapping[str, Any], source: str) -> Callable[..., Any]:

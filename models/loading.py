@@ -1,6 +1,7 @@
 """State dicts into networks; a file that does not fit is refused with the likely cause."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -36,7 +37,9 @@ def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str, stric
 class SkipInit(TorchFunctionMode):
     """Context in which modules are built without drawing the random weights that a file will overwrite."""
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):  # noqa: ANN001, ANN204
+    def __torch_function__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         kwargs = kwargs or {}
         if getattr(function, "__module__", None) == "torch.nn.init":
             return kwargs["tensor"] if "tensor" in kwargs else args[0]

@@ -1,68 +1,78 @@
-"""Options of `--coach age_classifier`."""
+"""Options of `--coach age_classifier`, and what it shares with `--coach identity`."""
 
-import argparse
+from dataclasses import dataclass
 
-from options.base_options import fraction, parse_numbers, parse_share, positive, rate, weight
+from options.base_options import TrainOptions, parse_numbers, parse_share
+from utils.errors import InputError
+from utils.typed_options import fraction, option, path, positive, rate, weight
 
 # Numbers that --network_channels and --network_depths take for each network.
 NETWORK_SIZES = {"vgg": (5, 5), "ir_se": (5, 4)}
 SMALLEST_INPUT = {"vgg": 32, "ir_se": 16}
 
 
-def add_network_options(group: argparse._ArgumentGroup, kinds: tuple[str, str]) -> None:
-    """Adds what both auxiliary networks share: kind of file, architecture, data and its share,
-    augmentation.
-    """
-    group.add_argument(
-        "--kind", default=kinds[0], choices=kinds, help="what the file is for: losses, or judging"
+@dataclass(frozen=True, kw_only=True)
+class AuxiliaryOptions(TrainOptions):
+    """What both auxiliary networks share: architecture, data and its share, optimiser."""
+
+    title = "network and data"
+
+    kind: str = option("", str, "what the file is for: losses, or judging")
+    network: str = option("vgg", str, "its architecture", choices=("vgg", "ir_se"))
+    input_size: int = option(64, positive, "side of the network's input")
+    network_channels: str | None = option(
+        None, str, "width of each stage (vgg: 5, ir_se: stem and 4)", metavar="N,N,..."
     )
-    group.add_argument("--network", default="vgg", choices=["vgg", "ir_se"])
-    group.add_argument("--input_size", type=positive, default=64, help="side of the network's input")
-    group.add_argument(
-        "--network_channels", metavar="N,N,...", help="width of each stage (vgg: 5, ir_se: stem and 4)"
+    network_depths: str | None = option(
+        None, str, "convolutions (vgg) or units (ir_se) of each stage", metavar="N,N,..."
     )
-    group.add_argument(
-        "--network_depths", metavar="N,N,...", help="convolutions (vgg) or units (ir_se) of each stage"
-    )
-    group.add_argument(
-        "--hidden", type=positive, default=256, help="width of the hidden linear layers of vgg"
-    )
-    group.add_argument("--train_dataset", required=True, metavar="DIR", help="folder of aligned faces")
-    group.add_argument("--test_dataset", metavar="DIR", help="folder of aligned faces for validation")
-    group.add_argument(
-        "--data_share", default="0-100", metavar="A-B", help="percent of the training folder used"
-    )
-    group.add_argument("--learning_rate", type=rate, default=1e-3)
-    group.add_argument("--weight_decay", type=weight, default=1e-2)
-    group.add_argument(
-        "--ema_steps", type=positive, default=500, help="steps over which the saved weights average"
-    )
+    hidden: int = option(256, positive, "width of the hidden linear layers of vgg")
+    train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
+    test_dataset: str | None = option(None, path, "folder of aligned faces for validation", metavar="DIR")
+    data_share: str = option("0-100", str, "percent of the training folder used", metavar="A-B")
+    learning_rate: float = option(1e-3, rate, "of AdamW, at its highest")
+    weight_decay: float = option(1e-2, weight, "of AdamW")
+    ema_steps: int = option(500, positive, "steps over which the saved weights average")
+
+    @property
+    def channels(self) -> list[int] | None:
+        """Width of each stage; None stands for the usual ones."""
+        return parse_numbers(self.network_channels, "--network_channels", NETWORK_SIZES[self.network][0])
+
+    @property
+    def depths(self) -> list[int] | None:
+        """Depth of each stage; None stands for the usual ones."""
+        return parse_numbers(self.network_depths, "--network_depths", NETWORK_SIZES[self.network][1])
+
+    @property
+    def share(self) -> tuple[float, float]:
+        """Percentages between which the files of the training folder lie."""
+        return parse_share(self.data_share)
+
+    def check(self) -> None:
+        """Raises ``InputError`` for lists of another length, a share that is none, or too small an input."""
+        _ = self.share, self.channels, self.depths
+        smallest = SMALLEST_INPUT[self.network]
+        if self.input_size < smallest:
+            raise InputError(
+                f"--input_size={self.input_size}: --network={self.network} needs at least {smallest}"
+            )
+        if self.batch_size < 2:
+            raise InputError("--batch_size=1: the norms of the network need at least two pictures a batch")
 
 
-def check(opts: argparse.Namespace) -> str | None:
-    """Returns what is wrong with network or data of either auxiliary network, if anything."""
-    parse_share(opts.data_share)
-    widths, depths = NETWORK_SIZES[opts.network]
-    parse_numbers(opts.network_channels, "--network_channels", widths)
-    parse_numbers(opts.network_depths, "--network_depths", depths)
-    smallest = SMALLEST_INPUT[opts.network]
-    if opts.input_size < smallest:
-        return f"--input_size={opts.input_size}: --network={opts.network} needs at least {smallest}"
-    if opts.batch_size < 2:
-        return "--batch_size=1: the norms of the network need at least two pictures a batch"
-    return None
+@dataclass(frozen=True, kw_only=True)
+class AgeClassifierOptions(AuxiliaryOptions):
+    """What the coach of the age classifier reads."""
 
+    title = "age classifier"
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds network, data and loss of the age classifier."""
-    group = parser.add_argument_group("age classifier")
-    add_network_options(group, ("age_classifier", "judge_age"))
-    group.add_argument(
-        "--label_deviation", type=rate, default=3.0, help="years of spread of the class labels"
+    kind: str = option(
+        "age_classifier",
+        str,
+        "what the file is for: losses, or judging",
+        choices=("age_classifier", "judge_age"),
     )
-    group.add_argument(
-        "--expectation_lambda", type=weight, default=0.1, help="weight of |expected age - age| in years"
-    )
-    group.add_argument(
-        "--age_balance", type=fraction, default=0.5, help="0: ages as in the data, 1: all groups alike"
-    )
+    label_deviation: float = option(3.0, rate, "years of spread of the class labels")
+    expectation_lambda: float = option(0.1, weight, "weight of |expected age - age| in years")
+    age_balance: float = option(0.5, fraction, "0: ages as in the data, 1: all groups alike")

@@ -1,56 +1,69 @@
-"""Options that every training shares."""
+"""Options that every training shares: run folder, data, machine, logging and saving."""
 
-import argparse
-import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
+from criteria.objective import TermGroup
+from options.machine_options import MachineOptions
 from utils.errors import InputError
+from utils.typed_options import Options, Unread, count, option, path, positive, weight
 
 
-def _integer(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-    return value
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Options):
+    """What is trained, where, and for how long."""
+
+    title = "run"
+
+    coach: str = option("", str, "what to train (see above)")
+    exp_dir: str = option(kind=path, help="run folder; the same command continues it", metavar="DIR")
+    max_steps: int = option(500_000, positive, "steps in all")
+    seed: int = option(0, count, "seed of weights, data order and ages")
+    dry_run: bool = option(False, bool, "print the options and stop")
 
 
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    return _integer(text, 1)
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(Options):
+    """How many pictures at a time, and who reads them."""
+
+    title = "data"
+
+    batch_size: int = option(4, positive, "pictures a step, of all processes together")
+    workers: int = option(4, count, "processes that decode, for folders larger than memory")
 
 
-def count(text: str) -> int:
-    """An integer of at least 0."""
-    return _integer(text, 0)
+@dataclass(frozen=True, kw_only=True)
+class LogOptions(Options):
+    """When something is shown or written."""
+
+    title = "logging and saving, in steps (0: never)"
+
+    image_interval: int = option(100, count, "write sheets of pictures")
+    board_interval: int = option(50, count, "write the mean losses to TensorBoard")
+    val_interval: int = option(1000, count, "validate, and keep the best model")
+    save_interval: int | None = option(None, count, "write iteration_N.pt")
+    save_minutes: float = option(5, weight, "write the resume state this often; 0: never")
 
 
-def weight(text: str) -> float:
-    """A finite number of at least 0."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not (math.isfinite(value) and value >= 0):
-        raise argparse.ArgumentTypeError(f"{text} is not a finite number of at least 0")
-    return value
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions, DataOptions, MachineOptions, LogOptions):
+    """What the engine of every training reads.
 
+    Attributes:
+        objective: the groups of terms whose weights belong to this command, see ``criteria.objective``.
+    """
 
-def rate(text: str) -> float:
-    """A finite number above 0."""
-    value = weight(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return value
+    objective: ClassVar[Sequence[TermGroup]] = ()
+    unread: ClassVar[Sequence[Unread]] = (
+        Unread("test_batch_size", positive, 2, official=False),
+        Unread("test_workers", count, 2, official=False),
+    )
 
+    title = "machine"
 
-def fraction(text: str) -> float:
-    """A number from 0 to 1."""
-    value = weight(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text} does not lie between 0 and 1")
-    return value
+    mixed_precision: str = option("auto", str, "auto: bf16 where it is fast", choices=("auto", "bf16", "no"))
+    threads: int = option(0, count, "CPU threads; 0 leaves torch's choice")
 
 
 def parse_numbers(text: str | None, flag: str, length: int | None = None) -> list[int] | None:
@@ -85,55 +98,3 @@ def parse_share(text: str) -> tuple[float, float]:
     if not 0 <= start < end <= 100:
         raise InputError(f"--data_share={text}: the percentages must rise within 0-100")
     return start, end
-
-
-def add_device(group: argparse._ActionsContainer, precision: str, precision_help: str) -> None:
-    """Adds `--device` and `--mixed_precision`, whose default is `precision`."""
-    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    group.add_argument(
-        "--mixed_precision", default=precision, choices=["auto", "bf16", "no"], help=precision_help
-    )
-
-
-def add_ops(group: argparse._ActionsContainer) -> None:
-    """Adds the choice of StyleGAN2's operators, for `models.stylegan2.op.choose_ops`."""
-    group.add_argument(
-        "--ops",
-        default="auto",
-        choices=["auto", "cuda", "native"],
-        help="StyleGAN2's operators: cuda compiles them, native is plain PyTorch, auto compiles where it can",
-    )
-
-
-def add_base_options(parser: argparse.ArgumentParser) -> None:
-    """Adds run folder, data loading, loop, logging and device."""
-    run = parser.add_argument_group("run")
-    run.add_argument("--coach", help="what to train (see above)")
-    run.add_argument(
-        "--exp_dir", required=True, metavar="DIR", help="run folder; the same command continues it"
-    )
-    run.add_argument("--max_steps", type=positive, default=500_000, help="steps in all")
-    run.add_argument("--seed", type=count, default=0, help="seed of weights, data order and ages")
-    run.add_argument("--dry_run", action="store_true", help="print the options and stop")
-
-    data = parser.add_argument_group("data")
-    data.add_argument("--batch_size", type=positive, default=4)
-    data.add_argument("--test_batch_size", type=positive, default=2)
-    data.add_argument(
-        "--workers", type=count, default=4, help="processes that decode, for folders larger than memory"
-    )
-    data.add_argument("--test_workers", type=count, default=2)
-
-    device = parser.add_argument_group("device")
-    add_device(device, "auto", "auto: bf16 where it is fast")
-    add_ops(device)
-    device.add_argument("--threads", type=count, default=0, help="CPU threads; 0 leaves torch's choice")
-
-    log = parser.add_argument_group("logging and saving, in steps (0: never)")
-    log.add_argument("--image_interval", type=count, default=100)
-    log.add_argument("--board_interval", type=count, default=50)
-    log.add_argument("--val_interval", type=count, default=1000)
-    log.add_argument("--save_interval", type=count, default=None, help="write iteration_N.pt")
-    log.add_argument(
-        "--save_minutes", type=weight, default=5, help="write the resume state this often; 0: never"
-    )

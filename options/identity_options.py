@@ -1,26 +1,27 @@
 """Options of `--coach identity`."""
 
-import argparse
+from dataclasses import dataclass
 
-from options.age_classifier_options import add_network_options, check
-from options.base_options import positive, rate, weight
-
-__all__ = ["add_options", "check"]
+from options.age_classifier_options import AuxiliaryOptions
+from utils.typed_options import option, positive, rate, weight
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds network, data and loss of the identity network."""
-    group = parser.add_argument_group("identity network")
-    add_network_options(group, ("identity", "judge_identity"))
-    group.add_argument("--embedding_dim", type=positive, default=128)
-    group.add_argument(
-        "--teacher",
-        default="auto",
-        choices=["auto", "folders", "dlib"],
-        help="folders: ArcFace margin, one folder a person; dlib: distil its descriptor; auto: by the folder",
+@dataclass(frozen=True, kw_only=True)
+class IdentityOptions(AuxiliaryOptions):
+    """What the coach of the identity network reads."""
+
+    title = "identity network"
+
+    kind: str = option(
+        "identity", str, "what the file is for: losses, or judging", choices=("identity", "judge_identity")
     )
-    group.add_argument("--margin", type=weight, default=0.5, help="ArcFace margin in radians")
-    group.add_argument("--scale", type=rate, default=32.0, help="ArcFace scale")
-    group.add_argument(
-        "--relation_lambda", type=weight, default=1.0, help="weight of the pairwise similarities (dlib)"
+    embedding_dim: int = option(128, positive, "length of the embedding (that of dlib is 128)")
+    teacher: str = option(
+        "auto",
+        str,
+        "folders: ArcFace margin, one folder a person; dlib: distil its descriptor; auto: by the folder",
+        choices=("auto", "folders", "dlib"),
     )
+    margin: float = option(0.5, weight, "ArcFace margin in radians")
+    scale: float = option(32.0, rate, "ArcFace scale")
+    relation_lambda: float = option(1.0, weight, "weight of the pairwise similarities (dlib)")

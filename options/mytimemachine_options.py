@@ -1,39 +1,75 @@
 """Options of `--coach mytimemachine`."""
 
-import argparse
+from dataclasses import dataclass
 
-from options.base_options import positive, weight
-from options.encoder_options import add_aging_losses, add_losses, add_sizes, add_training, check_target_age
+from configs.paths_config import model_paths
+from criteria.mytimemachine_objective import MYTIMEMACHINE, MyTimeMachineWeights
+from options.base_options import TrainOptions
+from options.encoder_options import (
+    EncoderSizes,
+    FolderOptions,
+    LossNetworkOptions,
+    OptimizerOptions,
+    TargetAgeOptions,
+)
+from utils.errors import InputError
+from utils.typed_options import Unread, count, option, path, positive, unread_flags
+
+IN_FILE = "official flag without effect: --checkpoint_path tells it"
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds data and losses of MyTimeMachine; sizes come from `--checkpoint_path`, the global SAM."""
-    add_sizes(parser, input_nc=4)
-    group = add_training(parser)
-    group.add_argument("--start_from_encoded_w_plus", action="store_true", help="official flag; always so")
-    group.add_argument(
-        "--pretrained_psp_path", metavar="FILE", help="official flag; the prior is in the checkpoint"
+@dataclass(frozen=True, kw_only=True)
+class MyTimeMachineOptions(
+    TrainOptions, FolderOptions, OptimizerOptions, LossNetworkOptions, MyTimeMachineWeights, TargetAgeOptions
+):
+    """What the coach of MyTimeMachine reads; the sizes of the network come from `--checkpoint_path`."""
+
+    title = "MyTimeMachine"
+    objective = MYTIMEMACHINE
+    unread = (
+        *unread_flags(EncoderSizes, ("output_size", "start_from_latent_avg"), reason=IN_FILE),
+        Unread("input_nc", positive, 4, reason=IN_FILE),
+        Unread("label_nc", int, 0, reason="official flag without effect: labels beside the pictures"),
+        Unread("start_from_encoded_w_plus", None, False, reason="official flag: it is always so"),
+        Unread("pretrained_psp_path", path, None, reason=IN_FILE),
+        Unread("stylegan_weights", path, model_paths["stylegan_ffhq"], reason=IN_FILE),
+        Unread("train_encoder", None, False, reason="official flag: trains the adapter, always so"),
+        Unread("gpus", int, 1, reason="official flag without effect; use torchrun"),
+        Unread("test_batch_size", positive, 2, reason="official flag without effect: no test batches"),
+        Unread("test_workers", count, 2, reason="official flag without effect: pictures stay in memory"),
+        *unread_flags(
+            EncoderSizes,
+            (
+                "style_dim",
+                "n_mlp",
+                "channel_multiplier",
+                "channels",
+                "encoder_size",
+                "encoder_channels",
+                "encoder_units",
+                "style_channels",
+            ),
+            official=False,
+        ),
     )
-    group.add_argument(
-        "--train_encoder", action="store_true", help="official flag: trains the adapter, always so"
-    )
-    group.add_argument("--gpus", type=int, default=1, help="official flag without effect; use torchrun")
-    group.add_argument("--n_bottleneck", type=positive, default=32, help="the adapter's summary of one style")
-    losses = add_losses(parser)
-    add_aging_losses(losses)
-    losses.add_argument(
-        "--adaptive_w_norm_lambda", type=weight, default=7.0, help="W-norm that grows with the distance"
-    )
-    losses.add_argument(
-        "--nearest_neighbor_id_loss_lambda", type=weight, default=1.0, help="identity to the nearest photo"
-    )
-    parser.set_defaults(max_steps=15_000, save_interval=2000)
 
+    max_steps: int = option(15_000, positive, "steps in all")
+    save_interval: int | None = option(2000, count, "write iteration_N.pt")
+    test_dataset: str | None = option(
+        None, path, "faces that the sheets show instead of the training photos", metavar="DIR"
+    )
+    n_test: int = option(64, positive, "the sheets choose among so many of them")
+    train_decoder: bool = option(
+        False, bool, "official flag that is refused: the generator stays that of SAM"
+    )
+    checkpoint_path: str | None = option(None, path, "the SAM checkpoint to personalise", metavar="FILE")
+    n_bottleneck: int = option(32, positive, "the adapter's summary of one style")
 
-def check(opts: argparse.Namespace) -> str | None:
-    """Returns what contradicts itself in the options, if anything."""
-    if not opts.checkpoint_path:
-        return "--checkpoint_path is needed: the SAM checkpoint to personalise"
-    if opts.train_decoder:
-        return "--train_decoder does not go with personalisation here: the generator stays that of SAM"
-    return check_target_age(opts)
+    def check(self) -> None:
+        """Raises ``InputError`` without a SAM, or for what personalisation cannot do."""
+        if not self.checkpoint_path:
+            raise InputError("--checkpoint_path is needed: the SAM checkpoint to personalise")
+        if self.train_decoder:
+            raise InputError(
+                "--train_decoder does not go with personalisation here: the generator stays that of SAM"
+            )

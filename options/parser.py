@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any, NoReturn, TypeVar
 
 from utils.errors import InputError
-from utils.typed_options import Flag, Options, Unread
+from utils.typed_options import Flag, Options, Unread, groups_of
 
 OptionsType = TypeVar("OptionsType", bound=Options)
 
@@ -16,8 +16,8 @@ OptionsType = TypeVar("OptionsType", bound=Options)
 class Parser(argparse.ArgumentParser):
     """Reports a wrong command line as one sentence; every flag shows its default.
 
-    ``@file`` arguments are read where ``fromfile_prefix_chars`` is given: one or more flags a line, ``#`` starts
-    a comment.
+    ``@file`` arguments are read where ``fromfile_prefix_chars`` is given: one or more flags a line, ``#``
+    starts a comment.
     """
 
     def __init__(self, description: str = "", **settings: Any) -> None:
@@ -48,9 +48,7 @@ def build_parser(options: type[Options], description: str = "", **settings: Any)
     chosen = {item.name: item for item in fields(options)}
     headings: dict[str, argparse._ArgumentGroup] = {}
     done: set[str] = set()
-    for group in reversed(options.__mro__):
-        if not issubclass(group, Options):
-            continue
+    for group in groups_of(options):
         for item in fields(group):
             if item.name in done or "flag" not in item.metadata:
                 continue

@@ -1,85 +1,88 @@
-"""Options of `--coach stylegan2`."""
+"""Options of `--coach stylegan2`, and the sizes of a generator, which encoders share."""
 
-import argparse
+from dataclasses import dataclass
 
-from options.base_options import count, fraction, positive, rate, weight
+from options.base_options import TrainOptions
 from utils.errors import InputError
+from utils.typed_options import Options, count, fraction, option, path, positive, rate, weight
 
 SMALLEST, LARGEST = 8, 1024  # pixels; the official table of channels ends at the largest
 GROUP = 4  # pictures that the discriminator compares with each other
 
 
-def add_stylegan2_sizes(group: argparse._ArgumentGroup) -> None:
-    """Adds the sizes of a StyleGAN2; the defaults are the official ones."""
-    group.add_argument("--style_dim", type=positive, default=512)
-    group.add_argument("--n_mlp", type=positive, default=8, help="layers of the mapping network")
-    group.add_argument("--channel_multiplier", type=positive, default=2)
-    group.add_argument(
-        "--channels", metavar="4:N,8:N,...", help="channels by resolution instead of the official table"
+@dataclass(frozen=True, kw_only=True)
+class GeneratorSizes(Options):
+    """Sizes of a StyleGAN2; the defaults are the official ones."""
+
+    title = "network sizes"
+
+    output_size: int = option(1024, positive, "side of the pictures in pixels")
+    style_dim: int = option(512, positive, "length of a style")
+    n_mlp: int = option(8, positive, "layers of the mapping network")
+    channel_multiplier: int = option(2, positive, "1 or 2: which official table of channels")
+    channels: str | None = option(
+        None, str, "channels by resolution instead of the official table", metavar="4:N,8:N,..."
     )
 
+    @property
+    def channel_table(self) -> dict[int, int] | None:
+        """Channels by resolution; None stands for the official table."""
+        return parse_channels(self.channels)
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds networks, data and losses of StyleGAN2."""
-    group = parser.add_argument_group("StyleGAN2")
-    group.add_argument("--train_dataset", required=True, metavar="DIR", help="folder of aligned faces")
-    group.add_argument("--output_size", type=positive, default=256)
-    add_stylegan2_sizes(group)
-    group.add_argument(
-        "--checkpoint_path",
-        metavar="FILE",
-        help="start from a trained generator and discriminator",
+    def check(self) -> None:
+        """Raises ``InputError`` for sizes that make no generator."""
+        size, channels = self.output_size, self.channel_table
+        if size < SMALLEST or size & (size - 1):
+            raise InputError(f"--output_size={size} is not a power of two of at least {SMALLEST}")
+        if channels is None and size > LARGEST:
+            raise InputError(f"--output_size={size} needs --channels: the official table ends at {LARGEST}")
+        sides = [2**level for level in range(2, size.bit_length())]
+        missing = [side for side in sides if channels is not None and side not in channels]
+        if missing:
+            raise InputError(f"--channels={self.channels} has no entry for {missing[0]} pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleGAN2Options(TrainOptions, GeneratorSizes):
+    """What the coach of StyleGAN2 reads."""
+
+    title = "StyleGAN2"
+
+    train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
+    output_size: int = option(256, positive, "side of the pictures in pixels")
+    checkpoint_path: str | None = option(
+        None, path, "start from a trained generator and discriminator", metavar="FILE"
     )
-    group.add_argument("--grow_from", metavar="FILE", help="start from a pair of half the size")
-    group.add_argument("--learning_rate", type=rate, default=2e-3)
-    group.add_argument(
-        "--discriminator_learning_rate",
-        type=rate,
-        default=None,
-        help="default: that of the generator; a small discriminator keeps pace with twice as much",
+    grow_from: str | None = option(None, path, "start from a pair of half the size", metavar="FILE")
+    learning_rate: float = option(2e-3, rate, "of the generator's Adam")
+    discriminator_learning_rate: float | None = option(
+        None, rate, "default: that of the generator; a small discriminator keeps pace with twice as much"
     )
-    group.add_argument("--r1", type=weight, default=10.0, help="weight of the R1 penalty")
-    group.add_argument("--d_reg_every", type=count, default=16, help="steps between R1 penalties; 0: none")
-    group.add_argument(
-        "--path_regularize", type=weight, default=2.0, help="weight of the path length penalty; 0: none"
-    )
-    group.add_argument("--path_batch_shrink", type=positive, default=2)
-    group.add_argument("--g_reg_every", type=positive, default=4, help="steps between path length penalties")
-    group.add_argument("--mixing", type=fraction, default=0.9, help="probability of style mixing")
-    group.add_argument(
-        "--augment_p", type=fraction, default=0.0, help="probability of each simple augmentation"
-    )
-    group.add_argument(
-        "--ema_halflife", type=rate, default=10_000, help="of the averaged generator, in images"
-    )
-    group.add_argument("--n_samples", type=positive, default=64, help="pictures on a sample sheet")
+    r1: float = option(10.0, weight, "weight of the R1 penalty")
+    d_reg_every: int = option(16, count, "steps between R1 penalties; 0: none")
+    path_regularize: float = option(2.0, weight, "weight of the path length penalty; 0: none")
+    path_batch_shrink: int = option(2, positive, "path lengths are measured on so small a part of a batch")
+    g_reg_every: int = option(4, positive, "steps between path length penalties")
+    mixing: float = option(0.9, fraction, "probability of style mixing")
+    augment_p: float = option(0.0, fraction, "probability of each simple augmentation")
+    ema_halflife: float = option(10_000, rate, "of the averaged generator, in images")
+    n_samples: int = option(64, positive, "pictures on a sample sheet")
+
+    def check(self) -> None:
+        """Raises ``InputError`` for two starting points, or a batch that the discriminator cannot take."""
+        if self.checkpoint_path and self.grow_from:
+            raise InputError(
+                "--checkpoint_path and --grow_from exclude each other: go on from a pair, or grow one"
+            )
+        check_discriminator_batch(self.batch_size)
 
 
-def check(opts: argparse.Namespace) -> str | None:
-    """Returns what contradicts itself in the options, if anything."""
-    if opts.checkpoint_path and opts.grow_from:
-        return "--checkpoint_path and --grow_from exclude each other: go on from a pair, or grow one"
-    return check_sizes(opts) or check_discriminator_batch(opts.batch_size)
-
-
-def check_discriminator_batch(batch_size: int) -> str | None:
-    """Returns why the discriminator cannot take batches of that size, if so."""
-    if batch_size <= GROUP or batch_size % GROUP == 0:
-        return None
-    return f"--batch_size={batch_size}: the discriminator takes 1-{GROUP} pictures or a multiple of {GROUP}"
-
-
-def check_sizes(opts: argparse.Namespace) -> str | None:
-    """Returns what is wrong with the sizes of a generator, if anything."""
-    size = opts.output_size
-    if size < SMALLEST or size & (size - 1):
-        return f"--output_size={size} is not a power of two of at least {SMALLEST}"
-    channels = parse_channels(opts.channels)
-    if channels is None and size > LARGEST:
-        return f"--output_size={size} needs --channels: the official table ends at {LARGEST}"
-    sides = [2**level for level in range(2, size.bit_length())]
-    missing = [side for side in sides if channels is not None and side not in channels]
-    return f"--channels={opts.channels} has no entry for {missing[0]} pixels" if missing else None
+def check_discriminator_batch(batch_size: int) -> None:
+    """Raises ``InputError`` if the discriminator cannot take batches of that size."""
+    if batch_size > GROUP and batch_size % GROUP:
+        raise InputError(
+            f"--batch_size={batch_size}: the discriminator takes 1-{GROUP} pictures or a multiple of {GROUP}"
+        )
 
 
 def parse_channels(text: str | None) -> dict[int, int] | None:

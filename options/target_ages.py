@@ -1,4 +1,4 @@
-"""The one reader of ``--target_age``: years, years relative to the age of the input, or ``uniform_random``."""
+"""The one reader of ``--target_age``: years, years relative to the input's, or ``uniform_random``."""
 
 from dataclasses import dataclass
 
@@ -53,9 +53,7 @@ def parse_target_age(text: str) -> TargetAge:
     """
     targets = parse_target_ages(text)
     if len(targets) != 1:
-        raise InputError(
-            f"--target_age={text}: one age in years or {UNIFORM_RANDOM} is needed, not {len(targets)}"
-        )
+        raise InputError(f"--target_age={text}: one age in years or {UNIFORM_RANDOM} is needed")
     return targets[0]
 
 

@@ -2,10 +2,10 @@
 
 import _bootstrap  # noqa: F401
 
-import importlib
 import json
 
-from options.train_options import COACHES, parse_train_options
+from options.train_options import parse_train_options
+from training.start import make_coach
 from utils.distributed import is_main
 from utils.errors import run_command
 
@@ -13,12 +13,9 @@ from utils.errors import run_command
 def main() -> None:
     opts = parse_train_options()
     if is_main():
-        print(json.dumps(vars(opts), indent=2, sort_keys=True))
-    if opts.dry_run:
-        return
-    entry = COACHES[opts.coach]
-    coach_class = getattr(importlib.import_module(entry.module), entry.class_name)
-    coach_class(opts).train()
+        print(json.dumps(opts.record(), indent=2, sort_keys=True))
+    if not opts.dry_run:
+        make_coach(opts).train()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import parity
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import LPIPSLoss, build_lpips, torchvision_name
+from criteria.objective import Measures, Objective, weighted_terms
+from models.auxiliary import AgeClassifier, IdentityNetwork
 from models.dex_vgg import VGG
 from models.encoders.model_irse import Backbone
 
@@ -42,6 +44,7 @@ class Remember(torch.nn.Module):
     def __init__(self, network: torch.nn.Module) -> None:
         super().__init__()
         self.network = network
+        self.input_size = getattr(network, "input_size", 0)
         self.known: dict[bytes, Any] = {}
 
     def forward(self, images: torch.Tensor) -> Any:
@@ -57,11 +60,34 @@ class Remember(torch.nn.Module):
 @functools.cache
 def terms(seed: int, dtype: torch.dtype = torch.float32) -> tuple[IDLoss, LPIPSLoss, AgingLoss]:
     """Identity, perceptual and ageing loss with the weights of the coaches' golden files."""
-    identity = IDLoss(Remember(fill_with(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), seed)))
-    aging = AgingLoss(Remember(fill_with(parity.quick(VGG), seed)))
+    backbone = Remember(fill_with(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), seed))
+    identity = IDLoss(IdentityNetwork(backbone))
+    aging = AgingLoss(AgeClassifier(Remember(fill_with(parity.quick(VGG), seed))))
     perceptual = lpips_with_filled_backbone("alex", seed)
     perceptual.model.net = Remember(perceptual.model.net)
     return identity.to(dtype), perceptual.to(dtype), aging.to(dtype)
+
+
+def measures(seed: int, dtype: torch.dtype = torch.float32) -> Measures:
+    """These losses for an objective."""
+    identity, perceptual, aging = terms(seed, dtype)
+    return Measures(identity, perceptual, aging)
+
+
+def objective(entry: dict[str, Any], groups: Any, kind: Any, measures: Measures, **more: Any) -> Objective:
+    """The objective of an entry, with the flags and log names of the official coach.
+
+    Args:
+        entry: of a golden file.
+        groups: the terms.
+        kind: class of their options.
+        measures: the losses.
+        more: further options.
+    """
+    flags = dict(entry["args"]["flags"])
+    assert flags.pop("start_from_encoded_w_plus")
+    rows = weighted_terms(groups, kind(**flags, **more))
+    return Objective(rows, measures, distinct_log_names=False)
 
 
 def years(values: list[float], dtype: torch.dtype = torch.float32) -> torch.Tensor:

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from training.averaging import cosine_share, update_average
+from training.averaging import update_average
+from training.optimizers import cosine_share
 
 
 def test_average_moves_weights_and_statistics_and_copies_counters():

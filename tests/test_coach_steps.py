@@ -4,26 +4,21 @@ import functools
 
 import pytest
 import torch
-from torch import nn
+from toy_losses import SAM_FLAGS, tiny_measures
 
 import parity
-from criteria.aging_loss import AgingLoss
-from criteria.id_loss import IDLoss
-from criteria.lpips_loss import AgeFeatureLoss
-from criteria.mytimemachine_objective import MyTimeMachineObjective, MyTimeMachineWeights
-from criteria.mytimemachine_recipe import CORRECTED, OFFICIAL
+from criteria.mytimemachine_objective import MYTIMEMACHINE, MyTimeMachineWeights
 from criteria.nearest_neighbor_id_loss import ReferenceBank
-from criteria.objective import LossWeights
-from criteria.sam_objective import SAMObjective
+from criteria.objective import Objective, weighted_terms
+from criteria.sam_objective import SAM, SAMWeights
 from models.blender import BlenderConfig
-from models.dex_vgg import VGG
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import append_age, pSp
 from models.stylegan2.model import StyleGAN2Config
 from training.optimizers import build_optimizer
-from training.step_result import StepResult
 from training.steps_mytimemachine import mytimemachine_step
 from training.steps_sam import sam_step
+from training.two_passes import StepResult
 
 
 def with_known_errors(entries):
@@ -40,8 +35,8 @@ def with_known_errors(entries):
     return entries
 
 
-SAM = with_known_errors(parity.entries("sam_coach_steps"))
-MTM = parity.entries("mtm_coach_steps")
+SAM_STEPS = with_known_errors(parity.entries("sam_coach_steps"))
+MTM_STEPS = parity.entries("mtm_coach_steps")
 QUICK = ("size64/aging/train_batch_norm",)
 
 
@@ -117,22 +112,16 @@ def check_updated_weights(module, entry, float64):
             parity.check(state[output.removeprefix("after_step/")], entry, output, float64)
 
 
-def weights_of(entry, kind):
-    flags = dict(entry["args"]["flags"])
-    assert flags.pop("start_from_encoded_w_plus")
-    return kind(**flags)
-
-
 def sam_official_step(entry, dtype):
     pytest.importorskip("lpips")
     import coach_parity
 
     args, float64 = entry["args"], dtype == torch.float64
     net = official_network(entry, args["output_size"], dtype)
-    terms = coach_parity.terms(entry["weights"]["seed"], dtype)
-    objective = SAMObjective(weights_of(entry, LossWeights), *terms, distinct_log_names=False)
+    measures = coach_parity.measures(entry["weights"]["seed"], dtype)
+    objective = coach_parity.objective(entry, SAM[:1], SAMWeights, measures)
     images = parity.inputs(entry, dtype)["x"]
-    targets = objective.describe(images)
+    targets = objective.targets_of(images)
     target_ages = targets.ages if args["no_aging"] else coach_parity.years(args["target_ages"], dtype)
     parity.check(targets.ages / 100, entry, "input_ages", float64)
     optimizer = build_optimizer("ranger", net.parameters(), 1e-4)
@@ -143,6 +132,7 @@ def sam_official_step(entry, dtype):
         targets.ages,
         target_ages,
         no_aging=args["no_aging"],
+        cycle_lambda=args["flags"]["cycle_lambda"],
         targets=targets,
         randomize_noise=args["randomize_noise"],
         backward=Snapshots(net, entry, float64),
@@ -152,7 +142,7 @@ def sam_official_step(entry, dtype):
 
 
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("entry", cases(SAM, QUICK))
+@pytest.mark.parametrize("entry", cases(SAM_STEPS, QUICK))
 def test_official_sam_step(entry):
     net, optimizer = sam_official_step(entry, torch.float32)
     optimizer.step()
@@ -161,14 +151,14 @@ def test_official_sam_step(entry):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("entry", cases([entry for entry in SAM if "outputs_f64" in entry]))
+@pytest.mark.parametrize("entry", cases([entry for entry in SAM_STEPS if "outputs_f64" in entry]))
 def test_official_sam_gradients_in_float64(entry):
     sam_official_step(entry, torch.float64)
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("entry", cases(MTM))
+@pytest.mark.parametrize("entry", cases(MTM_STEPS))
 def test_official_mytimemachine_step(entry, dtype):
     pytest.importorskip("lpips")
     import coach_parity
@@ -177,18 +167,14 @@ def test_official_mytimemachine_step(entry, dtype):
     net = official_network(entry, 1024, dtype, blender=True)
     if float64:
         network_state.cache_clear()  # the step itself takes 15 GB
-    identity, perceptual, aging = coach_parity.terms(entry["weights"]["seed"], dtype)
+    measures = coach_parity.measures(entry["weights"]["seed"], dtype)
     with torch.no_grad():
         photos = [parity.tensor(reference["image"], dtype)[None] for reference in args["reference_images"]]
-        features = torch.cat([identity.features(photo) for photo in photos])
-    objective = MyTimeMachineObjective(
-        weights_of(entry, MyTimeMachineWeights),
-        identity,
-        perceptual,
-        aging,
-        references=ReferenceBank(features, tuple(float(r["age"]) for r in args["reference_images"])),
-        age_range=tuple(args["training_age_range"]),
-        recipe=OFFICIAL,
+        features = torch.cat([measures.identity.features(photo) for photo in photos])
+    measures.references = ReferenceBank(features, tuple(float(r["age"]) for r in args["reference_images"]))
+    measures.age_range = tuple(args["training_age_range"])
+    objective = coach_parity.objective(
+        entry, MYTIMEMACHINE, MyTimeMachineWeights, measures, recipe="official"
     )
     optimizer = build_optimizer("ranger", net.parameters(), 1e-4)
     result = mytimemachine_step(
@@ -198,6 +184,7 @@ def test_official_mytimemachine_step(entry, dtype):
         coach_parity.years(args["input_ages"], dtype),
         coach_parity.years(args["target_ages"], dtype),
         mode=args["mode"],
+        cycle_lambda=args["flags"]["cycle_lambda"],
         backward=Snapshots(net.blender, entry, float64),
     )
     check_step(result, entry, "latent_final", float64)
@@ -209,13 +196,6 @@ def test_official_mytimemachine_step(entry, dtype):
 # ---------------------------------------------------------------- small networks
 
 
-class TinyIdentity(nn.Module):
-    """Embeds a picture as its 4 x 4 average."""
-
-    def embed(self, images):
-        return nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
-
-
 def tiny_net(blender=None):
     torch.manual_seed(3)
     return pSp(
@@ -225,10 +205,9 @@ def tiny_net(blender=None):
     )
 
 
-def tiny_terms():
+def tiny_sam():
     torch.manual_seed(4)
-    age_network = VGG(input_size=16, channels=(4, 4), depths=(1, 1), hidden=8)
-    return IDLoss(TinyIdentity()), AgeFeatureLoss(age_network), AgingLoss(age_network)
+    return Objective(weighted_terms(SAM[:1], SAMWeights(**SAM_FLAGS)), tiny_measures())
 
 
 def tiny_batch():
@@ -240,11 +219,12 @@ def tiny_mytimemachine(zero_init=True):
     net = tiny_net(BlenderConfig(bottleneck=4, global_dim=8, age_dim=4, hidden=8, zero_init=zero_init)).eval()
     net.requires_grad_(False)
     net.blender.requires_grad_(True)
-    identity, perceptual, aging = tiny_terms()
-    references = ReferenceBank.build(identity.features(torch.rand(3, 3, 32, 32)), [30.0, 33.0, 36.0])
-    objective = MyTimeMachineObjective(
-        MyTimeMachineWeights(), identity, perceptual, aging, references, (30.0, 36.0), CORRECTED
-    )
+    torch.manual_seed(4)
+    measures = tiny_measures(age_range=(30.0, 36.0))
+    faces = measures.identity.features(torch.rand(3, 3, 32, 32))
+    measures.references = ReferenceBank.build(faces, [30.0, 33.0, 36.0])
+    rows = weighted_terms(MYTIMEMACHINE, MyTimeMachineWeights(**SAM_FLAGS))
+    objective = Objective(rows, measures)
     return net, objective
 
 
@@ -253,9 +233,15 @@ def test_sam_step_fills_the_encoders_gradients_and_logs_both_passes(no_aging):
     net = tiny_net().train()
     net.decoder.requires_grad_(False)
     images, input_ages, target_ages = tiny_batch()
-    objective = SAMObjective(LossWeights(), *tiny_terms())
+    objective = tiny_sam()
     result = sam_step(
-        net, objective, images, input_ages, input_ages if no_aging else target_ages, no_aging=no_aging
+        net,
+        objective,
+        images,
+        input_ages,
+        input_ages if no_aging else target_ages,
+        no_aging=no_aging,
+        cycle_lambda=1.0,
     )
     assert all(parameter.grad is not None for parameter in net.encoder.parameters())
     assert all(parameter.grad is None for parameter in net.decoder.parameters())
@@ -273,10 +259,10 @@ def test_sam_step_fills_the_encoders_gradients_and_logs_both_passes(no_aging):
 def test_what_depends_on_the_photo_alone_may_be_given():
     net = tiny_net().eval()
     images, input_ages, target_ages = tiny_batch()
-    objective = SAMObjective(LossWeights(), *tiny_terms())
-    settings = {"no_aging": False, "randomize_noise": False}
+    objective = tiny_sam()
+    settings = {"no_aging": False, "cycle_lambda": 1.0, "randomize_noise": False}
     plain = sam_step(net, objective, images, input_ages, target_ages, **settings)
-    known = {"targets": objective.describe(images), "photo_codes": net.encode_photo(images)}
+    known = {"targets": objective.targets_of(images), "photo_codes": net.encode_photo(images)}
     given = sam_step(net, objective, images, input_ages, target_ages, **settings, **known)
     for name, value in plain.scalars.items():
         torch.testing.assert_close(given.scalars[name], value)
@@ -285,8 +271,8 @@ def test_what_depends_on_the_photo_alone_may_be_given():
 def test_cycle_weight_zero_leaves_the_cycle_out():
     net = tiny_net().eval()
     images, input_ages, target_ages = tiny_batch()
-    objective = SAMObjective(LossWeights(cycle_lambda=0.0), *tiny_terms())
-    result = sam_step(net, objective, images, input_ages, target_ages, no_aging=False)
+    objective = tiny_sam()
+    result = sam_step(net, objective, images, input_ages, target_ages, no_aging=False, cycle_lambda=0.0)
     assert result.cycle is None and "loss_cycle" not in result.scalars
 
 
@@ -294,7 +280,7 @@ def test_cycle_weight_zero_leaves_the_cycle_out():
 def test_mytimemachine_step_trains_the_adapter_only(mode):
     net, objective = tiny_mytimemachine()
     images, input_ages, target_ages = tiny_batch()
-    result = mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+    result = mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode, cycle_lambda=1.0)
     assert any(parameter.grad.abs().sum() > 0 for parameter in net.blender.parameters())
     others = [p for name, p in net.named_parameters() if not name.startswith("blender.")]
     assert all(parameter.grad is None for parameter in others)
@@ -312,7 +298,7 @@ def test_the_global_picture_is_rendered_in_extrapolation_only(monkeypatch):
     counts = {}
     for mode in ("no_aging", "interpolation", "extrapolation"):
         rendered.clear()
-        mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+        mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode, cycle_lambda=1.0)
         counts[mode] = len(rendered)
     assert counts == {"no_aging": 2, "interpolation": 2, "extrapolation": 4}
 
@@ -325,7 +311,9 @@ def test_the_loss_falls_in_30_steps(mode):
     totals = []
     for _ in range(30):
         optimizer.zero_grad()
-        result = mytimemachine_step(net, objective, images, input_ages, target_ages, mode=mode)
+        result = mytimemachine_step(
+            net, objective, images, input_ages, target_ages, mode=mode, cycle_lambda=1.0
+        )
         optimizer.step()
         totals.append(float(result.scalars["loss"]))
     assert totals[-1] < totals[0]
@@ -335,7 +323,14 @@ def test_steps_run_in_bfloat16():
     net, objective = tiny_mytimemachine()
     images, input_ages, target_ages = tiny_batch()
     result = mytimemachine_step(
-        net, objective, images, input_ages, target_ages, mode="extrapolation", precision=torch.bfloat16
+        net,
+        objective,
+        images,
+        input_ages,
+        target_ages,
+        mode="extrapolation",
+        cycle_lambda=1.0,
+        precision=torch.bfloat16,
     )
     assert result.real.losses.total.dtype == torch.float32
     assert result.scalars["loss"].isfinite()

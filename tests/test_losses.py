@@ -7,11 +7,12 @@ import torch
 from torch import nn
 
 import parity
-from criteria.adaptive_w_norm import PUBLISHED_BATCH, AdaptiveWNormLoss, adaptive_weights
+from criteria.adaptive_w_norm import PUBLISHED_BATCH, adaptive_w_norm, adaptive_weights
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss, cosine_similarity, weighted_identity_loss
-from criteria.nearest_neighbor_id_loss import NearestNeighborIDLoss, ReferenceBank, nearest_neighbor_id_loss
-from criteria.w_norm import WNormLoss, w_norm
+from criteria.nearest_neighbor_id_loss import ReferenceBank, nearest_neighbor_id_loss
+from criteria.w_norm import w_norm
+from models.auxiliary import AgeClassifier, IdentityNetwork
 from models.dex_vgg import VGG
 from models.encoders.model_irse import Backbone
 from utils.faces.boxes import FACE_CROP, FractionalCrop
@@ -21,13 +22,13 @@ from utils.faces.boxes import FACE_CROP, FractionalCrop
 def official_identity(dtype=torch.float32):
     entry = parity.entry("id_loss", "features/256")
     network = parity.fill(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), entry)
-    return IDLoss(network.to(dtype))
+    return IDLoss(IdentityNetwork(network.to(dtype)))
 
 
 @functools.cache
 def official_ages():
     entry = parity.entry("age", "aging_loss")
-    return AgingLoss(parity.fill(parity.quick(VGG), entry))
+    return AgingLoss(AgeClassifier(parity.fill(parity.quick(VGG), entry)))
 
 
 # ---------------------------------------------------------------- crops
@@ -55,7 +56,14 @@ def test_crop_and_pool_of_the_identity_network():
     entry = parity.entry("id_loss", "crop_and_pool")
     images = parity.inputs(entry)["x"]
     parity.check(FACE_CROP(images), entry, "crop")
-    parity.check(IDLoss(nn.Identity()).prepare(images), entry, "pooled")
+    parity.check(unseen_network().prepare(images), entry, "pooled")
+
+
+def unseen_network(input_size=112):
+    """A face network of which only the input matters."""
+    network = nn.Identity()
+    network.input_size = input_size
+    return IdentityNetwork(network)
 
 
 @pytest.mark.parametrize("name", ["features/256", "features/1024"])
@@ -95,14 +103,17 @@ def test_identity_gradient_in_float64():
     images = parity.inputs(entry, torch.float64)
     generated = images["y_hat"].requires_grad_()
     weights = torch.tensor(entry["args"]["weights"], dtype=torch.float64)
-    value, _ = official_identity(torch.float64)(generated, images["y"], weights=weights)
+    loss = official_identity(torch.float64)
+    with torch.no_grad():
+        features = loss.features(images["y"])
+    value, _ = loss(generated, features, weights)
     value.backward()
     parity.check(value, entry, "loss", float64=True)
     parity.check(generated.grad, entry, "grad/y_hat", float64=True)
 
 
 class Embedder(nn.Module):
-    """Stands for an identity network that prepares its own input."""
+    """Stands for a face network."""
 
     def __init__(self):
         super().__init__()
@@ -111,10 +122,11 @@ class Embedder(nn.Module):
 
     def embed(self, images):
         self.calls += 1
-        return self.linear(nn.functional.adaptive_avg_pool2d(images, 4).flatten(1))
+        pooled = nn.functional.adaptive_avg_pool2d(images, 4).flatten(1)
+        return nn.functional.normalize(self.linear(pooled), dim=1)
 
 
-def test_features_of_the_target_are_computed_once_and_stay_outside_the_graph():
+def test_features_of_the_target_are_given_and_stay_outside_the_graph():
     network = Embedder()
     loss = IDLoss(network).train()
     assert not network.training
@@ -122,18 +134,16 @@ def test_features_of_the_target_are_computed_once_and_stay_outside_the_graph():
     generated, target = torch.randn(2, 3, 32, 32, requires_grad=True), torch.randn(2, 3, 32, 32)
     features = loss.features(target)
     network.calls = 0
-    value, _ = loss(generated, target_features=features)
+    value, similarity = loss(generated, features)
     assert network.calls == 1
-    torch.testing.assert_close(value, loss(generated, target)[0])
+    torch.testing.assert_close(value, (1 - similarity).mean())
     value.backward()
     assert generated.grad.abs().sum() > 0
-    with pytest.raises(ValueError, match="target"):
-        loss(generated)
 
 
 @pytest.mark.parametrize("size", [64, 128, 256, 512])
 def test_identity_input_has_one_size_whatever_the_picture(size):
-    assert IDLoss(nn.Identity()).prepare(torch.zeros(1, 3, size, size)).shape == (1, 3, 112, 112)
+    assert unseen_network().prepare(torch.zeros(1, 3, size, size)).shape == (1, 3, 112, 112)
 
 
 # ---------------------------------------------------------------- ageing
@@ -161,7 +171,7 @@ def test_aging_loss():
 @pytest.mark.slow
 def test_aging_gradient_in_float64():
     entry = parity.entry("age", "aging_loss")
-    loss = AgingLoss(parity.fill(parity.quick(VGG), entry).double())
+    loss = AgingLoss(AgeClassifier(parity.fill(parity.quick(VGG), entry).double()))
     inputs = parity.inputs(entry, torch.float64)
     generated = inputs["y_hat"].requires_grad_()
     value, _ = loss(generated, 100 * inputs["target_ages"])
@@ -205,27 +215,26 @@ def test_aging_loss_is_differentiable_through_predict_age():
 def test_w_norm(entry):
     inputs = parity.inputs(entry)
     latent = inputs["latent"].requires_grad_()
-    value = WNormLoss(**entry["args"])(latent, inputs["latent_avg"])
+    starts = entry["args"]["start_from_latent_avg"] or entry["args"]["start_from_encoded_w_plus"]
+    value = w_norm(latent, inputs["latent_avg"] if starts else None).mean()
     value.backward()
     parity.check(value, entry, "loss")
     parity.check(latent.grad, entry, "grad/latent")
 
 
-def test_w_norm_at_the_average_has_a_finite_gradient_and_needs_the_average():
+def test_w_norm_at_the_average_has_a_finite_gradient():
     average = torch.randn(4, 8)
     latent = average.repeat(2, 1, 1).requires_grad_()
     w_norm(latent, average).mean().backward()
     assert latent.grad.isfinite().all()
-    with pytest.raises(ValueError, match="latent_avg"):
-        WNormLoss(start_from_latent_avg=True)(latent)
 
 
 def test_adaptive_w_norm_sums_officially_and_ignores_the_batch_size_when_corrected():
     latent, average = torch.randn(2, 4, 8), torch.randn(4, 8)
     target, given = torch.tensor([12.0, 91.0]), torch.tensor([33.0, 58.0])
     each = adaptive_weights(target, given, 7.0) * w_norm(latent, average)
-    official = AdaptiveWNormLoss(7.0, sum_over_batch=True)
-    corrected = AdaptiveWNormLoss(7.0)
+    official = functools.partial(adaptive_w_norm, scale=7.0, sum_over_batch=True)
+    corrected = functools.partial(adaptive_w_norm, scale=7.0)
     torch.testing.assert_close(official(latent, average, target, given), each.sum())
     torch.testing.assert_close(corrected(latent, average, target, given), PUBLISHED_BATCH * each.mean())
     four = latent.repeat(2, 1, 1), average, target.repeat(2), given.repeat(2)
@@ -244,7 +253,10 @@ def unit(rows):
 def test_the_most_similar_photo_of_the_window_counts():
     bank = ReferenceBank.build(unit([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [-1.0, 0.0]]), [30, 32, 40, 60])
     features = unit([[1.0, 0.0], [1.0, 0.0]]).requires_grad_()
-    loss = NearestNeighborIDLoss(bank)
+
+    def loss(features, target_ages):
+        return nearest_neighbor_id_loss(features, bank.features, bank.mask(target_ages))
+
     # ages 30 and 32 count for the first, age 60 for the second
     torch.testing.assert_close(loss(features, torch.tensor([31.0, 70.0])), torch.tensor((0.0 + 2.0) / 2))
     assert bank.mask(torch.tensor([31.0])).tolist() == [[True, True, False, False]]

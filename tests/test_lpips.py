@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import parity
-from criteria.lpips_loss import AgeFeatureLoss, LPIPSLoss, build_perceptual_loss
+from criteria.age_feature_loss import AgeFeatureLoss
+from criteria.lpips_loss import LPIPSLoss
 from criteria.perceptual_loss import unit_normalise
 from models.dex_vgg import VGG
 from utils.errors import InputError
@@ -73,12 +74,10 @@ def test_a_failed_download_is_an_input_error(monkeypatch):
         LPIPSLoss()
 
 
-@pytest.mark.parametrize("kind", ["vgg19", "LPIPS"])
-def test_unknown_kinds_are_refused(kind):
-    with pytest.raises(InputError, match="choose lpips or dex"):
-        build_perceptual_loss(kind)
-    with pytest.raises(InputError, match="age classifier"):
-        build_perceptual_loss("dex")
+@pytest.mark.parametrize("network", ["vgg19", "LPIPS"])
+def test_unknown_backbones_are_refused(network):
+    with pytest.raises(InputError, match="choose alex, vgg or squeeze"):
+        LPIPSLoss(network)
 
 
 # ---------------------------------------------------------------- features of the age classifier
@@ -86,7 +85,7 @@ def test_unknown_kinds_are_refused(kind):
 
 def small_dex():
     network = VGG(input_size=32, channels=(4, 8, 8), depths=(1, 1, 2), hidden=16)
-    return build_perceptual_loss("dex", age_classifier=network)
+    return AgeFeatureLoss(network)
 
 
 @pytest.mark.parametrize("size", [32, 47, 64])

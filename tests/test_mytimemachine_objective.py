@@ -5,26 +5,24 @@ import functools
 
 import pytest
 import torch
-from torch import nn
+from toy_losses import SAM_FLAGS, TinyIdentity, tiny_measures, tiny_vgg
 
 import parity
+from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.age_sampling import cosine_weight
-from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
-from criteria.lpips_loss import AgeFeatureLoss
-from criteria.mytimemachine_objective import MyTimeMachineObjective, MyTimeMachineWeights
+from criteria.mytimemachine_objective import (
+    MYTIMEMACHINE,
+    MyTimeMachineWeights,
+    by_distance,
+    mytimemachine_terms,
+)
 from criteria.mytimemachine_recipe import CORRECTED, OFFICIAL, get_recipe
 from criteria.nearest_neighbor_id_loss import ReferenceBank
-from models.dex_vgg import VGG
+from criteria.objective import Measures, Objective, Pass, Targets
 from utils.errors import InputError
 
 ENTRIES = parity.entries("mtm_coach_losses")
-
-
-def weights_of(entry):
-    flags = dict(entry["args"]["flags"])
-    assert flags.pop("start_from_encoded_w_plus")
-    return MyTimeMachineWeights(**flags)
 
 
 @functools.cache
@@ -43,28 +41,30 @@ def run(entry, dtype):
     import coach_parity
 
     seed, args = entry["weights"]["seed"], entry["args"]
-    objective = MyTimeMachineObjective(
-        weights_of(entry),
-        *coach_parity.terms(seed, dtype),
-        references=official_bank(seed, dtype),
-        age_range=tuple(args["training_age_range"]),
-        recipe=OFFICIAL,
+    measures = coach_parity.measures(seed, dtype)
+    measures.references, measures.age_range = official_bank(seed, dtype), tuple(args["training_age_range"])
+    objective = coach_parity.objective(
+        entry, MYTIMEMACHINE, MyTimeMachineWeights, measures, recipe="official"
     )
     inputs = parity.inputs(entry, dtype)
     recipe = {"fn": "array", "key": "latent_avg", "shape": [18, 512], "seed": seed}
     generated = inputs["y_hat"].requires_grad_(dtype == torch.float64)  # float32 gradients are too noisy
     latent = inputs["latent"].requires_grad_()
-    extrapolates = args["mode"] == "extrapolation"
+    compared = None
+    if args["mode"] == "extrapolation":
+        compared = objective.targets_of(inputs["y_global"], leave_out=["identity"])
     losses = objective(
-        generated,
-        objective.describe(inputs["x"]),
-        latent,
-        parity.tensor(recipe, dtype),
-        coach_parity.years(args["target_ages"], dtype),
-        coach_parity.years(args["input_ages"], dtype),
-        mode=args["mode"],
-        pass_name=args["data_type"],
-        global_targets=objective.describe(inputs["y_global"], identity=False) if extrapolates else None,
+        Pass(
+            generated,
+            objective.targets_of(inputs["x"]),
+            latent,
+            parity.tensor(recipe, dtype),
+            coach_parity.years(args["target_ages"], dtype),
+            coach_parity.years(args["input_ages"], dtype),
+            mode=args["mode"],
+            name=args["data_type"],
+            compared=compared,
+        )
     )
     return losses, generated, latent
 
@@ -96,43 +96,44 @@ def test_official_gradients_in_float64(entry):
 # ---------------------------------------------------------------- repairs
 
 
-class TinyIdentity(nn.Module):
-    """Embeds a picture as its 2 x 2 average."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights(MyTimeMachineWeights):
+    """Official weights with any set of repairs."""
 
-    def embed(self, images):
-        return nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+    chosen: object = OFFICIAL
+
+    @property
+    def repairs(self):
+        return self.chosen
 
 
 def tiny_objective(recipe, references=(30.0, 33.0, 36.0), **changed_weights):
     torch.manual_seed(1)
-    age_network = VGG(input_size=16, channels=(4, 4), depths=(1, 1), hidden=8)
-    identity = IDLoss(TinyIdentity())
+    measures = tiny_measures(squares=2, age_range=(30.0, 36.0))
     photos = torch.rand(len(references), 3, 32, 32)
-    return MyTimeMachineObjective(
-        MyTimeMachineWeights(**changed_weights),
-        identity,
-        AgeFeatureLoss(age_network),
-        AgingLoss(age_network),
-        references=ReferenceBank.build(identity.features(photos), references),
-        age_range=(30.0, 36.0),
-        recipe=recipe,
-    )
+    measures.references = ReferenceBank.build(measures.identity.features(photos), references)
+    weights = Weights(**{**SAM_FLAGS, **changed_weights}, chosen=recipe)
+    rows = [row for row in mytimemachine_terms(weights) if row.weight > 0]
+    return Objective(rows, measures, recipe.distinct_log_names)
 
 
 def tiny_losses(objective, mode, pass_name="real", batch=2, target=(60.0, 12.0), given=(33.0, 36.0)):
     torch.manual_seed(2)
     generated, images, y_global = (torch.rand(2, 3, 32, 32).repeat(batch // 2, 1, 1, 1) for _ in range(3))
     latent, average = torch.randn(2, 4, 8).repeat(batch // 2, 1, 1), torch.randn(4, 8)
+    compared = objective.targets_of(y_global, leave_out=["identity"]) if mode == "extrapolation" else None
     return objective(
-        generated,
-        objective.describe(images),
-        latent,
-        average,
-        torch.tensor(target).repeat(batch // 2),
-        torch.tensor(given).repeat(batch // 2),
-        mode=mode,
-        pass_name=pass_name,
-        global_targets=objective.describe(y_global, identity=False) if mode == "extrapolation" else None,
+        Pass(
+            generated,
+            objective.targets_of(images),
+            latent,
+            average,
+            torch.tensor(target).repeat(batch // 2),
+            torch.tensor(given).repeat(batch // 2),
+            mode=mode,
+            name=pass_name,
+            compared=compared,
+        )
     )
 
 
@@ -183,9 +184,9 @@ def test_plain_weights_hold_where_no_age_changes():
 def test_neighbours_three_years_away_count():
     wanted = torch.tensor([36.0])
     official, repaired = tiny_objective(OFFICIAL), tiny_objective(CORRECTED)
-    assert repaired.references.mask(wanted, official=False).tolist() == [[False, True, True]]
-    narrow = official.references.mask(torch.tensor([33.0]), official=True)
-    assert not narrow.all() and repaired.references.mask(torch.tensor([33.0])).all()
+    assert repaired.measures.references.mask(wanted, official=False).tolist() == [[False, True, True]]
+    narrow = official.measures.references.mask(torch.tensor([33.0]), official=True)
+    assert not narrow.all() and repaired.measures.references.mask(torch.tensor([33.0])).all()
 
 
 def test_weight_of_the_neighbour_loss():
@@ -204,12 +205,13 @@ def test_terms_of_the_cycle_pass_have_names_of_their_own():
 
 
 def test_identity_weight_falls_with_the_distance_to_the_training_range():
-    objective = tiny_objective(CORRECTED)
     target, given = torch.tensor([60.0, 12.0]), torch.tensor([33.0, 36.0])
-    outside = objective.identity_weights(target, given, "extrapolation")
-    torch.testing.assert_close(outside, cosine_weight(torch.tensor([24.0, 18.0])))
-    inside = objective.identity_weights(target, given, "interpolation")
-    torch.testing.assert_close(inside, cosine_weight(target - given))
+    measures, blank = Measures(age_range=(30.0, 36.0)), Targets(torch.zeros(2, 3, 4, 4))
+    images, codes = torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 8)
+    outside = Pass(images, blank, codes, None, target, given, mode="extrapolation", compared=blank)
+    torch.testing.assert_close(by_distance(measures, outside), cosine_weight(torch.tensor([24.0, 18.0])))
+    inside = Pass(images, blank, codes, None, target, given, mode="interpolation")
+    torch.testing.assert_close(by_distance(measures, inside), cosine_weight(target - given))
 
 
 def test_logs_carry_no_graph_and_extrapolation_needs_the_global_pictures():
@@ -217,26 +219,18 @@ def test_logs_carry_no_graph_and_extrapolation_needs_the_global_pictures():
     losses = tiny_losses(objective, "interpolation")
     logged = [*losses.scalars.values(), *losses.per_image.values()]
     assert not any(value.requires_grad for value in logged)
+    images = torch.zeros(1, 3, 32, 32)
     with pytest.raises(ValueError, match="global network"):
-        objective(
-            torch.zeros(1, 3, 32, 32),
-            objective.describe(torch.zeros(1, 3, 32, 32)),
-            torch.zeros(1, 4, 8),
-            torch.zeros(4, 8),
-            torch.tensor([60.0]),
-            torch.tensor([33.0]),
-            mode="extrapolation",
-            pass_name="real",
-        )
+        Pass(images, objective.targets_of(images), torch.zeros(1, 4, 8), mode="extrapolation")
 
 
 def test_a_term_without_its_network_is_refused():
-    with pytest.raises(ValueError, match="ageing loss"):
-        MyTimeMachineObjective(
-            MyTimeMachineWeights(),
-            IDLoss(TinyIdentity()),
-            AgeFeatureLoss(VGG(input_size=16, channels=(4, 4), depths=(1, 1), hidden=8)),
-            None,
-            references=ReferenceBank.build(torch.eye(2), [30.0, 40.0]),
-            age_range=(30.0, 40.0),
-        )
+    measures = Measures(
+        IDLoss(TinyIdentity()),
+        AgeFeatureLoss(tiny_vgg()),
+        references=ReferenceBank.build(torch.eye(2), [30.0, 40.0]),
+        age_range=(30.0, 40.0),
+    )
+    rows = [row for row in mytimemachine_terms(MyTimeMachineWeights(**SAM_FLAGS)) if row.weight > 0]
+    with pytest.raises(ValueError, match="loss_aging has a weight of 5 but no aging"):
+        Objective(rows, measures)

@@ -9,34 +9,30 @@ pytest.importorskip("lpips")
 
 import coach_parity
 
-from criteria.objective import LossWeights
-from criteria.sam_objective import SAMObjective
+from criteria.objective import Pass
+from criteria.sam_objective import SAM, SAMWeights
 
 ENTRIES = parity.entries("sam_coach_losses")
 
 
-def weights_of(entry):
-    flags = dict(entry["args"]["flags"])
-    assert flags.pop("start_from_encoded_w_plus")
-    return LossWeights(**flags)
-
-
 def run(entry, dtype):
     seed, args = entry["weights"]["seed"], entry["args"]
-    objective = SAMObjective(weights_of(entry), *coach_parity.terms(seed, dtype), distinct_log_names=False)
+    objective = coach_parity.objective(entry, SAM[:1], SAMWeights, coach_parity.measures(seed, dtype))
     inputs = parity.inputs(entry, dtype)
     recipe = {"fn": "array", "key": "latent_avg", "shape": [18, 512], "seed": seed}
     generated = inputs["y_hat"].requires_grad_(dtype == torch.float64)  # float32 gradients are too noisy
     latent = inputs["latent"].requires_grad_()
     losses = objective(
-        generated,
-        objective.describe(inputs["x"]),
-        latent,
-        parity.tensor(recipe, dtype),
-        coach_parity.years(args["target_ages"], dtype),
-        coach_parity.years(args["input_ages"], dtype),
-        no_aging=args["no_aging"],
-        pass_name=args["data_type"],
+        Pass(
+            generated,
+            objective.targets_of(inputs["x"]),
+            latent,
+            parity.tensor(recipe, dtype),
+            coach_parity.years(args["target_ages"], dtype),
+            coach_parity.years(args["input_ages"], dtype),
+            mode="no_aging" if args["no_aging"] else "aging",
+            name=args["data_type"],
+        )
     )
     return losses, generated, latent
 

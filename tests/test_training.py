@@ -16,8 +16,10 @@ import training_toys as toys
 from models.aging_model import load_aging_model
 from models.auxiliary import load_age_classifier, load_identity
 from models.loading import subset
-from models.psp import append_age, pSp
-from options.train_options import COACHES, parse_train_options
+from models.psp import append_age
+from models.psp_files import load_psp
+from models.psp_start import load_generator
+from options.train_options import COACHES
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
@@ -119,7 +121,7 @@ def test_stylegan2_file_is_whole(runs: dict[str, Path]) -> None:
     assert checkpoint["latent_avg"].shape == (8,)
     assert not torch.equal(checkpoint["g"]["input.input"], checkpoint["g_ema"]["input.input"])
     net = toys.encoder_network()
-    net.load_generator(checkpoint, "iteration_30.pt")
+    load_generator(net, checkpoint, "iteration_30.pt")
     torch.testing.assert_close(net.latent_avg[3], checkpoint["latent_avg"])
 
 
@@ -295,9 +297,8 @@ def test_broken_loss_stops_before_anything_is_saved(
 
 def test_adapter_starts_as_the_global_model(files: SimpleNamespace, tmp_path: Path) -> None:
     """Bound: not one bit of code or picture differs."""
-    opts = parse_train_options(toys.arguments("mytimemachine", files, tmp_path))
-    personal = toys.coach_class("mytimemachine")(opts).net.eval()
-    prior = pSp.from_file(files.sam).eval()
+    personal = toys.coach(toys.arguments("mytimemachine", files, tmp_path)).net.eval()
+    prior = toys.network(files.sam)
     images, years = torch.rand(2, 3, 32, 32) * 2 - 1, torch.tensor([15.0, 80.0])
     with torch.no_grad():
         x = append_age(images, years)
@@ -309,8 +310,7 @@ def test_adapter_starts_as_the_global_model(files: SimpleNamespace, tmp_path: Pa
 
 def test_encoder_starts_as_the_prior(files: SimpleNamespace, tmp_path: Path) -> None:
     """With `--encoder_start=prior` the ageing encoder adds nothing yet, at any age."""
-    opts = parse_train_options(toys.arguments("sam", files, tmp_path))
-    net = toys.coach_class("sam")(opts).net.eval()
+    net = toys.coach(toys.arguments("sam", files, tmp_path)).net.eval()
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         codes = net.encode(append_age(images, torch.tensor([5.0, 95.0])))
@@ -383,8 +383,8 @@ def test_psp_grows_with_its_generator(files: SimpleNamespace, tmp_path: Path) ->
     checkpoint["opts"]["architecture"]["generator"]["channels"][32] = 8
     save_checkpoint(checkpoint, path)
     command = toys.arguments("psp", files, tmp_path / "run", *more)
-    net = toys.coach_class("psp")(parse_train_options(command)).net.eval()
-    small = pSp.from_file(path)
+    net = toys.coach(command).encoder.net.eval()
+    small = toys.network(path)
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     with torch.no_grad():
         codes, known = net.encode(images), small.encode(images)
@@ -396,7 +396,7 @@ def test_psp_grows_with_its_generator(files: SimpleNamespace, tmp_path: Path) ->
         torch.testing.assert_close(net.decode(codes), enlarge(small.decode(known)))
     toys.train(command)
     grown = state_of(tmp_path / "run", "iteration_2")
-    assert pSp.from_checkpoint(grown, "grown").config.generator.size == 32
+    assert load_psp(grown, "grown").config.generator.size == 32
     assert grown["d"]["convs.0.0.weight"].shape == (8, 3, 1, 1)
     # the ageing encoder trains against the same discriminator, at a size the encoder does not see
     sam = (f"--pretrained_psp_path={tmp_path / 'run' / 'checkpoints' / 'iteration_2.pt'}", *ADVERSARY)

@@ -14,10 +14,11 @@ import training_toys as toys
 
 from configs.paths_config import model_paths
 from datasets.faces import FaceFolder
-from training import coach_identity, loss_networks, run_folder
+from training import coach_identity, needed_files, run_folder
 from training.batches import BatchSource
-from training.coach_identity import ArcFaceHead, describe_folder, distillation_losses
-from training.loss_networks import FeatureCache, NeededFile
+from training.coach_identity import ArcFaceHead, distillation_losses, dlib_descriptors
+from training.feature_cache import FeatureCache
+from training.needed_files import NeededFile
 from utils import device as devices
 from utils.errors import InputError
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
@@ -102,7 +103,7 @@ def test_every_missing_file_is_named_at_once(coach: str, files: SimpleNamespace,
 
 def test_sam_without_the_official_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The official command in a fresh checkout: what is missing, and where to get it."""
-    monkeypatch.setattr(loss_networks.Path, "exists", lambda self: False)
+    monkeypatch.setattr(needed_files.Path, "exists", lambda self: False)
     command = "--l2_lambda=1 --id_lambda=0.1 --aging_lambda=5 --start_from_encoded_w_plus"
     with pytest.raises(InputError) as caught:
         toys.train([f"--exp_dir={tmp_path / 'run'}", "--device=cpu", *command.split()])
@@ -116,7 +117,7 @@ def test_sam_without_the_official_files(tmp_path: Path, monkeypatch: pytest.Monk
 def test_only_the_files_in_use_are_needed(files: SimpleNamespace, tmp_path: Path) -> None:
     more = ("--id_lambda=0", "--lpips_lambda=0", "--identity_network=no", "--age_classifier=no")
     toys.train(toys.arguments("psp", files, tmp_path, *more, "--max_steps=1"))
-    loss_networks.require_files([NeededFile("a file", "--flag", str(tmp_path))])
+    needed_files.require_files([NeededFile("a file", "--flag", str(tmp_path))])
 
 
 # ---------------------------------------------------------------- wrong photos
@@ -205,21 +206,22 @@ def test_batches_are_a_function_of_the_step(files: SimpleNamespace) -> None:
                 torch.testing.assert_close(batch[name], value, rtol=0, atol=0)
 
 
-def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespace) -> None:
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespace, one_by_one: bool) -> None:
     data = FaceFolder(files.faces, 16)
     seen: list[int] = []
 
-    def compute(images: torch.Tensor) -> list[torch.Tensor]:
+    def compute(images: torch.Tensor) -> dict[str, torch.Tensor]:
         seen.append(len(images))
-        return [images.mean((1, 2, 3)), images.flatten(1)]
+        return {"mean": images.mean((1, 2, 3)), "whole": images.flatten(1)}
 
-    cache = FeatureCache(compute, len(data))
+    cache = FeatureCache(compute, len(data), one_by_one=one_by_one)
     for items in ([(0, False), (1, False)], [(1, False), (1, True), (2, True)], [(1, True), (0, False)]):
         batch = data.batch(items)
-        means, whole = cache(batch)
-        torch.testing.assert_close(means, batch["image"].mean((1, 2, 3)))
-        torch.testing.assert_close(whole, batch["image"].flatten(1))
-    assert seen == [2, 2]
+        features = cache(batch)
+        torch.testing.assert_close(features["mean"], batch["image"].mean((1, 2, 3)))
+        torch.testing.assert_close(features["whole"], batch["image"].flatten(1))
+    assert seen == ([1, 1, 1, 1] if one_by_one else [2, 2])
 
 
 # ---------------------------------------------------------------- run folder
@@ -309,7 +311,7 @@ def test_dlib_teacher(files: SimpleNamespace, tmp_path: Path, cache_home: Path) 
     data = FaceFolder(photos, 96)
     with pytest.MonkeyPatch.context() as patch:  # everything is in the cache
         patch.setattr(coach_identity, "FaceDescriptor", None)
-        described = describe_folder(data)
+        described = dlib_descriptors(data)
     assert described.shape == (4, DESCRIPTOR_LENGTH) and torch.isfinite(described).all()
     distances = torch.cdist(described, described)
     assert distances.max() < 0.6  # dlib's own limit for the same person
@@ -321,10 +323,10 @@ def test_damaged_descriptor_cache_is_made_again(
     data = FaceFolder(files.test, 32)
     fake = lambda: lambda pixels: np.full(DESCRIPTOR_LENGTH, pixels.mean(), np.float32)  # noqa: E731
     monkeypatch.setattr(coach_identity, "FaceDescriptor", fake)
-    first = describe_folder(data)
+    first = dlib_descriptors(data)
     cache = cache_home / "agelab" / "dlib_descriptors.safetensors"
     cache.write_bytes(b"damaged")
-    torch.testing.assert_close(describe_folder(data), first)
+    torch.testing.assert_close(dlib_descriptors(data), first)
     assert cache.stat().st_size > 1000
 
 

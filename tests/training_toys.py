@@ -16,14 +16,18 @@ import torch
 from PIL import Image
 from skimage.data import astronaut
 
-from models.auxiliary import FACE_BOX, build_network, network_checkpoint
+from models.auxiliary import build_network, network_checkpoint
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
+from models.psp_files import load_psp, psp_checkpoint
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from options.train_options import COACHES
+from options.train_options import COACHES, parse_train_options
 from training.coach import Coach
-from utils.files.checkpoints import save_checkpoint
+from training.start import make_coach
+from utils.faces.boxes import FACE_CROP
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
+from utils.lazy import implementation
 
 ROOT = Path(__file__).resolve().parents[1]
 AGES = (20, 25, 31, 38, 44, 52, 60, 67)
@@ -66,7 +70,7 @@ def age_classifier(kind: str = "age_classifier") -> dict[str, Any]:
 def identity_network(kind: str = "identity") -> dict[str, Any]:
     """A file of an IR-SE network that guesses."""
     sizes = {"channels": [4] * 5, "units": [1] * 4, "embedding_dim": 8}
-    architecture = {"network": "ir_se", "input_size": 16, **sizes, "crop": list(FACE_BOX)}
+    architecture = {"network": "ir_se", "input_size": 16, **sizes, "crop": FACE_CROP.edges()}
     return network_checkpoint(kind, architecture, build_network(architecture))
 
 
@@ -101,9 +105,9 @@ def make_files(folder: Path) -> SimpleNamespace:
         "stylegan2": generator,
         "age_classifier": age_classifier(),
         "identity": identity_network(),
-        "psp": psp.to_checkpoint(),
-        "sam": sam.to_checkpoint(),
-        "mytimemachine": encoder_network(blender=BlenderConfig(bottleneck=4)).to_checkpoint(),
+        "psp": psp_checkpoint(psp),
+        "sam": psp_checkpoint(sam),
+        "mytimemachine": psp_checkpoint(encoder_network(blender=BlenderConfig(bottleneck=4))),
         "resume": {"networks": {}, "optimizers": {}, "step": 3},
     }
     paths = {name: str(save_checkpoint(content, folder / f"{name}.pt")) for name, content in contents.items()}
@@ -157,10 +161,19 @@ def train(command: Sequence[str]) -> None:
         _load_script().main()
 
 
-def coach_class(name: str) -> type[Coach]:
-    """The coach behind `--coach=name`."""
-    entry = COACHES[name]
-    return getattr(importlib.import_module(entry.module), entry.class_name)
+def coach_class(name: str) -> type[Coach[Any]]:
+    """The class behind `--coach=name`."""
+    return implementation(COACHES[name].coach)
+
+
+def coach(command: Sequence[str]) -> Coach[Any]:
+    """What a command line would train, before its first step."""
+    return make_coach(parse_train_options(command))
+
+
+def network(path: str | Path) -> pSp:
+    """The network of a pSp, SAM or MyTimeMachine file."""
+    return load_psp(load_checkpoint(path), str(path))
 
 
 def terminate_at(monkeypatch: pytest.MonkeyPatch, coach: str, step: int) -> None:

@@ -14,6 +14,7 @@ from criteria.gan_losses import (
 )
 from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
+from training.state import TrainingState
 
 R1_EVERY = 16  # updates
 
@@ -25,13 +26,13 @@ class Adversary:
     blurring, and ageing from patterns that only a classifier sees.
 
     Args:
-        discriminator: on its device; its parameters take gradients during its own updates only. Ages are
-            handed to it where they are given.
+        discriminator: on its device; its parameters take gradients during its own updates only.
         learning_rate: of its Adam.
         r1: weight of the R1 penalty.
         r1_every: updates between penalties; 0 for none.
         every: steps between updates.
         augment: what real and made pictures pass through before it sees them.
+        judges_age: whether it takes ages beside pictures; else they are left out.
     """
 
     def __init__(
@@ -43,20 +44,27 @@ class Adversary:
         r1_every: int = R1_EVERY,
         every: int = 1,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
+        judges_age: bool = False,
     ) -> None:
         self.discriminator = discriminator.requires_grad_(False)
         rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), r1_every)
         fused = next(discriminator.parameters()).device.type != "mps"
         self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
+        self.judges_age = judges_age
+
+    def register(self, state: TrainingState) -> None:
+        """Names the parts that must survive a restart; the optimiser has the name of its network."""
+        state.register(d=self.discriminator)
+        state.register(d=self.optimizer)
 
     def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
-        """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) where these are given."""
+        """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) if it judges these."""
         return generator_nonsaturating_loss(self._judge(images, ages))
 
     def _judge(self, images: Tensor, ages: Tensor | None) -> Tensor:
         images = self.augment(images)
-        return self.discriminator(images) if ages is None else self.discriminator(images, ages)
+        return self.discriminator(images, ages) if self.judges_age else self.discriminator(images)
 
     def learn(
         self,

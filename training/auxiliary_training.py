@@ -1,11 +1,10 @@
 """What the coaches of the age classifier and of the identity network share."""
 
-import argparse
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -14,18 +13,21 @@ from datasets.augment import ClassifierAugment
 from datasets.faces import FaceFolder
 from datasets.sampling import in_share
 from models.auxiliary import build_network
-from options.base_options import parse_numbers, parse_share
-from training.averaging import cosine_share, update_average
+from options.age_classifier_options import AuxiliaryOptions
+from training.averaging import update_average
 from training.batches import BatchSource
 from training.coach import Coach
+from training.optimizers import cosine_share, set_share
+from training.randomness import step_generator
+
+AuxiliaryOptionsType = TypeVar("AuxiliaryOptionsType", bound=AuxiliaryOptions)
 
 WARM_UP_STEPS = 100
 
 
-def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool) -> dict[str, Any]:
+def network_architecture(opts: AuxiliaryOptions, outputs: int, normalize: bool) -> dict[str, Any]:
     """Returns the description of the network that the options ask for, with `outputs` output numbers."""
-    channels = parse_numbers(opts.network_channels, "--network_channels")
-    depths = parse_numbers(opts.network_depths, "--network_depths")
+    channels, depths = opts.channels, opts.depths
     if opts.network == "vgg":
         sizes = {"channels": channels or [32, 64, 96, 128, 160], "depths": depths or [1, 1, 2, 2, 2]}
         return {
@@ -48,7 +50,7 @@ def network_architecture(opts: argparse.Namespace, outputs: int, normalize: bool
     }
 
 
-class AuxiliaryCoach(Coach):
+class AuxiliaryCoach(Coach[AuxiliaryOptionsType]):
     """Builds network, average, data and optimiser of a supervised network on single faces."""
 
     test_data: FaceFolder | None = None
@@ -58,22 +60,22 @@ class AuxiliaryCoach(Coach):
         self.architecture = architecture
         self.network = build_network(architecture).to(self.device, memory_format=torch.channels_last)
         self.averaged = deepcopy(self.network).requires_grad_(False)
-        self.networks = {"network": self.network, "averaged": self.averaged}
+        self.state.register(network=self.network, averaged=self.averaged)
         self.augment = ClassifierAugment()
-        self.augment_random = torch.Generator()
 
     def build_optimizer(self, *extra: nn.Module) -> None:
         """Makes AdamW with a cosine schedule over all parameters."""
         parameters = [p for net in (self.network, *extra) for p in net.parameters()]
-        optimizer = torch.optim.AdamW(
+        self.optimizer = torch.optim.AdamW(
             parameters, lr=self.opts.learning_rate, weight_decay=self.opts.weight_decay, fused=True
         )
-        self.optimizers = {"main": optimizer}
+        self.state.register(main=self.optimizer)
 
-    def load_folder(self, folder: str, require_age: bool, share: str = "0-100") -> FaceFolder:
-        """Decodes a folder, or the part of it that `--data_share` names, at the size the network sees."""
-        start, end = parse_share(share)
-        select = None if (start, end) == (0, 100) else partial(in_share, start=start, end=end)
+    def load_folder(
+        self, folder: str, require_age: bool, share: tuple[float, float] = (0, 100)
+    ) -> FaceFolder:
+        """Decodes a folder, or a part of it between two percentages, at the size the network sees."""
+        select = None if share == (0, 100) else partial(in_share, start=share[0], end=share[1])
         return FaceFolder(folder, self.picture_size, require_age, resample="lanczos", select=select)
 
     def make_batches(self, data: FaceFolder, weights: Sequence[float] | None = None) -> BatchSource:
@@ -92,9 +94,7 @@ class AuxiliaryCoach(Coach):
 
     @torch.no_grad()
     def on_test_data(self, compute: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        """Results of `compute` on all test pictures, (N, ...) on the CPU, by the averaged network in eval
-        mode.
-        """
+        """Results of `compute` on all test pictures, (N, ...) on the CPU; the average is in eval mode."""
         assert self.test_data is not None
         self.averaged.eval()
         items = torch.arange(len(self.test_data)).split(self.opts.batch_size)
@@ -108,20 +108,16 @@ class AuxiliaryCoach(Coach):
 
     def update(self, loss: torch.Tensor) -> None:
         """One optimiser step on the cosine schedule with warm-up, then the running average."""
-        optimizer = self.optimizers["main"]
-        share = cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS)
-        for group in optimizer.param_groups:
-            group["lr"] = self.opts.learning_rate * share
-        optimizer.zero_grad(set_to_none=True)
+        set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
+        self.optimizer.step()
         decay = min(self.step / (self.step + 10), 1 - 1 / self.opts.ema_steps)
         update_average(self.averaged, self.network, decay)
 
     def augmented(self, images: torch.Tensor) -> torch.Tensor:
         """Augments a batch; the draw depends on seed and step alone."""
-        self.augment_random.manual_seed(self.opts.seed * 1_000_003 + self.step)
-        return self.augment(images, self.augment_random)
+        return self.augment(images, step_generator(self.opts.seed, self.step))
 
 
 def identity_of(path: Path, root: Path) -> str:

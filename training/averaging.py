@@ -1,6 +1,4 @@
-"""Running averages of weights and the learning rate's way down: what makes the end of a training steady."""
-
-import math
+"""Running averages of weights: what makes the end of a training steady."""
 
 import torch
 from torch import nn
@@ -22,9 +20,3 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
 def average_decay(halflife: float, batch_size: int, step: int) -> float:
     """Decay of an average whose half-life, in pictures, grows with those seen: so the start is forgotten."""
     return 0.5 ** (batch_size / min(halflife, EMA_RAMP * (step + 1) * batch_size))
-
-
-def cosine_share(step: int, max_steps: int, warm_up: int = 0) -> float:
-    """Share of the learning rate at a step: a linear warm-up, then half a cosine down to 0 at `max_steps`."""
-    warm = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
-    return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, max_steps))))

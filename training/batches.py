@@ -1,6 +1,4 @@
-"""Batches of a `FaceFolder` by step number: the same step gives the same pictures, in memory or through
-workers.
-"""
+"""Batches of a `FaceFolder` by step number: the same step gives the same pictures, whoever decodes them."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -9,9 +9,11 @@ from torch import Tensor
 from datasets.sampling import balancing_weights
 from models.auxiliary import network_checkpoint
 from models.dex_vgg import expected_age
+from options.age_classifier_options import AgeClassifierOptions
 from training.auxiliary_training import AuxiliaryCoach, network_architecture
+from utils.ages import OLDEST
 
-CLASSES = 101
+CLASSES = int(OLDEST) + 1
 
 
 def soft_labels(ages: Tensor, deviation: float) -> Tensor:
@@ -20,12 +22,11 @@ def soft_labels(ages: Tensor, deviation: float) -> Tensor:
     return torch.softmax(-0.5 * ((years - ages[:, None]) / deviation) ** 2, dim=1)
 
 
-class CoachAgeClassifier(AuxiliaryCoach):
+class CoachAgeClassifier(AuxiliaryCoach[AgeClassifierOptions]):
     """Trains on faces named `{age}_{idx}`.
 
-    Cross entropy with labels spread over neighbouring years (label distribution learning, Gao et al. 2017)
-    and the
-    absolute error of the expected age.
+    Cross entropy with labels spread over neighbouring years (label distribution learning, Gao et al. 2017),
+    and the absolute error of the expected age.
     """
 
     best_metric = "mean_absolute_error"
@@ -34,7 +35,7 @@ class CoachAgeClassifier(AuxiliaryCoach):
         opts = self.opts
         self.build_supervised(network_architecture(opts, CLASSES, normalize=False))
         self.build_optimizer()
-        data = self.load_folder(opts.train_dataset, True, opts.data_share)
+        data = self.load_folder(opts.train_dataset, True, opts.share)
         weights = balancing_weights(data.ages.tolist(), power=opts.age_balance).tolist()
         self.batches = self.make_batches(data, weights)
         self.test_data = self.load_folder(opts.test_dataset, True) if opts.test_dataset else None
@@ -66,4 +67,4 @@ class CoachAgeClassifier(AuxiliaryCoach):
         return {"mean_absolute_error": float(error.abs().mean()), "bias": float(error.mean())}
 
     def weights(self) -> dict[str, Any]:
-        return network_checkpoint(self.opts.kind, self.architecture, self.averaged, opts=vars(self.opts))
+        return network_checkpoint(self.opts.kind, self.architecture, self.averaged, opts=self.opts.record())

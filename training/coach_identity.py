@@ -1,6 +1,4 @@
-"""Coach of the identity network: ArcFace margin on folders of people, or distillation from dlib's
-descriptor.
-"""
+"""Coach of the identity network: ArcFace margin on folders of people, or dlib's descriptor as teacher."""
 
 import contextlib
 import hashlib
@@ -17,10 +15,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets.faces import FaceFolder
-from models.auxiliary import FACE_BOX, network_checkpoint
+from models.auxiliary import network_checkpoint
+from options.identity_options import IdentityOptions
 from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
 from utils.errors import InputError
+from utils.faces.boxes import FACE_CROP
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
+from utils.files.writing import written_atomically
 from utils.pictures.reading import read_pixels
 
 TEACHER_SIZE = 128
@@ -45,7 +46,7 @@ class ArcFaceHead(nn.Module):
         return F.cross_entropy(self.scale * widened, people)
 
 
-class CoachIdentity(AuxiliaryCoach):
+class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
     """Trains unit embeddings of aligned faces.
 
     With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and
@@ -61,31 +62,30 @@ class CoachIdentity(AuxiliaryCoach):
         dimension = DESCRIPTOR_LENGTH if self.teacher == "dlib" else opts.embedding_dim
         # What the network sees is the face box of the aligned picture, as in the identity loss.
         self.build_supervised(
-            network_architecture(opts, dimension, normalize=True) | {"crop": list(FACE_BOX)}
+            network_architecture(opts, dimension, normalize=True) | {"crop": FACE_CROP.edges()}
         )
-        data = self.load_folder(opts.train_dataset, False, opts.data_share)
+        data = self.load_folder(opts.train_dataset, False, opts.share)
         self.test_data = self.load_folder(opts.test_dataset, False) if opts.test_dataset else None
         if self.teacher == "dlib":
-            described = describe_folder(data)
-            self.mean = described.mean(0)
-            self.targets = centred(described, self.mean).to(self.device)
+            descriptors = dlib_descriptors(data)
+            self.mean = descriptors.mean(0)
+            self.targets = centred(descriptors, self.mean).to(self.device)
             if self.test_data is not None:
-                self.test_targets = centred(describe_folder(self.test_data), self.mean)
+                self.test_targets = centred(dlib_descriptors(self.test_data), self.mean)
             self.build_optimizer()
         else:
             names = [identity_of(path, Path(opts.train_dataset)) for path in data.paths]
             people = sorted(set(names))
             self.targets = torch.tensor([people.index(name) for name in names], device=self.device)
             self.head = ArcFaceHead(dimension, len(people), opts.scale, opts.margin).to(self.device)
-            self.networks["head"] = self.head
+            self.state.register(head=self.head)
             self.build_optimizer(self.head)
         self.batches = self.make_batches(data)
 
     @property
     def picture_size(self) -> int:
         """The face box must still hold `input_size` pixels, so aligned pictures are kept larger."""
-        top, bottom, *_ = FACE_BOX
-        return 2 ** math.ceil(math.log2(self.opts.input_size / (bottom - top)))
+        return 2 ** math.ceil(math.log2(self.opts.input_size / (FACE_CROP.bottom - FACE_CROP.top)))
 
     def _choose_teacher(self) -> str:
         root = Path(self.opts.train_dataset)
@@ -97,7 +97,7 @@ class CoachIdentity(AuxiliaryCoach):
         return self.opts.teacher
 
     def _embed(self, network: nn.Module, images: Tensor) -> Tensor:
-        images = face_box(images, self.opts.input_size)
+        images = F.adaptive_avg_pool2d(FACE_CROP(images), self.opts.input_size)
         with self.autocast():
             out = network(images)
         return F.normalize(out.float(), dim=1)
@@ -121,7 +121,7 @@ class CoachIdentity(AuxiliaryCoach):
             return {}
         embedded = self.on_test_data(lambda images: self._embed(self.averaged, images))
         if self.teacher == "folders":
-            names = [identity_of(path, Path(self.opts.test_dataset)) for path in self.test_data.paths]
+            names = [identity_of(path, self.test_data.folder) for path in self.test_data.paths]
             return {"validation_loss": 1 - nearest_is_same(embedded, names)}
         distance, relation = distillation_losses(embedded, self.test_targets)
         return {
@@ -132,21 +132,12 @@ class CoachIdentity(AuxiliaryCoach):
 
     def weights(self) -> dict[str, Any]:
         return network_checkpoint(
-            self.opts.kind, self.architecture, self.averaged, opts=vars(self.opts), teacher=self.teacher
+            self.opts.kind, self.architecture, self.averaged, opts=self.opts.record(), teacher=self.teacher
         )
 
 
-def face_box(images: Tensor, size: int) -> Tensor:
-    """Cuts the face box out of (B, 3, S, S) pictures and averages it to `size` pixels."""
-    side = images.shape[-1]
-    top, bottom, left, right = (round(edge * side) for edge in FACE_BOX)
-    return F.adaptive_avg_pool2d(images[..., top:bottom, left:right], size)
-
-
 def distillation_losses(embeddings: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """One minus the cosine with the target, and the squared error of pairwise cosines, of (B, D) unit
-    vectors.
-    """
+    """One minus the cosine with the target, and squared error of pairwise cosines, of (B, D) unit vectors."""
     distance = 1 - (embeddings * targets).sum(1).mean()
     relation = (embeddings @ embeddings.t() - targets @ targets.t()).square().mean()
     return distance, relation
@@ -172,10 +163,8 @@ def centred(descriptors: Tensor, mean: Tensor) -> Tensor:
     return F.normalize(descriptors - mean, dim=1)
 
 
-def describe_folder(data: FaceFolder) -> Tensor:
-    """Returns the (N, 128) dlib descriptors of a folder; known pictures come from a cache file in the user's
-    cache.
-    """
+def dlib_descriptors(data: FaceFolder) -> Tensor:
+    """Returns the (N, 128) dlib descriptors of a folder; those of known pictures come from a cache."""
     cache = Path(torch.hub.get_dir()).parent / "agelab" / "dlib_descriptors.safetensors"
     known: dict[str, Tensor] = {}
     with contextlib.suppress(OSError, SafetensorError):  # a damaged cache is made again
@@ -183,13 +172,12 @@ def describe_folder(data: FaceFolder) -> Tensor:
     keys = [hashlib.sha256(path.read_bytes()).hexdigest()[:24] for path in data.paths]
     missing = {key: path for key, path in zip(keys, data.paths, strict=True) if key not in known}
     if missing:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        describe = FaceDescriptor()
+        descriptor = FaceDescriptor()
         for done, (key, path) in enumerate(
             tqdm(missing.items(), "dlib descriptors", unit="picture"), start=1
         ):
-            known[key] = torch.from_numpy(describe(read_pixels(path, TEACHER_SIZE)))
+            known[key] = torch.from_numpy(descriptor(read_pixels(path, TEACHER_SIZE)))
             if done % SAVE_EVERY == 0 or done == len(missing):
-                save_file(known, cache.with_suffix(".tmp"))
-                cache.with_suffix(".tmp").replace(cache)
+                with written_atomically(cache) as temporary:
+                    save_file(known, temporary)
     return torch.stack([known[key] for key in keys])

@@ -4,152 +4,146 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from criteria.w_norm import w_norm
-from models.kinds import checkpoint_kind, describe
+from criteria.objective import Losses, Objective, Pass, Targets, needs_of, weighted_terms
+from datasets.faces import FaceFolder
 from models.psp import pSp
-from models.stylegan2.growing import grow
-from models.stylegan2.model import Discriminator
-from training.encoder_training import EncoderCoach, generator_config, sheet_of_columns
-from training.loss_networks import FeatureCache, NeededFile, build_loss_networks, loss_files, require_files
-from utils.errors import InputError
-from utils.faces.boxes import FACE_CROP
+from options.psp_options import PSPOptions
+from training.batches import BatchSource
+from training.coach import Coach
+from training.encoder_start import psp_start_files, start_psp
+from training.feature_cache import FeatureCache
+from training.figures import mean_figures
+from training.measures import CLASSIFIER, load_measures, loss_files
+from training.needed_files import data_folders, require_files
+from training.opponent import make_opponent, needs_classifier
+from training.trained_encoder import TrainedEncoder
+from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_columns, test_folder
+from utils.distributed import say
+
+NO_TEST = "note: without --test_dataset there is no validation and no best_model.pt"
 
 
-class CoachPSP(EncoderCoach):
-    """Reconstruction of the input: L2, perceptual, identity, inner-face forms and W-norm (pSp, section 3.2).
+class CoachPSP(Coach[PSPOptions]):
+    """Reconstruction of the input: the terms of ``criteria.psp_objective``.
 
     With `--train_decoder` the generator follows; `--adversarial_lambda` keeps the pictures sharp with a
     discriminator, that of `--checkpoint_path` or of the StyleGAN2 checkpoint (not in the official code).
     """
 
+    best_metric = "loss"
+
     def build(self) -> None:
         opts = self.opts
-        if opts.grow_from:
-            start = NeededFile("the pSp to grow", "--grow_from", opts.grow_from)
-        elif opts.checkpoint_path:
-            start = NeededFile("the pSp checkpoint", "--checkpoint_path", opts.checkpoint_path)
-        else:
-            start = NeededFile("the StyleGAN2 generator", "--stylegan_weights", opts.stylegan_weights)
-        require_files([start, *loss_files(opts, needs_age=False), *self.data_folders()])
-        self.finish_network(self._start_network())
-        self.make_optimizer()
-        losses = build_loss_networks(opts, self.device, needs_age=False)
-        if opts.adversarial_lambda > 0:
-            self.make_adversary(losses.age_classifier, knows_age=False)
-        data = self.make_data()
-        self.identity, self.perceptual = losses.identity, losses.perceptual
-        if self.identity is not None:
-            features = self.identity.features
-            self.features = FeatureCache(lambda images: [features(images)], len(data))
+        terms = weighted_terms(opts.objective, opts)
+        needs = needs_of(terms) | ({CLASSIFIER} if needs_classifier(opts) else set())
+        require_files([*psp_start_files(opts), *loss_files(needs, opts), *data_folders(opts)])
+        start = start_psp(opts)
+        self.encoder = TrainedEncoder(
+            start, opts, self.precision, self.device, decoder_learning_rate=opts.decoder_learning_rate
+        )
+        self.encoder.register(self.state)
+        measures, classifier = load_measures(needs, opts, self.device)
+        self.opponent = make_opponent(
+            opts,
+            self.encoder.net.config.generator,
+            start.discriminator,
+            classifier,
+            judges_age=False,
+            precision=self.precision,
+            device=self.device,
+        )
+        if self.opponent is not None:
+            self.opponent.register(self.state)
+        measures.opponent = self.opponent
+        self.objective = Objective(terms, measures)
+        size = self.encoder.picture_size(full=self.opponent is not None or opts.full_size_losses)
+        data = FaceFolder(opts.train_dataset, size)
+        self.batches = BatchSource(
+            data,
+            opts.batch_size,
+            seed=opts.seed,
+            start_step=self.start_step,
+            workers=opts.workers,
+            device=self.device,
+        )
+        self.watched = WatchedPictures(
+            load_test_pictures(test_folder(opts), size, opts.n_test), data, self.device
+        )
+        if self.watched.test is None:
+            say(NO_TEST)
+        self.identities: FeatureCache | None = None
+        if measures.identity is not None:
+            features = measures.identity.features
+            self.identities = FeatureCache(lambda images: {"identity": features(images)}, len(data))
 
-    def _start_network(self) -> pSp:
-        """A pSp to go on from, or to grow, or a fresh encoder before the generator."""
-        opts = self.opts
-        if opts.grow_from:
-            return self._grown_network(self._read_psp(opts.grow_from, "--grow_from"), opts.grow_from)
-        if opts.checkpoint_path:
-            start = self._read_psp(opts.checkpoint_path, "--checkpoint_path")
-            return pSp.from_checkpoint(start, opts.checkpoint_path)
-        stylegan2 = self.read_generator()
-        net = self.make_network(generator_config(opts, stylegan2), start_from_encoded_w_plus=False)
-        net.load_generator(stylegan2, opts.stylegan_weights)
-        return net
-
-    def _grown_network(self, start: dict[str, Any], path: str) -> pSp:
-        """A pSp with a generator of twice the size; the heads of its new styles add nothing yet."""
-        small = pSp.from_checkpoint(start, path)
-        config = replace(small.config.generator, size=2 * small.config.generator.size)
-        net = pSp.from_config(replace(small.config, generator=config))
-        discriminator = Discriminator.from_config(config)
-        state = start.get("d") or Discriminator.from_config(small.config.generator).state_dict()
-        grow(net.decoder, small.decoder.state_dict(), discriminator, state, path)
-        net.grow_encoder(small)
-        self.known_discriminator = discriminator.state_dict(), path
-        return net
-
-    def _read_psp(self, path: str, flag: str) -> dict[str, Any]:
-        """Reads a pSp checkpoint.
-
-        Raises:
-            InputError: it is another kind of file.
-        """
-        checkpoint = self.read(path)
-        if checkpoint_kind(checkpoint) != "psp":
-            raise InputError(f"{flag}={path} is {describe(checkpoint)}, not one of pSp")
-        return checkpoint
+    # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
         batch = self.batches.next()
         images = batch["image"]
-        batch["image"] = targets = self._targets(images)
-        self.net.train()
+        batch["image"] = wanted = self._wanted(images)
+        self.encoder.net.train()
         with self.autocast():
-            features = self.features(batch)[0] if self.identity is not None else None
-            codes = self.net.encode(self.encoder_input(images))
-            pictures = self.net.decode(codes, randomize_noise=True)
-            total, figures = self._reconstruction(pictures, codes, targets, features)
-        if self.adversary is not None:
-            fooled = self.adversary.fool(pictures)
-            total = total + self.opts.adversarial_lambda * fooled
-            figures["loss_adversarial"] = fooled.detach()
-        self.optimizers["main"].zero_grad(set_to_none=True)
-        total.backward()
-        self.optimize()
-        if self.adversary is not None:
-            figures |= self.adversary.learn(self.full_size(images), pictures, self.step)
-        return {"loss": total.detach(), **figures}
+            losses, pictures = self._reconstruct(
+                self.encoder.net, images, self._targets(wanted, batch), trained=True
+            )
+        self.encoder.optimizer.zero_grad(set_to_none=True)
+        losses.total.backward()
+        self.encoder.optimize(self.step)
+        figures = {"loss": losses.total.detach(), **losses.scalars}
+        if self.opponent is not None:
+            figures |= self.opponent.learn(self.encoder.full_size(images), pictures, self.step)
+        return figures
 
-    def _targets(self, images: Tensor) -> Tensor:
+    def _wanted(self, images: Tensor) -> Tensor:
         """Photos at the size at which they are compared with the pictures made of them."""
-        return self.full_size(images) if self.opts.full_size_losses else self.encoder_input(images)
+        full = self.opts.full_size_losses
+        return self.encoder.full_size(images) if full else self.encoder.encoder_input(images)
 
-    def _reconstruction(
-        self, full: Tensor, codes: Tensor, images: Tensor, features: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted sum of the terms, and each term for the log, of full-size pictures against targets."""
-        opts, output = self.opts, full.float()
-        if not opts.full_size_losses:
-            output = self.net.face_pool(output)
-        terms: dict[str, tuple[float, Tensor]] = {}
-        if opts.l2_lambda > 0:
-            terms["loss_l2"] = opts.l2_lambda, F.mse_loss(output, images)
-        if opts.l2_lambda_crop > 0:
-            terms["loss_l2_crop"] = opts.l2_lambda_crop, F.mse_loss(FACE_CROP(output), FACE_CROP(images))
-        if self.perceptual is not None and opts.lpips_lambda > 0:
-            terms["loss_lpips"] = opts.lpips_lambda, self.perceptual(output, images)
-        if self.perceptual is not None and opts.lpips_lambda_crop > 0:
-            term = self.perceptual(FACE_CROP(output), FACE_CROP(images))
-            terms["loss_lpips_crop"] = opts.lpips_lambda_crop, term
-        if self.identity is not None:
-            terms["loss_id"] = opts.id_lambda, self.identity(output, images, target_features=features)[0]
-        if opts.w_norm_lambda > 0:
-            average = self.net.latent_avg if opts.start_from_latent_avg else None
-            terms["loss_w_norm"] = opts.w_norm_lambda, w_norm(codes.float(), average).mean()
-        total = sum((weight * term for weight, term in terms.values()), start=output.new_zeros(()))
-        return total, {name: term.detach() for name, (_, term) in terms.items()}
+    def _targets(self, wanted: Tensor, batch: dict[str, Tensor] | None = None) -> Targets:
+        """What the losses compare with; of training pictures the identity is known."""
+        if batch is None or self.identities is None:
+            return self.objective.targets_of(wanted)
+        targets = self.objective.targets_of(wanted, leave_out=["identity"])
+        return replace(targets, identity=self.identities(batch)["identity"])
+
+    def _reconstruct(
+        self, net: pSp, images: Tensor, targets: Targets, trained: bool
+    ) -> tuple[Losses, Tensor]:
+        """Losses, and the full-size pictures made of photos; while training with fresh noise."""
+        codes = net.encode(self.encoder.encoder_input(images))
+        pictures = net.decode(codes, randomize_noise=trained)
+        generated = pictures.float()
+        if not self.opts.full_size_losses:
+            generated = net.face_pool(generated)
+        this = Pass(generated, targets, codes, net.average_code, pictures=pictures, trained=trained)
+        return self.objective(this), pictures
+
+    # ---------------------------------------------------------------- validation
 
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:
-        rows = []
-        net = self.averaged.eval()
-        for images in self.test_batches():
+        rows, sizes = [], []
+        net = self.encoder.averaged.eval()
+        for images in self.watched.test_batches(self.opts.test_batch_size):
             with self.autocast():
-                codes = net.encode(self.encoder_input(images))
-                total, figures = self._reconstruction(net.decode(codes), codes, self._targets(images), None)
-            rows.append({"loss": total, **figures} | {"images": len(images)})
-        count = sum(row["images"] for row in rows)
-        names = [name for name in (rows[0] if rows else {}) if name != "images"]
-        return {name: sum(float(row[name]) * row["images"] for row in rows) / count for name in names}
+                targets = self._targets(self._wanted(images))
+                losses, _ = self._reconstruct(net, images, targets, trained=False)
+            rows.append({"loss": losses.total, **losses.scalars})
+            sizes.append(float(len(images)))
+        return mean_figures(rows, sizes)
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
-        net = self.averaged.eval()
-        images = self.shown_images(16)
+        net = self.encoder.averaged.eval()
+        images = self.watched.shown(16)
         with self.autocast():
-            output = net.decode(net.encode(self.encoder_input(images)))
-        name = self.sheet_name("reconstruction")
+            output = net.decode(net.encode(self.encoder.encoder_input(images)))
+        name = self.watched.sheet_name("reconstruction")
         return {name: sheet_of_columns([images, output], ["input", "output"])}
+
+    def weights(self) -> dict[str, Any]:
+        return self.encoder.checkpoint(self.opponent)

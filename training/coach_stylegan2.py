@@ -1,6 +1,4 @@
-"""Coach of StyleGAN2: non-saturating logistic loss, lazy R1 and path length, EMA, simple augmentation,
-growing.
-"""
+"""Coach of StyleGAN2: non-saturating loss, lazy R1 and path length, EMA, simple augmentation, growing."""
 
 from copy import deepcopy
 from typing import Any
@@ -13,9 +11,10 @@ from criteria.gan_losses import PathLengthPenalty, is_regularization_step, lazy_
 from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from models.loading import load_into
+from models.stylegan2.files import load_trainable
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from options.stylegan2_options import parse_channels
+from options.stylegan2_options import StyleGAN2Options
 from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
@@ -23,10 +22,8 @@ from training.coach import Coach
 from utils.pictures.sheets import image_sheet
 
 
-class CoachStyleGAN2(Coach):
-    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, section 5 and appendix
-    B).
-    """
+class CoachStyleGAN2(Coach[StyleGAN2Options]):
+    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, appendix B)."""
 
     def build(self) -> None:
         opts = self.opts
@@ -35,23 +32,16 @@ class CoachStyleGAN2(Coach):
             opts.style_dim,
             opts.n_mlp,
             opts.channel_multiplier,
-            parse_channels(opts.channels),
+            opts.channel_table,
         )
         self.generator = Generator.from_config(self.config).to(self.device)
         self.discriminator = Discriminator.from_config(self.config).to(self.device)
-        self._initialise()
         self.generator_ema = deepcopy(self.generator).requires_grad_(False)
-        if opts.checkpoint_path:
-            load_into(self.generator_ema, self._checkpoint["g_ema"], opts.checkpoint_path)
+        self._initialise()
         for net in (self.generator, self.discriminator, self.generator_ema):
             net.compute_dtype = self.precision
         self.path_length = PathLengthPenalty().to(self.device)
-        self.networks = {
-            "g": self.generator,
-            "d": self.discriminator,
-            "g_ema": self.generator_ema,
-            "path_length": self.path_length,
-        }
+        self.state.register(g=self.generator, g_ema=self.generator_ema, path_length=self.path_length)
         self.adversary = Adversary(
             self.discriminator,
             learning_rate=opts.discriminator_learning_rate or opts.learning_rate,
@@ -59,7 +49,9 @@ class CoachStyleGAN2(Coach):
             r1_every=opts.d_reg_every,
             augment=SimpleAugment(probability=opts.augment_p),
         )
-        self.optimizers = {"g": self._generator_adam(), "d": self.adversary.optimizer}
+        self.optimizer = self._generator_adam()
+        self.state.register(g=self.optimizer)
+        self.adversary.register(self.state)
         dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
         self.batches = BatchSource(
             dataset,
@@ -74,16 +66,17 @@ class CoachStyleGAN2(Coach):
 
     def _initialise(self) -> None:
         """Takes weights from `--checkpoint_path` (same size) or `--grow_from` (half the size), if given."""
-        opts = self.opts
-        if opts.checkpoint_path:
-            self._checkpoint = load_stylegan2_file(opts.checkpoint_path)
-            load_into(self.generator, self._checkpoint["g"], opts.checkpoint_path)
-            load_into(self.discriminator, self._checkpoint["d"], opts.checkpoint_path)
-        elif opts.grow_from:
-            small = load_stylegan2_file(opts.grow_from)
-            # The averaged generator is the better start; the first steps would pull the other one there
-            # anyway.
-            grow(self.generator, small["g_ema"], self.discriminator, small["d"], opts.grow_from)
+        path, smaller = self.opts.checkpoint_path, self.opts.grow_from
+        if path:
+            checkpoint = load_trainable(path)
+            load_into(self.generator, checkpoint["g"], path)
+            load_into(self.discriminator, checkpoint["d"], path)
+            load_into(self.generator_ema, checkpoint["g_ema"], path)
+        elif smaller:
+            small = load_trainable(smaller)
+            # The averaged generator is the better start; the first steps would pull the other one there.
+            grow(self.generator, small["g_ema"], self.discriminator, small["d"], smaller)
+            self.generator_ema.load_state_dict(self.generator.state_dict())
 
     def _generator_adam(self) -> torch.optim.Adam:
         opts = self.opts
@@ -116,9 +109,9 @@ class CoachStyleGAN2(Coach):
         return [torch.randn(batch, self.opts.style_dim, device=self.device) for _ in range(count)]
 
     def _update_generator(self, loss: Tensor) -> None:
-        self.optimizers["g"].zero_grad(set_to_none=True)
+        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimizers["g"].step()
+        self.optimizer.step()
 
     def _path_length_step(self, photos: int) -> Tensor:
         batch = max(1, photos // self.opts.path_batch_shrink)
@@ -139,7 +132,7 @@ class CoachStyleGAN2(Coach):
             "d": self.discriminator.state_dict(),
             "g_ema": self.generator_ema.state_dict(),
             "latent_avg": self.generator_ema.average_latent(seed=self.opts.seed),
-            "opts": {"architecture": {"generator": self.config.to_dict()}, **vars(self.opts)},
+            "opts": {"architecture": {"generator": self.config.to_dict()}, **self.opts.record()},
         }
 
     @torch.no_grad()

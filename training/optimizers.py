@@ -1,5 +1,6 @@
-"""Optimisers by name: Ranger as the official coaches use it, and torch's Adam and AdamW."""
+"""Optimisers by name: Ranger as the official coaches use it, Adam, AdamW; the way of the learning rate."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -52,3 +53,16 @@ def build_optimizer(
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, **settings)
     raise InputError(f"--optim_name={name} is unknown; choose one of {', '.join(NAMES)}")
+
+
+def cosine_share(step: int, max_steps: int, warm_up: int = 0) -> float:
+    """Share of the learning rate at a step: a linear warm-up, then half a cosine down to 0 at `max_steps`."""
+    warm = min(1.0, (step + 1) / warm_up) if warm_up else 1.0
+    return warm * (0.5 + 0.5 * math.cos(math.pi * min(1.0, step / max(1, max_steps))))
+
+
+def set_share(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """Sets every group of parameters to a share of the learning rate that it began with."""
+    for group in optimizer.param_groups:
+        group.setdefault("first_lr", group["lr"])
+        group["lr"] = share * group["first_lr"]

@@ -1,7 +1,6 @@
 """The folder of a training run: options, logs, pictures, weights and resume state."""
 
 import contextlib
-import json
 import platform
 import subprocess
 import sys
@@ -10,18 +9,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from training.state import is_training_state
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
+from utils.files.writing import write_json
 
 STATE_NAMES = ("resume_state.pt", "resume_state_previous.pt")
-STATE_ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "lpips", "pytorch-optimizer")
 
 
 class RunFolder:
-    """`exp_dir` with the official names: `opt.json`, `logs/`, `checkpoints/` (weights and, apart, resume
-    state).
-    """
+    """`exp_dir` with the official names: `opt.json`, `logs/`, `checkpoints/` (weights and resume state)."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
@@ -38,8 +36,7 @@ class RunFolder:
             raise InputError(
                 f"--exp_dir={self.path} cannot be created ({error.strerror}); choose another"
             ) from error
-        text = json.dumps(options | {"environment": describe_environment()}, indent=2, sort_keys=True)
-        (self.path / "opt.json").write_text(text + "\n")
+        write_json(options | {"environment": environment()}, self.path / "opt.json", sort_keys=True)
 
     def save_weights(self, weights: dict[str, Any], name: str, note: str) -> Path:
         """Writes `checkpoints/NAME.pt` and a line in `checkpoints/timestamp.txt`."""
@@ -61,7 +58,7 @@ class RunFolder:
         for path in found:
             try:
                 state = load_checkpoint(path)
-                if not state.keys() >= STATE_ENTRIES:
+                if not is_training_state(state):
                     raise InputError(f"{path} is not the resume state of a training")
                 return state
             except InputError as error:
@@ -88,13 +85,13 @@ def newest_run(exp_dir: str | Path, max_steps: int) -> Path:
     return Path(exp_dir) / f"{max(numbers) + 1:05d}" if finished else newest
 
 
-def describe_environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Versions and revision of what runs, for the record beside the options."""
-    environment = {"python": platform.python_version(), "machine": platform.machine(), "git": git_revision()}
+    known = {"python": platform.python_version(), "machine": platform.machine(), "git": git_revision()}
     for name in LIBRARIES:
         with contextlib.suppress(metadata.PackageNotFoundError):
-            environment[name] = metadata.version(name)
-    return environment
+            known[name] = metadata.version(name)
+    return known
 
 
 def git_revision() -> str:

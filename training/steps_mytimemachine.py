@@ -4,23 +4,24 @@ import torch
 from torch import Tensor
 
 from criteria.age_sampling import Mode
-from criteria.mytimemachine_objective import MyTimeMachineObjective
-from criteria.objective import Pass, Targets
+from criteria.objective import Objective, Pass, PassName, Targets
 from models.psp import append_age, pSp
-from training.step_result import Backward, PassResult, StepResult, average_code, plain_backward
+from training.two_passes import Backward, PassResult, StepResult, plain_backward, two_passes
 from utils.device import autocast
 
 
 def mytimemachine_step(
     net: pSp,
-    objective: MyTimeMachineObjective,
+    objective: Objective,
     images: Tensor,
     input_ages: Tensor,
     target_ages: Tensor,
     *,
     mode: Mode,
+    cycle_lambda: float,
     targets: Targets | None = None,
     photo_codes: Tensor | None = None,
+    trained: bool = True,
     precision: torch.dtype = torch.float32,
     backward: Backward = plain_backward,
 ) -> StepResult:
@@ -33,48 +34,55 @@ def mytimemachine_step(
 
     Args:
         net: network with an adapter, everything but the adapter frozen; its mode decides about batch norm.
-        objective: terms, weights, reference photos and recipe.
+        objective: terms, weights and reference photos.
         images: real images ``(B, 3, S, S)`` at the encoder's input size.
         input_ages: their ages ``(B,)`` in years.
         target_ages: years ``(B,)`` to go to.
         mode: mode of the batch; it also holds in the cycle pass.
-        targets: ``objective.describe(images)``, where it was computed before.
+        cycle_lambda: weight of the cycle pass.
+        targets: ``objective.targets_of(images)``, where it was computed before.
         photo_codes: ``net.encode_photo(images)``, where it was computed before.
+        trained: whether the adapter learns from this step.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
     if targets is None:
         with autocast(images.device, precision):
-            targets = objective.describe(images)
+            targets = objective.targets_of(images)
+    known_targets = targets
 
-    def run(inputs: Tensor, ages: Tensor, pass_name: Pass, known_codes: Tensor | None) -> PassResult:
+    def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
-            global_targets = None
+            compared = None
             with torch.no_grad():
                 global_codes = net.encode(append_age(inputs, ages), known_codes)
                 if mode == "extrapolation":
                     pictures = net.decode(global_codes, resize=True)
-                    global_targets = objective.describe(pictures, identity=False, ages=False)
+                    compared = objective.targets_of(pictures, leave_out=("identity", "ages"))
             codes = net.personalize(global_codes, ages)
             generated = net.decode(codes, resize=True)
             losses = objective(
-                generated,
-                targets,
-                codes,
-                average_code(net),
-                ages,
-                input_ages,
-                mode=mode,
-                pass_name=pass_name,
-                global_targets=global_targets,
+                Pass(
+                    generated,
+                    known_targets,
+                    codes,
+                    net.average_code,
+                    ages,
+                    input_ages,
+                    mode=mode,
+                    name=name,
+                    compared=compared,
+                    trained=trained,
+                )
             )
         return PassResult(losses, generated.detach(), codes.detach())
 
-    real = run(images, target_ages, "real", photo_codes)
-    backward(real.losses.total)
-    cycle_lambda = objective.weights.cycle_lambda
-    if cycle_lambda <= 0:
-        return StepResult(real, None)
-    cycle = run(real.images, input_ages, "cycle", None)
-    backward(cycle_lambda * cycle.losses.total)
-    return StepResult(real, cycle)
+    return two_passes(
+        run,
+        images,
+        input_ages,
+        target_ages,
+        photo_codes=photo_codes,
+        cycle_lambda=cycle_lambda,
+        backward=backward,
+    )

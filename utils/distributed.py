@@ -28,6 +28,12 @@ def is_main() -> bool:
     return rank() == 0
 
 
+def say(text: str) -> None:
+    """Prints once, however many processes train."""
+    if is_main():
+        print(text)
+
+
 def own_device(device: torch.device) -> torch.device:
     """The GPU of this process where several share a machine; any other device as it is."""
     if device.type == "cuda" and device.index is None and world_size() > 1:

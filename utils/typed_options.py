@@ -1,7 +1,7 @@
 """Options as dataclasses: a group of flags is one class, the options of a command are one class of several.
 
-A class says what each flag is called, takes and means; ``options.parser`` reads it from a command line. Values are
-checked where they stand: by the kind of each flag, and by ``check`` of its group.
+A class says what each flag is called, takes and means; ``options.parser`` reads it from a command line. Values
+are checked where they stand: by the kind of each flag, and by ``check`` of its group.
 """
 
 import argparse
@@ -82,7 +82,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Runs the check of every group, the most general first."""
-        for group in reversed(type(self).__mro__):
+        for group in groups_of(type(self)):
             check = group.__dict__.get("check")
             if check is not None:
                 check(self)
@@ -94,6 +94,15 @@ class Options:
         """All values by the names of their flags, as a flat dictionary."""
         own = {item.name: getattr(self, item.name) for item in fields(self) if "flag" in item.metadata}
         return {**own, **self.without_effect}
+
+
+def groups_of(options: type[Options]) -> list[type[Options]]:
+    """The classes that make up some options: each after its bases, which come in the order they are named in."""
+    found: list[type[Options]] = []
+    for base in options.__bases__:
+        if issubclass(base, Options):
+            found += [group for group in groups_of(base) if group not in found]
+    return [*found, options]
 
 
 def unread_flags(group: type[Options], names: Sequence[str] = (), **common: Any) -> tuple[Unread, ...]:

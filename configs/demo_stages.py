@@ -1,0 +1,36 @@
+"""The trainings behind the bundled networks, in their order: preset, result, and what each starts from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training.
+
+    Attributes:
+        preset: its options, a file of `configs/demo` without its suffix.
+        file: the bundled file it makes; None for a stage on the way to another.
+        runs: stages whose newest weights it starts from, by flag.
+        files: bundled files that it needs, by flag.
+    """
+
+    preset: str
+    file: str | None = None
+    runs: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+_LOSS_NETWORKS = {"--age_classifier": "age_classifier.pt", "--identity_network": "identity.pt"}
+_PRIORS = {"--stylegan_weights": "stylegan2.pt", "--pretrained_psp_path": "psp.pt"}
+
+STAGES: dict[str, Stage] = {
+    "age_classifier": Stage("age_classifier", "age_classifier.pt"),
+    "judge_age": Stage("judge_age", "judge_age.pt"),
+    "identity": Stage("identity", "identity.pt"),
+    "judge_identity": Stage("judge_identity", "judge_identity.pt"),
+    "stylegan2_64": Stage("stylegan2_64"),
+    "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=_LOSS_NETWORKS),
+    "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=_LOSS_NETWORKS),
+    "sam": Stage("sam", "sam.pt", files=_LOSS_NETWORKS | _PRIORS),
+}

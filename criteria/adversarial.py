@@ -1,0 +1,53 @@
+"""The discriminator's part of the loss of an encoder (not in the official code)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from criteria.objective import Measures, Pass, Term, TermGroup
+from utils.typed_options import Options, option, positive, rate, weight
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpponentOptions(Options):
+    """A discriminator beside the training of an encoder."""
+
+    title = "losses"
+
+    adversarial_lambda: float = option(0.0, weight, "weight of the GAN loss")
+    discriminator: str = option(
+        "stylegan2",
+        str,
+        "that of --stylegan_weights or --checkpoint_path, or heads on the stages of --age_classifier",
+        choices=("stylegan2", "age_features"),
+    )
+    discriminator_learning_rate: float = option(2e-3, rate, "of the discriminator's Adam")
+    r1: float = option(1.0, weight, "R1 weight of stylegan2's, every 16 of its updates")
+    discriminator_every: int = option(1, positive, "steps between the discriminator's updates")
+
+
+def believable(measures: Measures, this: Pass) -> Tensor:
+    """Non-saturating loss of the full-size pictures, at their ages where the discriminator judges these."""
+    assert measures.opponent is not None and this.pictures is not None
+    return measures.opponent.fool(this.pictures, this.target_ages)
+
+
+def _is_learned_from(this: Pass) -> bool:
+    return this.trained and this.name != "cycle"
+
+
+def opponent_terms(options: OpponentOptions) -> Sequence[Term]:
+    """One row, for the real pass of a training step."""
+    return [
+        Term(
+            "loss_adversarial",
+            options.adversarial_lambda,
+            believable,
+            when=_is_learned_from,
+            needs=["opponent"],
+        )
+    ]
+
+
+ADVERSARIAL = TermGroup(OpponentOptions, opponent_terms)

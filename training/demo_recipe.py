@@ -1,0 +1,148 @@
+"""How the bundled networks are made: one run of `scripts/train.py` a stage, its newest weights stored.
+
+The stages are those of `configs/demo_stages.py`; the files are in half precision.
+"""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from configs.demo_stages import STAGES
+from configs.paths_config import REPOSITORY
+from datasets.faces import FaceFolder
+from models.psp_files import load_psp
+from models.stylegan2.shared_latent import SHIFT, with_shared_latent
+from options.weights_options import DemoWeightsOptions
+from utils.errors import InputError
+from utils.files.checkpoints import Checkpoint, halved, load_checkpoint, save_checkpoint
+
+
+def train_stage(name: str, opts: DemoWeightsOptions) -> None:
+    """Trains a stage in a process of its own; a stopped training continues where it was.
+
+    Raises:
+        InputError: it starts from a stage that has not been trained, or the training fails.
+    """
+    command = train_command(name, opts)
+    print("+ " + " ".join(command), flush=True)
+    code = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
+    if code:
+        raise InputError(f"training {name} ended with exit code {code}; the same command continues it")
+
+
+def train_command(name: str, opts: DemoWeightsOptions) -> list[str]:
+    """The command that trains a stage.
+
+    Raises:
+        InputError: it starts from a stage that has not been trained.
+    """
+    stage = STAGES[name]
+    launcher = [sys.executable]
+    if opts.processes > 1:
+        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={opts.processes}"]
+    command = [*launcher, str(REPOSITORY / "scripts" / "train.py"), f"@{preset_file(stage.preset)}"]
+    command += [f"--train_dataset={opts.training_faces}", f"--exp_dir={Path(opts.runs) / name}"]
+    if opts.test_faces is not None and name != "stylegan2_64":
+        command.append(f"--test_dataset={opts.test_faces}")
+    command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
+    command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
+    if opts.processes > 1:
+        command.append("--threads=1")
+    if opts.steps_scale != 1:
+        command.append(f"--max_steps={max(1, round(preset_steps(stage.preset) * opts.steps_scale))}")
+    return command
+
+
+def preset_file(preset: str) -> Path:
+    """The argument file of a preset of the demo stack."""
+    return REPOSITORY / "configs" / "demo" / f"{preset}.args"
+
+
+def preset_steps(preset: str) -> int:
+    """`--max_steps` of a preset."""
+    lines = preset_file(preset).read_text().splitlines()
+    return int(next(line.split("=")[1] for line in lines if line.startswith("--max_steps=")))
+
+
+def newest_weights(run: Path) -> Path:
+    """The weights of the highest step in a run folder.
+
+    Raises:
+        InputError: there are none.
+    """
+    files = sorted(
+        (run / "checkpoints").glob("iteration_*.pt"), key=lambda path: int(path.stem.split("_")[1])
+    )
+    if not files:
+        raise InputError(f"no weights in {run / 'checkpoints'}; train that stage first")
+    return files[-1]
+
+
+def export_stage(name: str, opts: DemoWeightsOptions) -> None:
+    """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder.
+
+    The generator that pSp trained becomes `stylegan2.pt`, with that discriminator.
+
+    Raises:
+        InputError: the stage has not been trained, or a file cannot be written.
+    """
+    file = STAGES[name].file
+    if file is None:
+        return
+    weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
+    discriminator = weights.pop("d") if "state_dict" in weights and "d" in weights else None
+    contents = {file: weights}
+    if name == "psp":
+        contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator, opts.training_faces)
+    for file, content in contents.items():
+        stored = halved(content) | {"opts": portable(content.get("opts") or {})}
+        if "g" in content and content["g"] is content["g_ema"]:
+            stored["g"] = stored["g_ema"]  # the file then holds these numbers once
+        path = save_checkpoint(stored, Path(opts.output_dir) / file)
+        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def portable(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options without folders of the machine: bundled files below the repository, of all others the name."""
+
+    def shortened(value: Any) -> Any:
+        if not isinstance(value, str) or "/" not in value:
+            return value
+        path = Path(value)
+        inside = path.relative_to(REPOSITORY) if path.is_relative_to(REPOSITORY) else path
+        return str(inside) if inside.parts[:2] == ("pretrained_models", "demo") else path.name
+
+    return {name: shortened(value) for name, value in options.items()}
+
+
+@torch.no_grad()
+def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Any, folder: Path) -> Checkpoint:
+    """A StyleGAN2 file from a pSp that trained its generator: W spans the codes of the training faces.
+
+    Args:
+        psp: the content of the file of pSp.
+        discriminator: the state dict that goes into the entry ``d``, or None.
+        folder: the training faces.
+
+    Raises:
+        InputError: the file of pSp does not fit, or the faces cannot be read.
+    """
+    net = load_psp(psp, "the weights of pSp")
+    faces = FaceFolder(folder, net.input_size)
+    parts = tqdm(torch.arange(len(faces)).split(100), "codes of the faces", unit="batch")
+    codes = torch.cat([net.encode(faces.batch(part.tolist())["image"]) for part in parts])
+    generator = with_shared_latent(net.decoder, codes)
+    state = generator.state_dict()
+    opts = {**psp["opts"], "architecture": {"generator": net.config.generator.to_dict()}}
+    return {
+        "g": state,
+        "g_ema": state,
+        "d": discriminator,
+        "latent_avg": torch.full((generator.style_dim,), SHIFT),
+        "opts": opts,
+    }

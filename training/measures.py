@@ -1,0 +1,76 @@
+"""Loads the frozen networks that the terms of an objective need."""
+
+from collections.abc import Callable, Collection
+
+import torch
+from torch import Tensor
+
+from criteria.age_feature_loss import AgeFeatureLoss
+from criteria.aging_loss import AgingLoss
+from criteria.id_loss import IDLoss
+from criteria.lpips_loss import LPIPSLoss
+from criteria.objective import Measures
+from criteria.perceptual_loss import PerceptualLoss
+from datasets.augment import SimpleAugment
+from models.auxiliary import AgeClassifier, load_age_classifier, load_identity
+from options.encoder_options import LossNetworkOptions
+from training.needed_files import NeededFile, require_files
+
+AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
+CLASSIFIER = "age_classifier"  # a need of trainings that use it for more than a term
+# Of `--aging_augment`: changes that leave the age of a face alone.
+AGING_AUGMENT = SimpleAugment(
+    probability=0.5, flip_probability=0.5, max_shift=0.06, brightness=0.2, contrast=0.25, saturation=1.0
+)
+
+
+def loss_files(needs: Collection[str], opts: LossNetworkOptions) -> list[NeededFile]:
+    """The files behind some fields of :class:`Measures` (and :data:`CLASSIFIER`)."""
+    files = []
+    dex = "perceptual" in needs and opts.perceptual == "dex"
+    if dex or {"aging", CLASSIFIER} & set(needs):
+        files.append(NeededFile("the age classifier", AGE_CLASSIFIER, opts.age_classifier))
+    if "identity" in needs:
+        files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))
+    return files
+
+
+def load_measures(
+    needs: Collection[str],
+    opts: LossNetworkOptions,
+    device: torch.device,
+    augment: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Measures, AgeClassifier | None]:
+    """Loads what some terms measure with.
+
+    Args:
+        needs: fields of :class:`Measures`, see ``criteria.objective.needs_of``, and :data:`CLASSIFIER`.
+        opts: which files.
+        device: where they compute.
+        augment: what the ageing loss does to pictures before the classifier sees them.
+
+    Returns:
+        The networks, and the age classifier behind some of them.
+
+    Raises:
+        InputError: a file is missing or of another kind.
+    """
+    files = loss_files(needs, opts)
+    require_files(files)
+    flags = {file.flag for file in files}
+    classifier = load_age_classifier(opts.age_classifier, device) if AGE_CLASSIFIER in flags else None
+    measures = Measures()
+    if IDENTITY in flags:
+        measures.identity = IDLoss(load_identity(opts.identity_network, device))
+    if "perceptual" in needs:
+        measures.perceptual = _perceptual(opts, classifier).to(device)
+    if "aging" in needs and classifier is not None:
+        measures.aging = AgingLoss(classifier, augment)
+    return measures, classifier
+
+
+def _perceptual(opts: LossNetworkOptions, classifier: AgeClassifier | None) -> PerceptualLoss:
+    if opts.perceptual == "dex":
+        assert classifier is not None  # among the files
+        return AgeFeatureLoss(classifier)
+    return LPIPSLoss(weights_file=opts.lpips_weights)

@@ -1,0 +1,85 @@
+"""Makes the discriminator that trains beside an encoder."""
+
+import torch
+
+from datasets.augment import SimpleAugment
+from models.auxiliary import AgeClassifier
+from models.feature_discriminator import FeatureDiscriminator
+from models.loading import load_into
+from models.stylegan2.model import Discriminator, StyleGAN2Config
+from options.encoder_options import EncoderTrainOptions
+from training.adversary import R1_EVERY, Adversary
+from training.encoder_start import KnownDiscriminator, discriminator_of, read_generator
+from utils.errors import InputError
+
+FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees
+
+
+def needs_classifier(opts: EncoderTrainOptions) -> bool:
+    """Whether the discriminator sees through the age classifier."""
+    return opts.adversarial_lambda > 0 and opts.discriminator == "age_features"
+
+
+def make_opponent(
+    opts: EncoderTrainOptions,
+    config: StyleGAN2Config,
+    known: KnownDiscriminator | None,
+    classifier: AgeClassifier | None,
+    *,
+    judges_age: bool,
+    precision: torch.dtype,
+    device: torch.device,
+) -> Adversary | None:
+    """The opponent of `--adversarial_lambda`; None where that is 0.
+
+    Args:
+        opts: options of the training.
+        config: sizes of the generator.
+        known: discriminator of the file that the training started from.
+        classifier: of `--discriminator=age_features`.
+        judges_age: whether that one judges ages too.
+        precision: dtype of activations.
+        device: where it computes.
+
+    Raises:
+        InputError: no file has a discriminator of this size.
+    """
+    if not opts.adversarial_lambda:
+        return None
+    if opts.discriminator == "age_features":
+        assert classifier is not None  # among the files of the losses
+        heads = FeatureDiscriminator(
+            classifier.feature_maps, classifier.feature_channels, knows_age=judges_age
+        )
+        heads.compute_dtype = precision
+        return Adversary(
+            heads.to(device),
+            learning_rate=opts.discriminator_learning_rate,
+            r1=opts.r1,
+            r1_every=0,  # heads with a bounded slope
+            every=opts.discriminator_every,
+            augment=SimpleAugment(probability=FEATURE_AUGMENT),
+            judges_age=judges_age,
+        )
+    discriminator = _stylegan2(opts, config, known)
+    discriminator.compute_dtype = precision
+    return Adversary(
+        discriminator.to(device),
+        learning_rate=opts.discriminator_learning_rate,
+        r1=opts.r1,
+        r1_every=R1_EVERY if opts.r1 else 0,
+        every=opts.discriminator_every,
+    )
+
+
+def _stylegan2(
+    opts: EncoderTrainOptions, config: StyleGAN2Config, known: KnownDiscriminator | None
+) -> Discriminator:
+    """The known discriminator, else that of `--stylegan_weights`."""
+    known = known or discriminator_of((read_generator(opts.stylegan_weights), opts.stylegan_weights))
+    if known is None:
+        path = opts.stylegan_weights
+        raise InputError(f"{path} has no discriminator, which --adversarial_lambda needs")
+    discriminator = Discriminator.from_config(config)
+    load_into(discriminator, known.state, known.source)
+    return discriminator

@@ -1,0 +1,111 @@
+"""What a training is made of, registered once: all that must survive a restart, under its name."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from training.randomness import random_state, set_random_state
+from utils.errors import InputError
+
+ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}
+
+
+class Stateful(Protocol):
+    """Whatever can say what it must remember, and take it back."""
+
+    def state_dict(self) -> Mapping[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any: ...
+
+
+class TrainingState:
+    """Networks, optimisers and counters of a run.
+
+    Args:
+        coach: name of the class that trains, so that no other takes the run for its own.
+
+    Attributes:
+        step: optimiser steps made.
+        best_value: best validation figure so far.
+    """
+
+    def __init__(self, coach: str) -> None:
+        self.coach = coach
+        self.step = 0
+        self.best_value = math.inf
+        self.networks: dict[str, nn.Module] = {}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.extra: dict[str, Stateful] = {}
+
+    def register(self, **parts: Stateful) -> None:
+        """Adds parts under their names."""
+        for name, part in parts.items():
+            if isinstance(part, nn.Module):
+                self.networks[name] = part
+            elif isinstance(part, torch.optim.Optimizer):
+                self.optimizers[name] = part
+            else:
+                self.extra[name] = part
+
+    def content(self) -> dict[str, Any]:
+        """Everything, as plain containers and tensors for a file."""
+        return {
+            "step": self.step,
+            "best_value": self.best_value,
+            "coach": self.coach,
+            "networks": _states(self.networks),
+            "optimizers": _states(self.optimizers),
+            "random": random_state(),
+            "extra": _states(self.extra),
+        }
+
+    def restore(self, content: Mapping[str, Any], place: str) -> None:
+        """Takes back what :meth:`content` gave.
+
+        Args:
+            content: of a file.
+            place: folder of the run, for error messages.
+
+        Raises:
+            InputError: it is that of another coach, or was made with other networks or options.
+        """
+        if content["coach"] != self.coach:
+            raise InputError(f"{place} holds a run of {content['coach']}; choose another --exp_dir")
+        try:
+            for kind, parts in (("networks", self.networks), ("extra", self.extra)):
+                for name, part in parts.items():
+                    part.load_state_dict(content[kind][name])
+            for name, optimizer in self.optimizers.items():
+                optimizer.load_state_dict(content["optimizers"][name])
+                restore_layout(optimizer)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"the run in {place} was made with other networks or options; "
+                f"use its own options or another --exp_dir"
+            ) from error
+        self.step, self.best_value = content["step"], content["best_value"]
+        set_random_state(content["random"])
+
+
+def is_training_state(content: Mapping[str, Any]) -> bool:
+    """Whether a file holds what :meth:`TrainingState.content` gives."""
+    return content.keys() >= ENTRIES
+
+
+def restore_layout(optimizer: torch.optim.Optimizer) -> None:
+    """Gives loaded moments the memory layout of their parameters.
+
+    Files hold plain contiguous tensors, while fused optimisers walk parameter and moments (of channels-last
+    filters) in the order of memory and would otherwise pair the wrong numbers.
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _states(parts: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: part.state_dict() for name, part in parts.items()}

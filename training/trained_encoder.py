@@ -1,0 +1,102 @@
+"""A pSp network in training: what of it learns, at which rate, and its running average."""
+
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.psp import pSp
+from models.psp_files import psp_checkpoint
+from options.encoder_options import EncoderTrainOptions
+from training.adversary import Adversary
+from training.averaging import average_decay, update_average
+from training.encoder_start import KnownDiscriminator, Start
+from training.optimizers import build_optimizer, cosine_share, set_share
+from training.state import TrainingState
+from utils.files.checkpoints import Checkpoint
+from utils.pictures.tensors import resize
+
+WARM_UP_STEPS = 50
+
+
+class TrainedEncoder:
+    """Encoder and, with `--train_decoder`, generator.
+
+    Args:
+        start: the network as it begins.
+        opts: options of the training.
+        precision: dtype of the generator's activations.
+        device: where it trains.
+        decoder_learning_rate: of the generator; that of the encoder if None.
+
+    Attributes:
+        net: the network.
+        averaged: what is saved and shown: `net`, or its running average.
+        optimizer: of the parts that learn.
+    """
+
+    def __init__(
+        self,
+        start: Start,
+        opts: EncoderTrainOptions,
+        precision: torch.dtype,
+        device: torch.device,
+        decoder_learning_rate: float | None = None,
+    ) -> None:
+        self._opts = opts
+        self._discriminator: KnownDiscriminator | None = start.discriminator
+        net = start.net
+        net.decoder.requires_grad_(opts.train_decoder)
+        net.decoder.compute_dtype = precision
+        self.net = net.to(device)
+        self.net.encoder.to(memory_format=torch.channels_last)
+        self.averaged: pSp = self.net
+        if opts.ema_halflife:
+            self.averaged = deepcopy(self.net).requires_grad_(False).eval()
+            self.averaged.decoder.compute_dtype = precision
+        groups: list[dict[str, Any]] = [{"params": list(self.net.encoder.parameters())}]
+        if opts.train_decoder:
+            own_rate = {"lr": decoder_learning_rate} if decoder_learning_rate else {}
+            groups.append({"params": list(self.net.decoder.parameters()), **own_rate})
+        self.optimizer = build_optimizer(opts.optim_name, groups, opts.learning_rate)
+
+    def register(self, state: TrainingState) -> None:
+        """Names the parts that must survive a restart."""
+        state.register(net=self.net, main=self.optimizer)
+        if self.averaged is not self.net:
+            state.register(averaged=self.averaged)
+
+    def optimize(self, step: int) -> None:
+        """One optimiser step at the rate of the schedule, then the running average, if there is one."""
+        opts = self._opts
+        if opts.learning_rate_schedule == "cosine":
+            set_share(self.optimizer, cosine_share(step, opts.max_steps, WARM_UP_STEPS))
+        self.optimizer.step()
+        if self.averaged is not self.net:
+            decay = average_decay(opts.ema_halflife, opts.batch_size, step)
+            update_average(self.averaged.encoder, self.net.encoder, decay)
+            if opts.train_decoder:
+                update_average(self.averaged.decoder, self.net.decoder, decay)
+
+    def encoder_input(self, images: Tensor) -> Tensor:
+        """Photos at the size that the encoder reads."""
+        return resize(images, self.net.input_size)
+
+    def full_size(self, images: Tensor) -> Tensor:
+        """Photos at the size of the generator's pictures."""
+        return resize(images, self.net.config.generator.size)
+
+    def picture_size(self, full: bool) -> int:
+        """Side at which photos are held: also the generator's where something compares with its pictures."""
+        size = self.net.input_size
+        return max(size, self.net.config.generator.size) if full else size
+
+    def checkpoint(self, opponent: Adversary | None) -> Checkpoint:
+        """The weights for use, with the discriminator for whoever trains on with it."""
+        content = psp_checkpoint(self.averaged, self._opts.record())
+        if opponent is not None and self._opts.discriminator == "stylegan2":
+            content["d"] = opponent.discriminator.state_dict()
+        elif self._discriminator is not None:
+            content["d"] = dict(self._discriminator.state)
+        return content
