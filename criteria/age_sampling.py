@@ -103,8 +103,10 @@ def _ages_outside(age_range: AgeRange) -> list[float]:
 def official_target_ages(
     mode: Mode, input_ages: Tensor, age_range: AgeRange, random: np.random.RandomState
 ) -> Tensor:
-    """MyTimeMachine as published: the oldest training age is never an interpolation target, and both sides of
-    extrapolation are equally likely, however narrow.
+    """MyTimeMachine as published.
+
+    The oldest training age is never an interpolation target, and both sides of extrapolation are equally
+    likely, however narrow.
 
     Returns target ages ``(B,)`` in years, float32.
 

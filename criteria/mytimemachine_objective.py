@@ -7,9 +7,9 @@ from torch import Tensor
 
 from criteria.adaptive_w_norm import adaptive_w_norm
 from criteria.age_sampling import cosine_weight, distance_to_range
-from criteria.mytimemachine_recipe import MyTimeMachineRecipe, get_recipe
 from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
 from criteria.objective import Compute, Measures, Pass, Term, TermGroup
+from criteria.recipes import MyTimeMachineRecipe, get_recipe
 from criteria.terms import (
     aging,
     by_age_difference,
@@ -35,7 +35,7 @@ class MyTimeMachineWeights(AgeingWeights):
     @property
     def repairs(self) -> MyTimeMachineRecipe:
         """Which faults of the published training are repaired."""
-        return get_recipe(self.recipe)
+        return get_recipe(MyTimeMachineRecipe, self.recipe)
 
 
 def extrapolates(this: Pass) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from criteria.adversarial import ADVERSARIAL
 from criteria.objective import Pass, Term, TermGroup
+from criteria.recipes import SAMRecipe, get_recipe
 from criteria.terms import (
     aging,
     by_age_difference,
@@ -31,6 +32,11 @@ class SAMWeights(AgeingWeights):
         "how --w_norm_lambda measures codes; photos: in standard deviations of the photos' own codes",
         choices=("euclidean", "photos"),
     )
+
+    @property
+    def repairs(self) -> SAMRecipe:
+        """Which faults of the published training are repaired."""
+        return get_recipe(SAMRecipe, self.recipe)
 
 
 def is_aged(this: Pass) -> bool:

@@ -87,8 +87,7 @@ def balancing_weights(ages: Sequence[float], width: float = 10.0, power: float =
 
 
 def in_share(path: Path, start: float, end: float) -> bool:
-    """Whether a file belongs to the part `start..end` (percent) of a folder; the parts are fixed by the file
-    names.
+    """Whether a file belongs to the part `start..end` (percent) of a folder, which its name decides.
 
     Disjoint parts share no picture, whatever else lies in the folder: networks that judge each other are
     kept apart.

@@ -179,8 +179,10 @@ def load_age_classifier(path: str | Path, device: str | torch.device = "cpu") ->
 
 
 def load_identity(path: str | Path, device: str | torch.device = "cpu") -> IdentityNetwork:
-    """Loads a face network: a file of ours (``identity``, ``judge_identity``), ``model_ir_se50.pth``, or one
-    of facenet-pytorch's (``20180402-114759-vggface2.pt``).
+    """Loads a face network of whatever layout.
+
+    That is a file of ours (``identity``, ``judge_identity``), ``model_ir_se50.pth``, or one of
+    facenet-pytorch's (``20180402-114759-vggface2.pt``).
 
     Raises:
         InputError: the file cannot be read or is something else.

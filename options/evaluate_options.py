@@ -2,192 +2,270 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, model_paths
-from options.base_options import add_device
-from options.inference_options import InferenceParser
-from options.target_ages import parse_target_ages
+from options.base_options import TrainOptions
+from options.machine_options import DeviceOptions
+from options.parser import parse_known_options, parse_options
+from options.target_ages import fixed_ages
 from options.train_options import parse_train_options
 from utils.errors import InputError
+from utils.typed_options import Options, at_least, option, path, paths, positive
 
 DEFAULT_TARGETS = "10,20,30,40,50,60,70,80"
 DEFAULT_PRESET = str(REPOSITORY / "configs" / "demo" / "mytimemachine.args")
 # What evaluate_people.py sets itself for every fold.
 OWN_TRAINING_FLAGS = ("--exp_dir", "--train_dataset", "--checkpoint_path", "--coach", "--device")
 
-
-def _parser(description: str) -> argparse.ArgumentParser:
-    parser = InferenceParser(
-        description=description,
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    judges = parser.add_argument_group("judges: networks that no loss used")
-    judges.add_argument("--judge_age", metavar="FILE", default=model_paths["demo_judge_age"])
-    judges.add_argument("--judge_identity", metavar="FILE", default=model_paths["demo_judge_identity"])
-    machine = parser.add_argument_group("machine")
-    add_device(machine, "no", "of the ageing model; judges compute in float32")
-    machine.add_argument("--test_batch_size", type=int, metavar="N", default=8, help="photos a batch")
-    return parser
+# ---------------------------------------------------------------- kinds of values
 
 
-def build_evaluate_parser(description: str) -> argparse.ArgumentParser:
-    """Returns the parser of `scripts/evaluate.py`."""
-    parser = _parser(description)
-    files = parser.add_argument_group("files")
-    files.add_argument("--exp_dir", metavar="DIR", help="tables and pictures go into this folder")
-    files.add_argument("--data_path", metavar="DIR", help="aligned photos, best named {age}_{idx}")
-    files.add_argument(
-        "--checkpoint_path", metavar="FILE", help="what ages faces; without it the bundled SAM"
-    )
-    files.add_argument(
-        "--global_checkpoint",
-        metavar="FILE",
-        help="the SAM that an official MyTimeMachine file was trained from: its encoder is used",
-    )
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--target_age", metavar="YEARS,...", default=DEFAULT_TARGETS, help="ages to make")
-    what.add_argument("--n_images", type=int, metavar="N", help="only N photos, evenly over the folder")
-    what.add_argument("--n_examples", type=int, metavar="N", default=6, help="photos on the sheet of outputs")
-    what.add_argument(
-        "--age_classifier",
-        metavar="FILE,...",
-        help="errors of these age classifiers on the folder, whose names carry ages; "
-        "nothing else is measured unless --checkpoint_path is given too",
-    )
-    what.add_argument(
-        "--personalized_checkpoint",
-        metavar="FILE",
-        help="compares this MyTimeMachine with the SAM in --checkpoint_path: --data_path then holds true "
-        "photos of the person that no training saw, each aged to the ages of all others",
-    )
-    what.add_argument(
-        "--input_path",
-        metavar="PATH",
-        help="with --personalized_checkpoint: the photo or photos to age, instead of the true photos",
-    )
-    what.add_argument(
-        "--training_ages",
-        metavar="A-B",
-        help="with --personalized_checkpoint: ages of the training photos, to tell apart inside and outside",
-    )
-    return parser
+def folder(text: str) -> str:
+    """The name of a folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name of a folder is needed")
+    return path(text)
 
 
-def parse_evaluate_options(
-    arguments: Sequence[str] | None = None, description: str = ""
-) -> argparse.Namespace:
-    """Parses and checks the command line of `scripts/evaluate.py` before anything is loaded.
-
-    Returns:
-        The options; ``target_age`` and ``age_classifier`` are lists, ``training_ages`` a pair or None,
-        ``ages_people`` tells whether an ageing model is evaluated.
-
-    Raises:
-        InputError: a value cannot be used.
-    """
-    opts = build_evaluate_parser(description).parse_args(arguments)
-    _check_files(opts, ("exp_dir", "data_path"))
-    _check_counts(opts, {"n_images": 1, "n_examples": 1, "test_batch_size": 1})
-    targets = [target.years for target in parse_target_ages(opts.target_age)]
-    if None in targets:
-        raise InputError("--target_age: evaluation needs fixed ages in years, not uniform_random")
-    opts.target_age = targets
-    opts.age_classifier = [file for file in (opts.age_classifier or "").split(",") if file]
-    opts.ages_people = bool(opts.checkpoint_path) or not opts.age_classifier
-    opts.training_ages = None if opts.training_ages is None else _parse_range(opts.training_ages)
-    if not opts.personalized_checkpoint:
-        for name in ("input_path", "training_ages"):
-            if getattr(opts, name):
-                raise InputError(f"--{name} needs --personalized_checkpoint=FILE")
-    elif opts.age_classifier:
-        raise InputError("--age_classifier and --personalized_checkpoint are two commands; run them apart")
-    opts.checkpoint_path = opts.checkpoint_path or model_paths["demo_sam"]
-    return opts
-
-
-def build_people_parser(description: str) -> argparse.ArgumentParser:
-    """Returns the parser of `scripts/evaluate_people.py`."""
-    parser = _parser(description)
-    files = parser.add_argument_group("files")
-    files.add_argument("--exp_dir", metavar="DIR", help="runs, tables and pictures go into this folder")
-    files.add_argument(
-        "--people", metavar="DIR", help="a sub-folder for each person, with aligned photos {age}_{idx}"
-    )
-    files.add_argument(
-        "--checkpoint_path", metavar="FILE", default=model_paths["demo_sam"], help="the SAM to personalise"
-    )
-    what = parser.add_argument_group("what is measured")
-    what.add_argument("--folds", type=int, default=3, help="parts of the ages, each left out once")
-    what.add_argument("--only", metavar="NAME,...", help="only these people")
-    what.add_argument(
-        "--preset",
-        metavar="FILE",
-        default=DEFAULT_PRESET,
-        help="options of the training; any further flags of --coach=mytimemachine go to it too, and win",
-    )
-    return parser
-
-
-def parse_people_options(
-    arguments: Sequence[str] | None = None, description: str = ""
-) -> tuple[argparse.Namespace, list[str]]:
-    """Parses and checks the command line of `scripts/evaluate_people.py` before anything is loaded.
-
-    Returns:
-        The options, and the flags for the training, which :func:`training_options` completes.
-
-    Raises:
-        InputError: a value cannot be used.
-    """
-    opts, training = build_people_parser(description).parse_known_args(arguments)
-    _check_files(opts, ("exp_dir", "people"))
-    _check_counts(opts, {"folds": 2, "test_batch_size": 1})
-    if not Path(opts.preset).is_file():
-        raise InputError(f"--preset={opts.preset}: no such file")
-    for flag in training:
-        name = flag.split("=")[0]
-        if name in OWN_TRAINING_FLAGS:
-            raise InputError(f"{name} is set for every fold and cannot be given to the training")
-    training_options(opts, training, "placeholder", "placeholder")
-    return opts, training
-
-
-def training_options(
-    opts: argparse.Namespace, training: Sequence[str], photos: str | Path, exp_dir: str | Path
-) -> argparse.Namespace:
-    """Options of the training of one fold."""
-    own = [
-        "--coach=mytimemachine",
-        f"--checkpoint_path={opts.checkpoint_path}",
-        f"--train_dataset={photos}",
-        f"--exp_dir={exp_dir}",
-        f"--device={opts.device}",
-    ]
-    return parse_train_options([f"@{opts.preset}", *training, *own])
-
-
-def _check_files(opts: argparse.Namespace, needed: Sequence[str]) -> None:
-    for name in needed:
-        if not getattr(opts, name):
-            raise InputError(f"--{name}=DIR is needed (--help lists the options)")
-    if Path(opts.exp_dir).is_file():
-        raise InputError(f"--exp_dir={opts.exp_dir} is a file; name a folder for the results")
-
-
-def _check_counts(opts: argparse.Namespace, least: dict[str, int]) -> None:
-    for name, smallest in least.items():
-        value = getattr(opts, name)
-        if value is not None and value < smallest:
-            raise InputError(f"--{name}={value} must be at least {smallest}")
-
-
-def _parse_range(text: str) -> tuple[float, float]:
+def age_range(text: str) -> tuple[float, float]:
+    """Two ages in years, ``A-B``, of which the second is not the smaller."""
     try:
         low, high = (float(part) for part in text.split("-"))
-    except ValueError as error:
-        raise InputError(f"--training_ages={text}: give two ages in years such as 20-60") from error
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text}: give two ages in years such as 20-60") from None
     if not low <= high:
-        raise InputError(f"--training_ages={text}: the ages must rise")
+        raise argparse.ArgumentTypeError(f"{text}: the ages must rise")
     return low, high
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Words separated by commas."""
+    return tuple(name for name in text.split(",") if name)
+
+
+# ---------------------------------------------------------------- what both commands share
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeOptions(Options):
+    """Which networks look at the pictures."""
+
+    title = "judges: networks that no loss used"
+
+    judge_age: str = option(model_paths["demo_judge_age"], path, "tells ages", metavar="FILE")
+    judge_identity: str = option(
+        model_paths["demo_judge_identity"], path, "tells people apart", metavar="FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgingOptions(JudgeOptions, DeviceOptions):
+    """The judges, and where and how networks compute."""
+
+    title = "machine"
+
+    mixed_precision: str = option(
+        "no", str, "of the ageing model; judges compute in float32", choices=("auto", "bf16", "no")
+    )
+    test_batch_size: int = option(8, positive, "photos a batch", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFolder(Options):
+    """Where the results go."""
+
+    title = "files"
+
+    exp_dir: str = option(kind=folder, help="tables and pictures go into this folder", metavar="DIR")
+
+    def check(self) -> None:
+        """Raises ``InputError`` if the folder is a file."""
+        if Path(self.exp_dir).is_file():
+            raise InputError(f"--exp_dir={self.exp_dir} is a file; name a folder for the results")
+
+
+# ---------------------------------------------------------------- evaluate.py
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedFiles(ResultFolder):
+    """What is evaluated."""
+
+    data_path: str = option(kind=folder, help="aligned photos, best named {age}_{idx}", metavar="DIR")
+    checkpoint_path: str | None = option(
+        None, path, "what ages faces; without it the bundled SAM", metavar="FILE"
+    )
+    global_checkpoint: str | None = option(
+        None,
+        path,
+        "the SAM that an official MyTimeMachine file was trained from: its encoder is used",
+        metavar="FILE",
+    )
+
+    @property
+    def model_path(self) -> str:
+        """The file of the ageing model, or of the global one of two."""
+        return self.checkpoint_path or model_paths["demo_sam"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions(Options):
+    """What is measured of one ageing model, or of age classifiers."""
+
+    title = "what is measured"
+
+    target_age: str = option(DEFAULT_TARGETS, str, "ages to make", metavar="YEARS,...")
+    n_images: int | None = option(None, positive, "only N photos, evenly over the folder", metavar="N")
+    n_examples: int = option(6, positive, "photos on the sheet of outputs", metavar="N")
+    age_classifier: tuple[str, ...] | None = option(
+        None,
+        paths,
+        "errors of these age classifiers on the folder, whose names carry ages; "
+        "nothing else is measured unless --checkpoint_path is given too",
+        metavar="FILE,...",
+    )
+
+    @property
+    def target_ages(self) -> list[float]:
+        """Years, in the order of the command line."""
+        return fixed_ages(self.target_age)
+
+    def check(self) -> None:
+        """Raises ``InputError`` if a target is no age."""
+        fixed_ages(self.target_age)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonOptions(Options):
+    """A personalised model against the global one."""
+
+    title = "what is measured"
+
+    personalized_checkpoint: str | None = option(
+        None,
+        path,
+        "compares this MyTimeMachine with the SAM in --checkpoint_path: --data_path then holds true "
+        "photos of the person that no training saw, each aged to the ages of all others",
+        metavar="FILE",
+    )
+    input_path: str | None = option(
+        None,
+        path,
+        "with --personalized_checkpoint: the photo or photos to age, instead of the true photos",
+        metavar="PATH",
+    )
+    training_ages: tuple[float, float] | None = option(
+        None,
+        age_range,
+        "with --personalized_checkpoint: ages of the training photos, to tell apart inside and outside",
+        metavar="A-B",
+    )
+
+    def check(self) -> None:
+        """Raises ``InputError`` for a flag that belongs to a comparison where there is none."""
+        given = {"input_path": self.input_path, "training_ages": self.training_ages}
+        for name, value in given.items():
+            if value and not self.personalized_checkpoint:
+                raise InputError(f"--{name} needs --personalized_checkpoint=FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(JudgingOptions, EvaluatedFiles, MeasureOptions, ComparisonOptions):
+    """Options of `scripts/evaluate.py`."""
+
+    def check(self) -> None:
+        """Raises ``InputError`` if two measurements are asked for that do not go together."""
+        if self.personalized_checkpoint and self.age_classifier:
+            raise InputError(
+                "--age_classifier and --personalized_checkpoint are two commands; run them apart"
+            )
+
+    @property
+    def ages_people(self) -> bool:
+        """Whether an ageing model is evaluated, and not only age classifiers."""
+        return bool(self.checkpoint_path) or not self.age_classifier
+
+
+def parse_evaluate_options(arguments: Sequence[str] | None = None, description: str = "") -> EvaluateOptions:
+    """Parses and checks the command line of `scripts/evaluate.py` before anything is loaded.
+
+    Raises:
+        InputError: a value cannot be used.
+    """
+    return parse_options(EvaluateOptions, arguments, description)
+
+
+# ---------------------------------------------------------------- evaluate_people.py
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleFiles(ResultFolder):
+    """Who is evaluated, and with which model."""
+
+    exp_dir: str = option(kind=folder, help="runs, tables and pictures go into this folder", metavar="DIR")
+    people: str = option(
+        kind=folder, help="a sub-folder for each person, with aligned photos {age}_{idx}", metavar="DIR"
+    )
+    checkpoint_path: str = option(model_paths["demo_sam"], path, "the SAM to personalise", metavar="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleOptions(JudgingOptions, PeopleFiles):
+    """Options of `scripts/evaluate_people.py`.
+
+    Attributes:
+        training_flags: the flags that are not its own and go to the training.
+    """
+
+    title = "what is measured"
+
+    folds: int = option(3, at_least(2), "parts of the ages, each left out once")
+    only: tuple[str, ...] | None = option(None, names, "only these people", metavar="NAME,...")
+    preset: str = option(
+        DEFAULT_PRESET,
+        path,
+        "options of the training; any further flags of --coach=mytimemachine go to it too, and win",
+        metavar="FILE",
+    )
+    training_flags: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises ``InputError`` if a training would be refused."""
+        if not Path(self.preset).is_file():
+            raise InputError(f"--preset={self.preset}: no such file")
+        for flag in self.training_flags:
+            name = flag.split("=")[0]
+            if name in OWN_TRAINING_FLAGS:
+                raise InputError(f"{name} is set for every fold and cannot be given to the training")
+        self.training_options("placeholder", "placeholder")
+
+    def training_options(self, photos: str | Path, exp_dir: str | Path) -> TrainOptions:
+        """Options of the training on some photos.
+
+        Args:
+            photos: folder of the training photos.
+            exp_dir: folder of its run.
+
+        Raises:
+            InputError: a flag for the training cannot be used.
+        """
+        own = [
+            "--coach=mytimemachine",
+            f"--checkpoint_path={self.checkpoint_path}",
+            f"--train_dataset={photos}",
+            f"--exp_dir={exp_dir}",
+            f"--device={self.device}",
+        ]
+        return parse_train_options([f"@{self.preset}", *self.training_flags, *own])
+
+
+def parse_people_options(arguments: Sequence[str] | None = None, description: str = "") -> PeopleOptions:
+    """Parses and checks the command line of `scripts/evaluate_people.py` before anything is loaded.
+
+    Raises:
+        InputError: a value cannot be used, also one for the training.
+    """
+    options, training_flags = parse_known_options(PeopleOptions, arguments, description)
+    return replace(options, training_flags=tuple(training_flags))

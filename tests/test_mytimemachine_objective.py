@@ -17,12 +17,14 @@ from criteria.mytimemachine_objective import (
     by_distance,
     mytimemachine_terms,
 )
-from criteria.mytimemachine_recipe import CORRECTED, OFFICIAL, get_recipe
 from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.objective import Measures, Objective, Pass, Targets
+from criteria.recipes import MyTimeMachineRecipe, SAMRecipe, get_recipe
 from utils.errors import InputError
 
 ENTRIES = parity.entries("mtm_coach_losses")
+CORRECTED = get_recipe(MyTimeMachineRecipe, "corrected")
+OFFICIAL = get_recipe(MyTimeMachineRecipe, "official")
 
 
 @functools.cache
@@ -141,11 +143,13 @@ def changed(**switches):
     return dataclasses.replace(OFFICIAL, **switches)
 
 
-def test_recipes_by_name():
-    assert get_recipe("corrected") == CORRECTED and all(dataclasses.asdict(CORRECTED).values())
-    assert get_recipe("official") == OFFICIAL and not any(dataclasses.asdict(OFFICIAL).values())
+@pytest.mark.parametrize("switches", [MyTimeMachineRecipe, SAMRecipe])
+def test_recipes_by_name(switches):
+    assert all(dataclasses.asdict(get_recipe(switches, "corrected")).values())
+    assert not any(dataclasses.asdict(get_recipe(switches, "official")).values())
+    assert get_recipe(switches, "corrected") == switches()
     with pytest.raises(InputError, match="corrected or official"):
-        get_recipe("fixed")
+        get_recipe(switches, "fixed")
 
 
 def test_aging_loss_counts_once_in_extrapolation():

@@ -18,7 +18,19 @@ from typing import Any, NoReturn
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-FLOORS = ["utils", "configs", "models", "datasets", "criteria", "options", "training", "scripts"]
+FLOORS = [
+    "utils",
+    "configs",
+    "models",
+    "datasets",
+    "criteria",
+    "options",
+    "training",
+    "evaluation",
+    "inference",
+    "scripts",
+]
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
 LAZY = [
     "dlib",
     "spandrel",
@@ -107,6 +119,49 @@ def test_every_module_says_what_it_is() -> None:
         if path.read_text().strip() and not ast.get_docstring(ast.parse(path.read_text()))
     ]
     assert not silent
+
+
+def test_nothing_imports_from_scripts() -> None:
+    """They only parse, build and run."""
+    own = {path.stem for path in (ROOT / "scripts").glob("*.py")} - {"_bootstrap"}
+    assert not [
+        f"{name} imports {target}"
+        for name, path in modules()
+        for target, _ in imported_modules(path)
+        if target.split(".")[0] in own | {"scripts"}
+    ]
+
+
+def test_files_and_functions_fit_on_a_screen() -> None:
+    long = []
+    for name, path in modules():
+        text = path.read_text()
+        if text.count("\n") > LONGEST_FILE:
+            long.append(name)
+        long += [
+            f"{name}.{node.name}"
+            for node in ast.walk(ast.parse(text))
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.end_lineno - node.lineno >= LONGEST_FUNCTION
+        ]
+    assert not long
+
+
+def test_a_summary_is_one_line() -> None:
+    broken = []
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                summary = (ast.get_docstring(node) or "").split("\n\n")[0]
+                if "\n" in summary:
+                    broken.append(f"{name}.{getattr(node, 'name', '')}: {summary}")
+    assert not broken
+
+
+def test_tests_do_not_import_tests() -> None:
+    for path in (ROOT / "tests").glob("*.py"):
+        targets = [target for target, _ in imported_modules(path)]
+        assert not [target for target in targets if target.startswith("test_")], path
 
 
 # ---------------------------------------------------------------- what gets imported
@@ -248,7 +303,7 @@ def test_every_fault_of_the_official_coaches_is_documented() -> None:
 
 
 def test_every_repair_of_mytimemachine_is_documented() -> None:
-    recipe = importlib.import_module("criteria.mytimemachine_recipe").MyTimeMachineRecipe
+    recipe = importlib.import_module("criteria.recipes").MyTimeMachineRecipe
     page = (ROOT / "docs" / "mytimemachine.md").read_text()
     table = page[page.index("fault by fault") : page.index("## The published program of SAM")]
     named = set(re.findall(r"`([a-z]\w+)`", table)) - {"official", "corrected", "loss", "cycle_lambda"}
@@ -262,7 +317,7 @@ PRESETS = sorted((ROOT / "configs").rglob("*.args"))
 def test_preset_parses(preset: Path) -> None:
     train_options = importlib.import_module("options.train_options")
     coach = train_options.choose_coach([f"@{preset}"])
-    required = [action for action in train_options.build_parser(coach)._actions if action.required]
+    required = [action for action in train_options.build_train_parser(coach)._actions if action.required]
     needed = [f"{action.option_strings[-1]}=placeholder" for action in required]
     opts = train_options.parse_train_options([*needed, f"@{preset}"])
     assert opts.coach == coach
@@ -311,7 +366,7 @@ def test_official_inference_flags(repository: str) -> None:
 
 @pytest.mark.parametrize(("repository", "coach"), [("SAM", "sam"), ("MyTimeMachine", "mytimemachine")])
 def test_official_training_flags(repository: str, coach: str) -> None:
-    parser = importlib.import_module("options.train_options").build_parser(coach)
+    parser = importlib.import_module("options.train_options").build_train_parser(coach)
     check_flags(parser, official_flags(repository, "scripts/train.py"), OTHER_DEFAULTS[coach])
 
 

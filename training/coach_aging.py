@@ -13,9 +13,9 @@ from criteria.code_spread import CodeSpread
 from criteria.objective import Objective, Targets, needs_of, weighted_terms
 from datasets.faces import FaceFolder
 from options.sam_options import SAMOptions
-from training.batches import BatchSource
 from training.coach import Coach
 from training.encoder_start import sam_start_files, start_sam
+from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
 from training.measures import AGING_AUGMENT, CLASSIFIER, load_measures, loss_files
@@ -24,13 +24,12 @@ from training.opponent import make_opponent
 from training.randomness import step_generator
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
-from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_ages, test_folder
-from utils.distributed import rank, say, world_size
+from training.watched_pictures import sheet_of_ages
+from utils.distributed import rank, world_size
 from utils.spacing import evenly
 
 SPREAD_PHOTOS = 2048
 VALIDATION_AGES = (10, 30, 50, 70)
-NO_TEST = "note: without --test_dataset there is no validation and no best_model.pt"
 
 
 class CoachAging(Coach[SAMOptions]):
@@ -52,15 +51,14 @@ class CoachAging(Coach[SAMOptions]):
         self.encoder = TrainedEncoder(start, opts, self.precision, self.device)
         self.encoder.register(self.state)
         self.net = self.encoder.net
-        self.net.frozen_prior = opts.recipe == "corrected"
+        self.net.frozen_prior = opts.repairs.prior_in_eval_mode
         augment = AGING_AUGMENT if opts.aging_augment else None
         measures, classifier = load_measures(needs, opts, self.device, augment)
         assert measures.aging is not None
         self.aging, self.identity = measures.aging, measures.identity
         self.opponent = make_opponent(
             opts,
-            self.net.config.generator,
-            start.discriminator,
+            start,
             classifier,
             judges_age=True,
             precision=self.precision,
@@ -69,25 +67,12 @@ class CoachAging(Coach[SAMOptions]):
         if self.opponent is not None:
             self.opponent.register(self.state)
         size = self.encoder.picture_size(full=self.opponent is not None)
-        data = FaceFolder(opts.train_dataset, size)
-        self.batches = BatchSource(
-            data,
-            opts.batch_size,
-            seed=opts.seed,
-            start_step=self.start_step,
-            workers=opts.workers,
-            device=self.device,
-        )
-        self.watched = WatchedPictures(
-            load_test_pictures(test_folder(opts), size, opts.n_test), data, self.device
-        )
-        if self.watched.test is None:
-            say(NO_TEST)
+        self.batches, self.watched = load_face_data(opts, size, self.start_step, self.device)
         measures.opponent = self.opponent
         if "code_spread" in needs:
-            measures.code_spread = self._code_spread(data)
+            measures.code_spread = self._code_spread(self.batches.dataset)
         self.objective = Objective(terms, measures)
-        self.features = FeatureCache(self._photo_features, len(data))
+        self.features = FeatureCache(self._photo_features, len(self.batches.dataset))
 
     @torch.no_grad()
     def _code_spread(self, data: FaceFolder) -> CodeSpread:

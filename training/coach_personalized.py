@@ -48,7 +48,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
     """Trains the adapter only: each step keeps the age, interpolates in the person's ages or extrapolates.
 
     Photos are named `{age}_{idx}`. `--recipe corrected` (default) or `official`: see
-    `criteria/mytimemachine_recipe`.
+    `criteria/recipes`.
     """
 
     best_metric = "loss"

@@ -8,22 +8,18 @@ from PIL import Image
 from torch import Tensor
 
 from criteria.objective import Losses, Objective, Pass, Targets, needs_of, weighted_terms
-from datasets.faces import FaceFolder
 from models.psp import pSp
 from options.psp_options import PSPOptions
-from training.batches import BatchSource
 from training.coach import Coach
 from training.encoder_start import psp_start_files, start_psp
+from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
 from training.measures import CLASSIFIER, load_measures, loss_files
 from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent, needs_classifier
 from training.trained_encoder import TrainedEncoder
-from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_columns, test_folder
-from utils.distributed import say
-
-NO_TEST = "note: without --test_dataset there is no validation and no best_model.pt"
+from training.watched_pictures import sheet_of_columns
 
 
 class CoachPSP(Coach[PSPOptions]):
@@ -48,8 +44,7 @@ class CoachPSP(Coach[PSPOptions]):
         measures, classifier = load_measures(needs, opts, self.device)
         self.opponent = make_opponent(
             opts,
-            self.encoder.net.config.generator,
-            start.discriminator,
+            start,
             classifier,
             judges_age=False,
             precision=self.precision,
@@ -60,24 +55,13 @@ class CoachPSP(Coach[PSPOptions]):
         measures.opponent = self.opponent
         self.objective = Objective(terms, measures)
         size = self.encoder.picture_size(full=self.opponent is not None or opts.full_size_losses)
-        data = FaceFolder(opts.train_dataset, size)
-        self.batches = BatchSource(
-            data,
-            opts.batch_size,
-            seed=opts.seed,
-            start_step=self.start_step,
-            workers=opts.workers,
-            device=self.device,
-        )
-        self.watched = WatchedPictures(
-            load_test_pictures(test_folder(opts), size, opts.n_test), data, self.device
-        )
-        if self.watched.test is None:
-            say(NO_TEST)
+        self.batches, self.watched = load_face_data(opts, size, self.start_step, self.device)
         self.identities: FeatureCache | None = None
         if measures.identity is not None:
             features = measures.identity.features
-            self.identities = FeatureCache(lambda images: {"identity": features(images)}, len(data))
+            self.identities = FeatureCache(
+                lambda images: {"identity": features(images)}, len(self.batches.dataset)
+            )
 
     # ---------------------------------------------------------------- one step
 

@@ -153,7 +153,9 @@ def start_sam(opts: SAMOptions) -> Start:
         start_encoder_from_prior(start.net)
     elif opts.encoder_start == "face_network":
         state = load_checkpoint(opts.identity_network).get("state_dict") or {}
-        load_face_network(start.net, state, opts.identity_network, official=opts.recipe == "official")
+        load_face_network(
+            start.net, state, opts.identity_network, official=not opts.repairs.age_plane_starts_at_zero
+        )
     return start
 
 

@@ -6,10 +6,10 @@ from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier
 from models.feature_discriminator import FeatureDiscriminator
 from models.loading import load_into
-from models.stylegan2.model import Discriminator, StyleGAN2Config
+from models.stylegan2.model import Discriminator
 from options.encoder_options import EncoderTrainOptions
 from training.adversary import R1_EVERY, Adversary
-from training.encoder_start import KnownDiscriminator, discriminator_of, read_generator
+from training.encoder_start import Start, discriminator_of, read_generator
 from utils.errors import InputError
 
 FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees
@@ -22,8 +22,7 @@ def needs_classifier(opts: EncoderTrainOptions) -> bool:
 
 def make_opponent(
     opts: EncoderTrainOptions,
-    config: StyleGAN2Config,
-    known: KnownDiscriminator | None,
+    start: Start,
     classifier: AgeClassifier | None,
     *,
     judges_age: bool,
@@ -34,8 +33,7 @@ def make_opponent(
 
     Args:
         opts: options of the training.
-        config: sizes of the generator.
-        known: discriminator of the file that the training started from.
+        start: how the training starts.
         classifier: of `--discriminator=age_features`.
         judges_age: whether that one judges ages too.
         precision: dtype of activations.
@@ -61,7 +59,7 @@ def make_opponent(
             augment=SimpleAugment(probability=FEATURE_AUGMENT),
             judges_age=judges_age,
         )
-    discriminator = _stylegan2(opts, config, known)
+    discriminator = _stylegan2(opts, start)
     discriminator.compute_dtype = precision
     return Adversary(
         discriminator.to(device),
@@ -72,14 +70,14 @@ def make_opponent(
     )
 
 
-def _stylegan2(
-    opts: EncoderTrainOptions, config: StyleGAN2Config, known: KnownDiscriminator | None
-) -> Discriminator:
-    """The known discriminator, else that of `--stylegan_weights`."""
-    known = known or discriminator_of((read_generator(opts.stylegan_weights), opts.stylegan_weights))
+def _stylegan2(opts: EncoderTrainOptions, start: Start) -> Discriminator:
+    """The discriminator of the file that the training starts from, else that of `--stylegan_weights`."""
+    known = start.discriminator or discriminator_of(
+        (read_generator(opts.stylegan_weights), opts.stylegan_weights)
+    )
     if known is None:
         path = opts.stylegan_weights
         raise InputError(f"{path} has no discriminator, which --adversarial_lambda needs")
-    discriminator = Discriminator.from_config(config)
+    discriminator = Discriminator.from_config(start.net.config.generator)
     load_into(discriminator, known.state, known.source)
     return discriminator

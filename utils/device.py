@@ -30,9 +30,7 @@ def select_device(name: str = "auto") -> torch.device:
 
 
 def cpu_computes_bfloat16() -> bool:
-    """Whether the processor has bfloat16 arithmetic (AMX or AVX512-BF16); elsewhere it is slower than
-    float32.
-    """
+    """Whether the processor has bfloat16 arithmetic (AMX or AVX512-BF16); elsewhere float32 is faster."""
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -62,8 +60,7 @@ def keep_freed_memory() -> None:
     """Tells glibc to keep freed blocks instead of giving each large tensor back to the system.
 
     Training allocates the same sizes at every step; without this each elementwise operation on the CPU pays
-    for
-    fresh pages. Does nothing where there is no glibc.
+    for fresh pages. Does nothing where there is no glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -5,15 +5,11 @@ from collections.abc import Callable
 
 
 class InputError(Exception):
-    """The user's input cannot be used; the message is one sentence that names the file or flag and the
-    remedy.
-    """
+    """The user's input cannot be used; one sentence names the file or flag and the remedy."""
 
 
 def run_command(main: Callable[[], int | None]) -> None:
-    """Runs a script's ``main`` and exits: 0 on success, 2 with one sentence on ``InputError``, 130 on
-    Ctrl-C.
-    """
+    """Runs a script's ``main`` and exits: 0, 2 with one sentence on ``InputError``, or 130 on Ctrl-C."""
     try:
         code = main()
     except InputError as error:

@@ -97,7 +97,7 @@ class Options:
 
 
 def groups_of(options: type[Options]) -> list[type[Options]]:
-    """The classes that make up some options: each after its bases, which come in the order they are named in."""
+    """The classes that make up some options: each after its bases, in the order in which they are named."""
     found: list[type[Options]] = []
     for base in options.__bases__:
         if issubclass(base, Options):

@@ -1,6 +1,7 @@
-"""The two recipes of MyTimeMachine: every repaired fault of the published training is one switch."""
+"""The two recipes of SAM and MyTimeMachine: every repaired fault of the published training is one switch."""
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 from utils.errors import InputError
 
@@ -39,17 +40,29 @@ class MyTimeMachineRecipe:
     distinct_log_names: bool = True
 
 
-CORRECTED = MyTimeMachineRecipe()
-OFFICIAL = MyTimeMachineRecipe(**{switch.name: False for switch in fields(MyTimeMachineRecipe)})
+@dataclass(frozen=True)
+class SAMRecipe:
+    """The same for SAM."""
+
+    # the frozen pSp normalises with its running statistics, which then cannot drift
+    prior_in_eval_mode: bool = True
+    # the filters of the age plane start at zero, not from unit normal numbers
+    age_plane_starts_at_zero: bool = True
 
 
-def get_recipe(name: str) -> MyTimeMachineRecipe:
+Recipe = TypeVar("Recipe", MyTimeMachineRecipe, SAMRecipe)
+
+
+def get_recipe(switches: type[Recipe], name: str) -> Recipe:
     """The recipe that ``--recipe`` names.
 
+    Args:
+        switches: whose.
+        name: ``corrected``, with all repairs, or ``official``, with none.
+
     Raises:
-        InputError: for another name than ``corrected`` and ``official``.
+        InputError: for another name.
     """
-    recipes = {"corrected": CORRECTED, "official": OFFICIAL}
-    if name not in recipes:
+    if name not in ("corrected", "official"):
         raise InputError(f"--recipe={name} is unknown; choose corrected or official")
-    return recipes[name]
+    return switches(**{switch.name: name == "corrected" for switch in fields(switches)})

@@ -1,0 +1,128 @@
+"""Options of every command that ages photos: target ages, the photos' faces, the model, the machine."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from options.machine_options import MachineOptions
+from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_target_ages
+from utils.faces.alignment import CROPS, predictor_path
+from utils.typed_options import Options, count, option, path, positive, years
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Options):
+    """What belongs to a checkpoint, whatever the flag for the checkpoint itself is called."""
+
+    title = "files"
+
+    global_checkpoint: str | None = option(
+        None,
+        path,
+        "the SAM file that an official MyTimeMachine checkpoint was trained from: its encoder is used "
+        "instead of the drifted copy in the personalised file",
+        metavar="FILE",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetOptions(Options):
+    """Which ages are made."""
+
+    title = "result"
+
+    target_age: str | None = option(
+        None,
+        str,
+        f"target ages in years, {UNIFORM_RANDOM}, or relative to the age of the input as in +20,-15; "
+        f"without it {DEFAULT_AGES}",
+        metavar="YEARS,...",
+    )
+
+    @property
+    def targets(self) -> list[TargetAge]:
+        """The target ages in the order of the command line."""
+        return parse_target_ages(self.target_age, allow_relative=True)
+
+    def check(self) -> None:
+        """Raises ``InputError`` if a target is no age."""
+        parse_target_ages(self.target_age, allow_relative=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions(Options):
+    """Alignment, and how old the people in the photos are."""
+
+    title = "photos"
+
+    align: bool = option(
+        False,
+        help="the photos are ordinary ones: find the main face, age it and put it back into the photo, whose "
+        "size and EXIF data stay",
+    )
+    crop: str = option(
+        AUTO,
+        str,
+        "how the faces are cut; auto: as the model knows them, ffhq for the official ones, tight for the "
+        "demonstration models",
+        choices=(AUTO, *CROPS),
+    )
+    input_age: float | None = option(
+        None,
+        years,
+        "age of the people in the photos, for relative target ages; without it each file name "
+        "({age}_{idx}) tells it, or else the age classifier",
+        metavar="YEARS",
+    )
+    age_classifier: str | None = option(
+        None,
+        path,
+        "without it the official DEX file for ffhq crops where it is at hand, else the bundled one",
+        metavar="FILE",
+    )
+
+    def check(self) -> None:
+        """Raises ``InputError`` where faces cannot be found: told now, not once a photo."""
+        if self.align:
+            predictor_path()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions(MachineOptions):
+    """Device, precision and batches."""
+
+    mixed_precision: str = option(
+        "no",
+        str,
+        "bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast",
+        choices=("auto", "bf16", "no"),
+    )
+    test_batch_size: int = option(2, positive, "photos a batch", metavar="N")
+    test_workers: int = option(2, count, "processes that read photos", metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, BatchOptions, ABC):
+    """What ageing a folder of photos needs to know; how the flags for the files are called differs.
+
+    Attributes:
+        n_images: use only the first so many photos.
+        resize_outputs: reduce the results to the input size of the model.
+        seed: of ages and styles that are drawn.
+    """
+
+    # Not every command has flags for these.
+    n_images: int | None = None
+    resize_outputs: bool = False
+    seed: int = 0
+
+    @property
+    @abstractmethod
+    def checkpoint(self) -> str:
+        """The file of the model: the given one, or the usual one."""
+
+    @property
+    @abstractmethod
+    def photos(self) -> str:
+        """A folder of photos, or one photo."""
