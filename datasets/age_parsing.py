@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
+from utils.ages import OLDEST
 from utils.errors import InputError
 
-MAX_AGE = 100.0  # the age networks have the classes 0..100
-OLDEST = 116.0  # the oldest label of UTKFace; a larger number in a name is no age
+OLDEST_LABEL = 116.0  # of UTKFace; a larger number in a name is no age
 
 _AGE = re.compile(r"(\d+(?:\.\d+)?)(?=$|[_ .])")
 _WHOLE = re.compile(r"(\d+)(?=$|[_ .])")
@@ -30,6 +30,8 @@ def parse_age(path: str | Path, official: bool = False) -> float:
     if match is None:
         raise InputError(f"no age in the file name {path}; name it {{age}}_{{idx}}, e.g. 34_0{path.suffix}")
     age = float(match.group(1))
-    if age > OLDEST:
-        raise InputError(f"{match.group(1)} in the file name {path} is not an age (0 to {OLDEST:.0f} years)")
-    return min(age, MAX_AGE)
+    if age > OLDEST_LABEL:
+        raise InputError(
+            f"{match.group(1)} in the file name {path} is not an age (0 to {OLDEST_LABEL:.0f} years)"
+        )
+    return min(age, OLDEST)

@@ -21,10 +21,11 @@ from evaluation.figures import (
 )
 from evaluation.judges import Judges
 from models.aging_model import AgingModel
-from models.auxiliary import AgeClassifier
 from utils.errors import InputError
 from utils.pictures.reading import list_images
 from utils.pictures.sheets import image_sheet
+from utils.pictures.tensors import resize
+from utils.spacing import evenly
 
 MOST_COMPARED = 1000  # photos compared with one another; the number of pairs grows with the square
 
@@ -107,13 +108,6 @@ class AgeingEvaluation:
         return image_sheet(self.examples, column_labels=columns)
 
 
-def evenly(count: int, wanted: int | None) -> list[int]:
-    """``wanted`` of ``count`` positions, spread evenly; all where ``wanted`` is None or larger."""
-    if wanted is None or wanted >= count:
-        return list(range(count))
-    return [i * count // wanted for i in range(wanted)]
-
-
 def spread_photos(folder: str | Path, size: int, limit: int | None = None) -> FaceFolder:
     """The photos of a folder, or ``limit`` of them spread evenly over its sorted files.
 
@@ -175,49 +169,4 @@ def evaluate_ageing(
 
 def _with_photo(photo: Tensor, outputs: Tensor) -> Tensor:
     """(1 + A, 3, R, R): the photo at the size of its outputs (A, 3, R, R), and these."""
-    size = tuple(outputs.shape[-2:])
-    resized = torch.nn.functional.interpolate(
-        photo[None], size, mode="bilinear", align_corners=False, antialias=True
-    )
-    return torch.cat([resized, outputs]).clamp(-1, 1)
-
-
-@torch.inference_mode()
-def evaluate_age_classifier(
-    classifier: AgeClassifier, photos: FaceFolder, batch_size: int = 64, progress: bool = True
-) -> dict[str, Any]:
-    """Errors of an age classifier on photos named by age, overall and by decade.
-
-    Args:
-        classifier: any age classifier or age judge.
-        photos: labelled photos, decoded at a size of at least the classifier's input.
-        batch_size: photos at a time.
-        progress: whether to show a bar.
-
-    Returns:
-        Plain numbers: count, mean absolute error, median absolute error, bias, Spearman correlation, decades.
-    """
-    device = next(classifier.parameters()).device
-    predicted = []
-    starts = range(0, len(photos), batch_size)
-    for start in tqdm(starts, "classifying", unit="batch", disable=not progress):
-        images = photos.batch(list(range(start, min(start + batch_size, len(photos)))))["image"]
-        predicted.append(classifier.predict_age(images.to(device)).float().cpu())
-    ages, labels = torch.cat(predicted), photos.ages
-    errors = (ages - labels).abs()
-    decades = (labels / 10).floor().clamp(max=9)
-    return {
-        "photos": len(labels),
-        "mean_absolute_error": float(errors.mean()),
-        "median_absolute_error": float(errors.median()),
-        "bias": float((ages - labels).mean()),
-        "spearman": spearman(ages, labels),
-        "decades": [
-            {
-                "from_age": 10 * int(decade),
-                "photos": int((decades == decade).sum()),
-                "mean_absolute_error": float(errors[decades == decade].mean()),
-            }
-            for decade in decades.unique().tolist()
-        ],
-    }
+    return torch.cat([resize(photo[None], outputs.shape[-1]), outputs]).clamp(-1, 1)

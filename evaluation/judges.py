@@ -11,6 +11,8 @@ from torch import Tensor
 from configs.paths_config import model_paths
 from models.auxiliary import AgeClassifier, IdentityNetwork, load_age_classifier, load_identity
 from models.kinds import checkpoint_kind
+from options.evaluate_options import JudgingOptions
+from utils.device import select_device
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
@@ -120,6 +122,15 @@ def load_judges(
     )
 
 
+def chosen_judges(options: JudgingOptions) -> Judges:
+    """Loads the judges that a command line names.
+
+    Raises:
+        InputError: device or a file cannot be used.
+    """
+    return load_judges(options.judge_age, options.judge_identity, select_device(options.device))
+
+
 def loss_network_cards(model_opts: Mapping[str, Any]) -> dict[str, NetworkCard | None]:
     """Cards of the networks whose losses trained a model, by the options in its checkpoint.
 
@@ -167,3 +178,18 @@ def independence(judge: NetworkCard, loss: NetworkCard | None) -> list[str]:
     common = f"shares {', '.join(shared)} with" if shared else "shares nothing recorded with"
     other = f"{loss.network}, data share {loss.data_share}, seed {loss.seed}"
     return [*notes, f"{judge.kind} {common} the network of the losses ({loss.file}: {other})"]
+
+
+def independence_notes(judges: Judges, checkpoint: str | Path) -> list[str]:
+    """Says what both judges are, and how independent of the losses behind the model in a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    trained_with = loss_network_cards(load_checkpoint(checkpoint).get("opts") or {})
+    return [
+        f"age judge: {judges.age_card.sentence()}",
+        f"identity judge: {judges.identity_card.sentence()}",
+        *independence(judges.age_card, trained_with["age"]),
+        *independence(judges.identity_card, trained_with["identity"]),
+    ]

@@ -1,34 +1,22 @@
-"""What the evaluation scripts share: judges with their provenance, one report as text, Markdown and JSON."""
+"""One report of an evaluation as text, Markdown and JSON."""
 
-import argparse
 import shlex
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.judges import Judges, independence, load_judges, loss_network_cards
-from utils.device import select_device
-from utils.files.checkpoints import load_checkpoint
 from utils.files.writing import write_json, write_text
 
 
-def judges_and_notes(opts: argparse.Namespace) -> tuple[Judges, list[str]]:
-    """Loads both judges and says how independent they are of the losses behind ``checkpoint_path``.
+def command_and_date(script: str, arguments: Sequence[str] | None) -> dict[str, str]:
+    """How a report was made, and when.
 
-    Raises:
-        InputError: device or a file cannot be used.
+    Args:
+        script: name of the command, without folder and suffix.
+        arguments: its command line; None takes that of the process.
     """
-    judges = load_judges(opts.judge_age, opts.judge_identity, select_device(opts.device))
-    trained_with = loss_network_cards(load_checkpoint(opts.checkpoint_path).get("opts") or {})
-    notes = [f"age judge: {judges.age_card.sentence()}", f"identity judge: {judges.identity_card.sentence()}"]
-    notes += independence(judges.age_card, trained_with["age"])
-    notes += independence(judges.identity_card, trained_with["identity"])
-    return judges, notes
-
-
-def header(script: str, arguments: list[str] | None) -> dict[str, str]:
-    """Command and date of a report."""
     words = sys.argv[1:] if arguments is None else arguments
     return {
         "command": shlex.join(["python", f"scripts/{script}.py", *words]),
@@ -37,11 +25,23 @@ def header(script: str, arguments: list[str] | None) -> dict[str, str]:
 
 
 def write_report(
-    folder: Path, name: str, title: str, figures: dict[str, Any], table: str, notes: list[str]
+    folder: str | Path, name: str, title: str, figures: Mapping[str, Any], table: str, notes: Sequence[str]
 ) -> None:
-    """Prints the table and the notes; writes both to ``NAME.md`` and the figures to ``NAME.json``."""
+    """Prints the table and the notes; writes both to ``NAME.md`` and the figures to ``NAME.json``.
+
+    Args:
+        folder: for both files.
+        name: of both, without suffix.
+        title: heading of the text.
+        figures: plain numbers and words, those of :func:`command_and_date` among them.
+        table: Markdown.
+        notes: sentences that stand below the table.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
     listed = "\n".join(f"- {note}" for note in notes)
     print(f"\n{table}\n\n{listed}\n")
     text = f"# {title}\n\n{figures['date']}, `{figures['command']}`\n\n{table}\n\n{listed}\n"
-    write_text(text, folder / f"{name}.md")
-    write_json({**figures, "notes": notes}, folder / f"{name}.json")
+    write_text(text, Path(folder) / f"{name}.md")
+    write_json({**figures, "notes": list(notes)}, Path(folder) / f"{name}.json")

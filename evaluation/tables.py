@@ -1,12 +1,23 @@
-"""What an evaluation shows: Markdown tables and curves, made of the plain figures of its JSON file."""
+"""The Markdown tables of every evaluation, made of the plain figures of its JSON file."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from PIL import Image
-
 from evaluation.markdown import markdown_table, number
-from utils.pictures.curves import Curve, Panel, draw_panels
+from evaluation.personal import METHODS
+
+PAIRS_HEADER = (
+    "true age",
+    "pairs",
+    "similarity: input",
+    "global",
+    "personalised",
+    "gain",
+    "age error: input",
+    "global",
+    "personalised",
+    "change",
+)
 
 
 def ageing_table(figures: dict[str, Any]) -> str:
@@ -64,41 +75,6 @@ def _per_age(figures: dict[str, Any]) -> str:
     return markdown_table(header, rows)
 
 
-def ageing_curves(figures: dict[str, Any]) -> Image.Image:
-    """Judged age and identity similarity over the target age, with the 5th to 95th percentile as bands."""
-    rows = figures["per_age"]
-    ages = [row["target_age"] for row in rows]
-
-    def curve(label: str, name: str) -> Curve:
-        mean, low, high = ([row[name][key] for row in rows] for key in ("mean", "p5", "p95"))
-        return Curve(label, ages, mean, low, high)
-
-    people = figures["identity"]["different_people"]["mean"]
-    return draw_panels(
-        [
-            Panel(
-                "judged age",
-                "target age (years)",
-                "judged age (years)",
-                [
-                    curve("judged age, 5-95 %", "judged_age"),
-                    Curve("target", ages, ages, style="k--"),
-                ],
-            ),
-            Panel(
-                "identity",
-                "target age (years)",
-                "cosine similarity",
-                [
-                    curve("input and its output, 5-95 %", "similarity"),
-                    curve("input and somebody else's output", "similarity_to_output_of_others"),
-                    Curve("photos of different people, mean", ages, [people] * len(ages), style="k--"),
-                ],
-            ),
-        ]
-    )
-
-
 def classifier_table(rows: Sequence[dict[str, Any]]) -> str:
     """Errors of age classifiers (``evaluate_age_classifier`` and ``file``), overall and by decade."""
     overall = [
@@ -124,21 +100,39 @@ def classifier_table(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def personal_curves(figures: dict[str, Any]) -> Image.Image:
-    """Similarity to the true photo and judged-age error over the true age, global against personalised."""
-    rows = figures["per_age"]
-    ages = [row["target_age"] for row in rows]
-    labels = {"input": "unchanged input", "global": "global SAM", "personalized": "personalised"}
+def pairs_row(label: str, figures: dict[str, Any]) -> list[str]:
+    """One line of :func:`personalization_table` from the figures of ``summaries.means``."""
+    similarity = [number(figures[method]["similarity"], 3) for method in METHODS]
+    error = [number(figures[method]["age_error"], 1) for method in METHODS]
+    gain = figures["gain"]
+    return [
+        label,
+        str(figures["pairs"]),
+        *similarity,
+        number(gain["similarity"], 3, sign=True),
+        *error,
+        number(gain["age_error"], 1, sign=True),
+    ]
 
-    def curves(name: str) -> list[Curve]:
-        return [
-            Curve(label, ages, [row[method][name] for row in rows], style=":o" if method == "input" else "-o")
-            for method, label in labels.items()
-        ]
 
-    return draw_panels(
-        [
-            Panel("identity", "true age (years)", "similarity to the true photo", curves("similarity")),
-            Panel("judged age", "true age (years)", "absolute error (years)", curves("age_error")),
-        ]
-    )
+def personalization_table(figures: dict[str, Any]) -> str:
+    """A line of ``summarize_pairs`` for each true age, then the means over all pairs."""
+    rows = [pairs_row(f"{row['target_age']:g}", row) for row in figures["per_age"]]
+    if figures.get("training_range"):
+        low, high = figures["training_range"]
+        for name, label in (("inside", f"in {low:g}-{high:g}"), ("outside", f"outside {low:g}-{high:g}")):
+            if figures[f"{name}_training_range"]:
+                rows.append(pairs_row(label, figures[f"{name}_training_range"]))
+    rows.append(pairs_row("all", figures["overall"]))
+    return markdown_table(PAIRS_HEADER, rows)
+
+
+def people_table(figures: dict[str, Any]) -> str:
+    """A line for each person, also where it failed, and the mean over people."""
+    rows = []
+    for name, row in figures["people"].items():
+        failed = [name, *["failed"] * (len(PAIRS_HEADER) - 1)]
+        rows.append(failed if "failed" in row else pairs_row(name, row["overall"]))
+    if figures["overall"]:
+        rows.append(pairs_row("mean over people", figures["overall"]))
+    return markdown_table(["person", *PAIRS_HEADER[1:]], rows)

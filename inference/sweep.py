@@ -3,45 +3,60 @@
 from pathlib import Path
 
 import numpy as np
-import torch
+from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 
-from inference.run import AgedPhoto, InferenceRun
+from inference.aged_photo import AgedPhoto
+from inference.run import InferenceRun
+from models.aging_model import AgingModel
 from utils.pictures.animation import labelled_grid, there_and_back, write_gif, write_mp4
 from utils.pictures.sheets import fit
 from utils.pictures.writing import save_pil
 
-SIDES = {"gif": 512, "mp4": 1024, "grid": 512}  # longest side of a frame or cell in pixels
-SUFFIXES = {"gif": ".gif", "mp4": ".mp4", "grid": ".png"}
+GRID_SIDE, FILM_SIDES = 512, {"gif": 512, "mp4": 1024}  # pixels of the longer side of a cell or frame
 
 
-def frame_ages(targets: torch.Tensor, count: int) -> list[float]:
-    """``count`` ages on the way from target age to target age, in their order."""
-    positions = np.linspace(0, len(targets) - 1, count)
-    return np.interp(positions, np.arange(len(targets)), targets.numpy()).tolist()
-
-
-def write_sweep(run: InferenceRun, photo: AgedPhoto, stem: Path, kind: str, count: int) -> None:
+def write_sweep(run: InferenceRun[AgingModel], photo: AgedPhoto, stem: Path, kind: str, count: int) -> None:
     """Writes the sweep of one photo.
 
     Args:
         run: renders the ages between the target ages.
         photo: with its results.
         stem: path of the file without suffix.
-        kind: a key of :data:`SIDES`.
+        kind: ``grid``, ``gif`` or ``mp4``.
         count: frames of a film from the first to the last target age.
+
+    Raises:
+        InputError: the file cannot be written.
     """
-    path, side = stem.with_name(stem.name + SUFFIXES[kind]), SIDES[kind]
-    shown = photo.for_sheet(side)
     if kind == "grid":
-        labels = [
-            f"{age:.0f} ({target.label})" if target.relative else f"{age:.3g}"
-            for age, target in zip(photo.ages.tolist(), run.targets, strict=True)
-        ]
-        pictures = [fit(picture, side) for picture in (shown.original(), *shown.pictures())]
-        save_pil(labelled_grid(pictures, ["input", *labels]), path)
+        save_pil(age_grid(run, photo), stem.with_name(f"{stem.name}.png"))
         return
+    write = write_gif if kind == "gif" else write_mp4
+    write(film(run, photo, count, FILM_SIDES[kind]), stem.with_name(f"{stem.name}.{kind}"))
+
+
+def age_grid(run: InferenceRun[AgingModel], photo: AgedPhoto) -> Image.Image:
+    """The input and the target ages, each with its age below."""
+    shown = photo.for_sheet(GRID_SIDE)
+    labels = [
+        f"{age:.0f} ({target.label})" if target.relative else f"{age:.3g}"
+        for age, target in zip(photo.ages.tolist(), run.targets, strict=True)
+    ]
+    pictures = [fit(picture, GRID_SIDE) for picture in (shown.original(), *shown.pictures())]
+    return labelled_grid(pictures, ["input", *labels])
+
+
+def film(run: InferenceRun[AgingModel], photo: AgedPhoto, count: int, side: int) -> list[Image.Image]:
+    """Frames of at most ``side`` pixels: ``count`` ages from the first to the last target age, and back."""
+    shown = photo.for_sheet(side)
     faces = run.faces(photo.image, frame_ages(photo.ages, count))
     bar = tqdm(faces, desc=f"film of {photo.name}", total=count, unit="frame", leave=False)
-    frames = there_and_back([fit(shown.picture(face), side) for face in bar])
-    (write_gif if kind == "gif" else write_mp4)(frames, path)
+    return there_and_back([fit(shown.picture(face), side) for face in bar])
+
+
+def frame_ages(targets: Tensor, count: int) -> list[float]:
+    """``count`` ages on the way from target age to target age, in their order."""
+    positions = np.linspace(0, len(targets) - 1, count)
+    return np.interp(positions, np.arange(len(targets)), targets.numpy()).tolist()

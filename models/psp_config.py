@@ -12,7 +12,7 @@ from utils.errors import InputError
 
 
 def usual_crop(encoder: EncoderConfig) -> str:
-    """The crop of a network that records none: FFHQ's for the official encoder, the tight one of the others."""
+    """The crop of a network that records none: FFHQ's for the official encoder, else the tight one."""
     return "ffhq" if encoder == EncoderConfig() else "tight"
 
 

@@ -4,13 +4,20 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING
 from typing import Any, NoReturn, TypeVar
 
 from utils.errors import InputError
-from utils.typed_options import Flag, Options, Unread, groups_of
+from utils.typed_options import Flag, Options, Unread, flags_of
 
 OptionsType = TypeVar("OptionsType", bound=Options)
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of every flag that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.required else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -24,7 +31,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(
             description=description,
             allow_abbrev=False,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=HelpFormatter,
             **settings,
         )
 
@@ -45,22 +52,17 @@ def build_parser(options: type[Options], description: str = "", **settings: Any)
         settings: further arguments of :class:`Parser`.
     """
     parser = Parser(description, **settings)
-    chosen = {item.name: item for item in fields(options)}
     headings: dict[str, argparse._ArgumentGroup] = {}
-    done: set[str] = set()
-    for group in groups_of(options):
-        for item in fields(group):
-            if item.name in done or "flag" not in item.metadata:
-                continue
-            done.add(item.name)
-            if group.title not in headings:
-                headings[group.title] = parser.add_argument_group(group.title)
-            own = chosen[item.name]  # a class may give a flag of its groups another default or help
-            _add(headings[group.title], own.name, own.metadata["flag"], own.default)
-    official = parser.add_argument_group("official flags without effect here") if options.unread else None
+
+    def heading(title: str) -> argparse._ArgumentGroup:
+        if title not in headings:
+            headings[title] = parser.add_argument_group(title)
+        return headings[title]
+
+    for group, item in flags_of(options):
+        _add(heading(group.title), item.name, item.metadata["flag"], item.default)
     for unread in options.unread:
-        assert official is not None
-        _add_unread(official, unread)
+        _add_unread(heading("official flags without effect here"), unread)
     return parser
 
 
@@ -75,7 +77,7 @@ def _add(group: argparse._ArgumentGroup, name: str, flag: Flag, default: Any) ->
     if default is not MISSING:
         settings["default"] = default
     elif not flag.positional:
-        settings |= {"required": True, "default": argparse.SUPPRESS}
+        settings["required"] = True
     group.add_argument(name if flag.positional else f"--{name}", **settings)
 
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from utils.typed_options import (
     Options,
     count,
     fraction,
-    groups_of,
     option,
     path,
     positive,
@@ -247,6 +246,4 @@ class PersonalOptions(
             "min_size": self.smallest_face,
             "birth_date": born,
         }
-        names = [item.name for group in groups_of(type(self)) for item in fields(group)]
-        left_out = ("device", "num_workers")
-        return {name: values[name] for name in names if name in values and name not in left_out}
+        return {name: value for name, value in values.items() if name not in ("device", "num_workers")}

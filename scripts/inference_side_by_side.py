@@ -3,23 +3,18 @@
 import _bootstrap  # noqa: F401
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from inference.run import AgedPhoto, InferenceRun
-
-from options.inference_options import parse_inference_options
+from inference.loading import load_model
+from inference.results import write_strips
+from inference.run import InferenceRun
+from options.inference_options import SideBySideOptions, parse_inference_options
 from utils.errors import run_command
-from utils.pictures.sheets import tile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes ``inference_side_by_side/NAME`` below ``exp_dir``."""
-    opts, targets = parse_inference_options(arguments, __doc__ or "")
-    run = InferenceRun(opts, targets)
-    folder = Path(opts.exp_dir) / "inference_side_by_side"
-    for photo in map(AgedPhoto.for_sheet, run.aged()):
-        photo.save(tile([[photo.original(), *photo.pictures()]]), folder / photo.name)
-    run.report(folder)
+    opts = parse_inference_options(SideBySideOptions, arguments, __doc__ or "")
+    write_strips(InferenceRun(opts, load_model(opts)), opts)
 
 
 if __name__ == "__main__":

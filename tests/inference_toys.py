@@ -1,12 +1,14 @@
 """A toy SAM and MyTimeMachine, photos for them, and the way to run an inference command in a test."""
 
-import importlib
+import importlib.util
 import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +18,10 @@ from PIL import Image
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
+from models.psp_files import psp_checkpoint
 from models.stylegan2.model import StyleGAN2Config
 from utils.errors import run_command
+from utils.files.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 INPUT, OUTPUT = 64, 32  # sides of the toy network
@@ -32,6 +36,11 @@ def toy(seed: int = 0, blender: BlenderConfig | None = None) -> pSp:
     return pSp(generator, encoder, blender=blender).eval()
 
 
+def save_toy(path: Path, network: pSp, opts: Mapping[str, Any] | None = None) -> Path:
+    """Writes the file of a network, with the options of a training if there were one."""
+    return save_checkpoint(psp_checkpoint(network, opts), path)
+
+
 def make_photo(path: Path, seed: int = 0, size: int = 80) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     small = np.random.default_rng(seed).integers(0, 255, (5, 5, 3), dtype=np.uint8)
@@ -39,11 +48,20 @@ def make_photo(path: Path, seed: int = 0, size: int = 80) -> Path:
     return path
 
 
+def script_main(script: str) -> Callable[..., None]:
+    """The ``main`` of a script, found by its file: the name `inference` is that of a package, too."""
+    if str(ROOT / "scripts") not in sys.path:
+        sys.path.append(str(ROOT / "scripts"))  # the bootstrap line is imported from there
+    spec = importlib.util.spec_from_file_location(f"script_{script}", ROOT / "scripts" / f"{script}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
+
+
 def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs a script's own ``main`` in this process: a tenth of the time of a new interpreter."""
-    if str(ROOT / "scripts") not in sys.path:
-        sys.path.append(str(ROOT / "scripts"))
-    main = importlib.import_module(script).main
+    main = script_main(script)
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
         run_command(lambda: main(arguments))

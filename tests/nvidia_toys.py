@@ -92,6 +92,11 @@ def write_pickle(path: Path, **networks: Any) -> Path:
         "augment_pipe": None,
         **networks,
     }
+    return write_bare_pickle(path, content)
+
+
+def write_bare_pickle(path: Path, content: Any) -> Path:
+    """Writes a pickle of anything, such as one network without a name."""
     with _official_modules(), path.open("wb") as file:
         pickle.dump(content, file)
     return path

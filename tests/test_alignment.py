@@ -10,10 +10,13 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from options.align_options import AlignAllOptions, AlignOptions
+from options.parser import parse_options
 from utils.errors import InputError
 from utils.faces import alignment
 from utils.faces.alignment import (
     CROPS,
+    Crop,
     align_photo,
     detect_faces,
     face_square,
@@ -127,7 +130,8 @@ def test_predictor_is_found_without_importing_its_package() -> None:
 
 
 def test_alignment_module_imports_no_dlib() -> None:
-    code = "import sys; sys.path.insert(0, '.'); import utils.alignment; sys.exit('dlib' in sys.modules)"
+    imported = "import sys; sys.path.insert(0, '.'); import utils.faces.alignment"
+    code = f"{imported}; sys.exit('dlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -229,6 +233,24 @@ def test_align_faces_bad_input(photos: Path, tmp_path: Path) -> None:
     assert "no face" in done.stdout and not out.exists()
     done = run("align_faces.py", "--input_dir", photos, "--output_dir", photos)
     assert done.returncode == 2 and "cannot go into the folder" in done.stderr
+
+
+def test_square_of_the_options() -> None:
+    folders = ["--input_dir=photos", "--output_dir=aligned"]
+    assert parse_options(AlignOptions, folders).square == CROPS["tight"]
+    own = parse_options(AlignOptions, [*folders, "--crop=ffhq", "--s=0.8", "--k", "-0.5"]).square
+    assert own == Crop(0.8, -0.5, fade=True)
+    for argument, message in (
+        ("--size=8", "--size=8 is out of range; use 16 to 4096 pixels"),
+        ("--s=0", "s must lie in 0..10"),
+        ("--k=nan", "nan is not a finite number"),
+        ("--num_workers=0", "0 is less than 1"),
+        ("--crop=wide", "--crop: invalid choice"),
+    ):
+        with pytest.raises(InputError, match=message):
+            parse_options(AlignOptions, [*folders, argument])
+    with pytest.raises(InputError, match="--root_path is missing"):
+        parse_options(AlignAllOptions, [])
 
 
 def test_names_that_differ_in_the_extension_only(photos: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_values_and_gradients_are_official(dtype: torch.dtype) -> None:
 
 
 def test_zero_init_is_the_identity_and_still_learns() -> None:
-    blender = Blender(6, 20, hidden=12, zero_init=True)
+    blender = Blender(6, 20, BlenderConfig(hidden=12))
     codes, ages = torch.randn(3, 6, 20), torch.tensor([0.0, 0.3, 1.0])
     assert torch.equal(blender(codes, ages), codes)
     optimiser = torch.optim.SGD(blender.parameters(), lr=0.1)
@@ -52,12 +52,13 @@ def test_zero_init_is_the_identity_and_still_learns() -> None:
 
 def test_official_start_moves_the_codes() -> None:
     codes = torch.randn(2, 6, 20)
-    assert not torch.equal(Blender(6, 20)(codes, torch.tensor([0.2, 0.4])), codes)
+    blender = Blender(6, 20, BlenderConfig(zero_init=False))
+    assert not torch.equal(blender(codes, torch.tensor([0.2, 0.4])), codes)
 
 
 def test_config_round_trip() -> None:
     config = BlenderConfig(bottleneck=8, global_dim=16, hidden=24)
     assert BlenderConfig.from_dict(config.to_dict()) == config
-    blender = Blender.from_config(config, n_styles=4, style_dim=10)
+    blender = Blender(4, 10, config)
     assert blender.get_parameter("fc_3.0.weight").shape == (24, 16 + 16 + 10)
     assert torch.count_nonzero(blender.get_parameter("fc_3.2.weight")) == 0

@@ -1,6 +1,7 @@
 """Checkpoint files: round trips, atomic writing, refusal of code, and errors that name the cause."""
 
 import argparse
+import json
 import os
 import pickle
 from collections.abc import Callable
@@ -11,11 +12,12 @@ import torch
 from torch import nn
 
 from models.kinds import checkpoint_kind
-from models.loading import load_into, subset
+from models.loading import SkipInit, load_into, subset
 from models.misfit import likely_cause
-from utils import checkpoints
 from utils.errors import InputError
+from utils.files import checkpoints
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
+from utils.files.writing import write_json, written_atomically
 
 CONTENT = {
     "state_dict": {"encoder.weight": torch.arange(6.0).view(2, 3), "steps": torch.tensor(7)},
@@ -72,6 +74,11 @@ def test_views_and_other_layouts_are_stored_alone(tmp_path: Path) -> None:
     assert torch.equal(loaded["row"], whole[3]) and torch.equal(loaded["image"], image)
 
 
+def test_same_content_gives_the_same_file(tmp_path: Path) -> None:
+    first, second = (save_checkpoint(CONTENT, tmp_path / name) for name in ("a.pt", "b.pth"))
+    assert first.read_bytes() == second.read_bytes()
+
+
 def test_bare_state_dict_and_namespace(tmp_path: Path) -> None:
     bare = save_checkpoint({"body.0.weight": torch.zeros(1)}, tmp_path / "bare.pth")
     assert set(load_checkpoint(bare)) == {"state_dict"}
@@ -85,7 +92,7 @@ def test_bare_state_dict_and_namespace(tmp_path: Path) -> None:
 def test_stored_code_is_refused_and_not_run(tmp_path: Path, name: str, zipped: bool) -> None:
     path, trap = tmp_path / name, tmp_path / "trap"
     torch.save({"state_dict": {}, "opts": Malicious(trap)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(InputError, match=rf"{name} .*(is not opened|holds none of the networks)"):
+    with pytest.raises(InputError, match=rf"{name} .*(is not opened|holds no networks)"):
         load_checkpoint(path)
     assert not trap.exists()
 
@@ -107,11 +114,10 @@ def refused(load: Callable[[], object], trap: Path) -> None:
 
 
 def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
-    from criteria.lpips_loss import build_perceptual_loss
+    from criteria.lpips_loss import LPIPSLoss
     from models.aging_model import load_aging_model
     from models.auxiliary import load_age_classifier, load_identity
-    from models.psp import pSp
-    from training.coach_stylegan2 import load_stylegan2_file
+    from models.stylegan2.files import load_converted, load_trainable
     from training.run_folder import RunFolder
 
     trap, run = tmp_path / "trap", RunFolder(tmp_path / "run")
@@ -120,10 +126,10 @@ def test_code_is_refused_on_every_way_in(tmp_path: Path) -> None:
     torch.save({"state_dict": {}, "networks": Malicious(trap), "optimizers": {}}, bad)
     for name in ("resume_state.pt", "resume_state_previous.pt"):
         (run.checkpoints / name).write_bytes(bad.read_bytes())
-    for load in (load_checkpoint, load_aging_model, load_age_classifier, load_identity, pSp.from_file):
+    readers = (load_checkpoint, load_converted, load_trainable)
+    for load in (*readers, load_aging_model, load_age_classifier, load_identity):
         refused(lambda load=load: load(bad), trap)
-    refused(lambda: load_stylegan2_file(str(bad)), trap)
-    refused(lambda: build_perceptual_loss("lpips", weights_file=bad), trap)
+    refused(lambda: LPIPSLoss(weights_file=bad), trap)
     refused(run.load_state, trap)
 
 
@@ -173,6 +179,29 @@ def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Monk
         save_checkpoint({"state_dict": {}}, path)
     assert path.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_written_file_has_the_rights_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    with written_atomically(tmp_path / "new" / "a.pt") as temporary:
+        assert temporary.parent == tmp_path / "new" and temporary.name.startswith(".")
+        assert temporary.suffix == ".pt"  # writers tell the format by it
+        temporary.write_bytes(b"content")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.pt"]
+    assert (tmp_path / "new" / "a.pt").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+    with written_atomically(tmp_path / "a.txt") as first, written_atomically(tmp_path / "a.txt") as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "a.txt").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    path = write_json({"a": float("nan"), 3: [float("inf"), 1.5], "folder": tmp_path}, tmp_path / "a.json")
+    assert json.loads(path.read_text()) == {"a": None, "3": [None, 1.5], "folder": str(tmp_path)}
 
 
 def test_options_that_safetensors_cannot_hold(tmp_path: Path) -> None:
@@ -305,6 +334,6 @@ def test_likely_cause(own: dict[str, torch.Tensor], state: dict[str, torch.Tenso
 
 def test_skip_init_draws_nothing() -> None:
     before = torch.get_rng_state()
-    with checkpoints.SkipInit():
+    with SkipInit():
         nn.Linear(30, 30)
     assert torch.equal(torch.get_rng_state(), before)

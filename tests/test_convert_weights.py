@@ -8,17 +8,18 @@ import nvidia_toys
 import pytest
 import torch
 from PIL import Image
-from test_nvidia import TINY, tiny_checkpoint
-from test_psp import TINY_ENCODER, TINY_GENERATOR
+from toy_networks import INVERTER, TAPERED_GENERATOR, stylegan2_checkpoint, tiny_psp
 
 import parity
+from models import conversion
 from models.auxiliary import OFFICIAL_IDENTITY, load_identity, network_checkpoint
 from models.blender import BlenderConfig
 from models.dex_vgg import VGG, file_keys, official_keys
 from models.encoders.model_irse import Backbone
-from models.official_layout import official_content, without_known_architecture
+from models.kinds import official_content
 from models.psp import pSp
-from models.psp_config import PSPConfig
+from models.psp_files import load_psp, psp_checkpoint
+from models.stylegan2.model import StyleGAN2Config
 from models.stylegan2.nvidia import to_nvidia
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
@@ -31,7 +32,7 @@ import convert_weights
 def test_pickle_to_rosinality_and_back(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], c_dim: int
 ) -> None:
-    ours = tiny_checkpoint(c_dim)
+    ours = stylegan2_checkpoint(c_dim)
     theirs = to_nvidia(ours, "ours.pt")
     networks = {name: nvidia_toys.module(state, name) for name, state in theirs.items()}
     pickled = nvidia_toys.write_pickle(tmp_path / "network.pkl", **networks)
@@ -43,7 +44,7 @@ def test_pickle_to_rosinality_and_back(
         assert content[entry].keys() == ours[entry].keys()
         assert all(torch.equal(value, ours[entry][key]) for key, value in content[entry].items())
     with Image.open(picture) as sheet:
-        assert sheet.width >= 4 * TINY.size and sheet.getextrema()[0][1] > 0
+        assert sheet.width >= 4 * TAPERED_GENERATOR.size and sheet.getextrema()[0][1] > 0
     back = tmp_path / "nvidia.safetensors"
     convert_weights.main([str(official), str(back), "--to=nvidia"])
     found = load_checkpoint(back)
@@ -52,8 +53,20 @@ def test_pickle_to_rosinality_and_back(
     assert capsys.readouterr().out.count("converted back: ") == 2
 
 
+def test_pickle_of_one_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = stylegan2_checkpoint()
+    network = nvidia_toys.module(to_nvidia(ours, "ours.pt")["G_ema"], "Generator")
+    pickled = nvidia_toys.write_bare_pickle(tmp_path / "network.pkl", network)
+    convert_weights.main([str(pickled), str(tmp_path / "ours.pt")])
+    content = load_checkpoint(tmp_path / "ours.pt")
+    assert all(torch.equal(value, ours["g_ema"][key]) for key, value in content["g_ema"].items())
+    convert_weights.main([str(pickled), str(tmp_path / "theirs.pt"), "--to=nvidia"])
+    assert set(load_checkpoint(tmp_path / "theirs.pt")) == {"G_ema"}
+    assert capsys.readouterr().out.count("converted back: ") == 1
+
+
 def test_command_refuses_what_it_cannot_write(tmp_path: Path) -> None:
-    path = save_checkpoint(tiny_checkpoint(), tmp_path / "a.pt")
+    path = save_checkpoint(stylegan2_checkpoint(), tmp_path / "a.pt")
     with pytest.raises(InputError, match=r"\.pkl cannot be written"):
         convert_weights.main([str(path), str(tmp_path / "b.pkl"), "--to=nvidia"])
     with pytest.raises(InputError, match="add --overwrite"):
@@ -69,14 +82,14 @@ def test_command_refuses_what_it_cannot_write(tmp_path: Path) -> None:
 
 
 def test_failed_check_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, target = save_checkpoint(tiny_checkpoint(), tmp_path / "a.pt"), tmp_path / "b.pt"
+    path, target = save_checkpoint(stylegan2_checkpoint(), tmp_path / "a.pt"), tmp_path / "b.pt"
 
     def wrong(content: Any, target: Path) -> Path:
         content["latent_avg"] = content["latent_avg"] + 0
         changed = {**content, "latent_avg": content["latent_avg"] + 1e-3}
         return save_checkpoint(changed, target)
 
-    monkeypatch.setattr(convert_weights, "save_checkpoint", wrong)
+    monkeypatch.setattr(conversion, "save_checkpoint", wrong)
     with pytest.raises(InputError, match="latent_avg did not survive"):
         convert_weights.main([str(path), str(target)])
     assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
@@ -92,26 +105,24 @@ def test_failed_check_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("kind", ["sam", "psp", "mytimemachine"])
 def test_psp_family_keeps_weights_and_entries(tmp_path: Path, kind: str, suffix: str) -> None:
-    psp = {"input_nc": 3, "start_from_latent_avg": True, "start_from_encoded_w_plus": False}
-    arguments = {"sam": {}, "psp": psp, "mytimemachine": {"blender": BlenderConfig()}}[kind]
-    model = pSp(TINY_GENERATOR, TINY_ENCODER, **arguments)
-    path = save_checkpoint(model.to_checkpoint({"learning_rate": 1e-4}, half=True), tmp_path / "ours.pt")
+    model = tiny_psp(**{"sam": {}, "psp": INVERTER, "mytimemachine": {"blender": BlenderConfig()}}[kind])
+    path = save_checkpoint(psp_checkpoint(model, {"learning_rate": 1e-4}, half=True), tmp_path / "ours.pt")
     convert_weights.main([str(path), str(tmp_path / f"official{suffix}")])
     content = load_checkpoint(tmp_path / f"official{suffix}")
     assert set(content) == {"state_dict", "opts", "latent_avg"}
     assert {value.dtype for value in content["state_dict"].values()} == {torch.float32, torch.int64}
-    assert pSp.from_checkpoint(content, "official").kind == kind
+    assert load_psp(content, "official").kind == kind
     assert content["opts"]["learning_rate"] == 1e-4 and "architecture" in content["opts"]
 
 
 def test_architecture_is_written_only_where_the_official_code_cannot_tell() -> None:
-    with torch.device("meta"):
-        state = pSp().state_dict()
-    opts = {"output_size": 1024, "architecture": PSPConfig().to_dict()}
-    content = {"state_dict": state, "opts": opts}
-    assert without_known_architecture(content, "sam.pt")["opts"] == {"output_size": 1024}
-    small = pSp(TINY_GENERATOR, TINY_ENCODER).to_checkpoint()
-    assert without_known_architecture(small, "small.pt") == small
+    content = psp_checkpoint(parity.quick(pSp, StyleGAN2Config(size=64)))
+    told = official_content(content, "sam.pt")["opts"]
+    assert told == {key: value for key, value in content["opts"].items() if key != "architecture"}
+    content["opts"]["architecture"]["crop"] = "tight"
+    assert official_content(content, "sam.pt")["opts"] == content["opts"]
+    small = psp_checkpoint(tiny_psp())
+    assert official_content(small, "small.pt")["opts"] == small["opts"]
 
 
 def test_age_classifier_gets_the_official_names() -> None:

@@ -1,46 +1,43 @@
 """The demo and the recipe of its weights: what they run, what they leave, what they refuse."""
 
 import json
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import training_toys as toys
+from inference_toys import run
 from PIL import Image
 
+from configs.demo_stages import STAGES
 from configs.paths_config import dataset_paths, model_paths
+from inference.invented_person import spaced_ages
+from options.parser import parse_options
 from options.train_options import parse_train_options
+from options.weights_options import DemoWeightsOptions
+from training import demo_recipe
 from utils.errors import InputError
 from utils.files.checkpoints import halved, load_checkpoint
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
-
-import benchmark  # noqa: E402
-import demo  # noqa: E402
-import make_demo_person  # noqa: E402
-import make_demo_weights  # noqa: E402
+SUMMARY = ("overall", "training_range", "per_age", "pairs")
 
 
-def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "scripts" / script), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-
-
-def test_demo_leaves_picture_table_and_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    options = demo.parse_options([f"--exp_dir={tmp_path}", "--max_steps=2", "--device=cpu"])
-    checkpoint = demo.personalize(options)
-    assert checkpoint == tmp_path / "00000" / "checkpoints" / "iteration_2.pt"
-    result = demo.compare(options, checkpoint, demo.load_judges())
-    with Image.open(result["picture"]) as picture:
+def test_demo_leaves_picture_table_and_figures(tmp_path: Path) -> None:
+    done = run("demo", f"--exp_dir={tmp_path}", "--max_steps=2", "--device=cpu")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "00000" / "checkpoints" / "iteration_2.pt").is_file()
+    with Image.open(tmp_path / "life_span.png") as picture:
         assert picture.width > picture.height > 3 * 64
     figures = json.loads((tmp_path / "figures.json").read_text())
     # two steps of an adapter that starts at zero: next to nothing has moved yet
     assert abs(figures["overall"]["gain"]["similarity"]) < 0.02
     assert set(figures["judges"]) == {"age", "identity"}
-    assert "personalised" in (tmp_path / "table.md").read_text()
+    assert set(figures) == {*SUMMARY, "inside_training_range", "outside_training_range", "judges"}
+    assert figures["training_range"] == [20, 60]
+    table = (tmp_path / "table.md").read_text()
+    assert "personalised" in table and table in done.stdout
+    assert f"Over global SAM: identity {figures['overall']['gain']['similarity']:+.3f}" in done.stdout
 
 
 def test_demo_person_is_complete() -> None:
@@ -55,34 +52,32 @@ def test_demo_person_is_complete() -> None:
 
 
 def test_demo_without_weights_is_one_sentence(tmp_path: Path) -> None:
-    done = run("demo.py", f"--checkpoint_path={tmp_path / 'no.pt'}", f"--exp_dir={tmp_path}")
+    done = run("demo", f"--checkpoint_path={tmp_path / 'no.pt'}", f"--exp_dir={tmp_path}")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
 
 
 def test_ages_are_spread_over_the_range() -> None:
-    assert make_demo_person.spaced_ages(5, (20, 60)) == [20, 30, 40, 50, 60]
+    assert spaced_ages(5, (20, 60)) == [20, 30, 40, 50, 60]
 
 
 def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     arguments = [f"--data={tmp_path / 'data'}", "--steps_scale=0.01", f"--runs={tmp_path}"]
-    options = make_demo_weights.parse_options(arguments)
-    for name in make_demo_weights.chosen_stages(None):
+    options = parse_options(DemoWeightsOptions, arguments)
+    assert options.stages == tuple(STAGES)
+    for name in options.stages:
         weights = tmp_path / name / "checkpoints" / "iteration_7.pt"
-        for run in make_demo_weights.STAGES[name].runs.values():
-            with pytest.raises(InputError, match=f"no weights in .*{run}.*; train that stage first"):
-                make_demo_weights.train_command(name, options)
-            (tmp_path / run / "checkpoints").mkdir(parents=True)
-            (tmp_path / run / "checkpoints" / "iteration_7.pt").touch()
-        command = make_demo_weights.train_command(name, options)
+        for needed in STAGES[name].runs.values():
+            with pytest.raises(InputError, match=f"no weights in .*{needed}.*; train that stage first"):
+                demo_recipe.train_command(name, options)
+            (tmp_path / needed / "checkpoints").mkdir(parents=True)
+            (tmp_path / needed / "checkpoints" / "iteration_7.pt").touch()
+        command = demo_recipe.train_command(name, options)
         parsed = parse_train_options(command[2:])
-        assert parsed.max_steps == round(
-            0.01 * make_demo_weights.preset_steps(make_demo_weights.STAGES[name].preset)
-        )
+        assert parsed.max_steps == round(0.01 * demo_recipe.preset_steps(STAGES[name].preset))
         assert not weights.exists()
-    options.processes = 2
-    launched = make_demo_weights.train_command("sam", options)
+    launched = demo_recipe.train_command("sam", replace(options, processes=2))
     assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
@@ -92,12 +87,12 @@ def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
     joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
     toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
     folders = [f"--data={files.faces}", f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
-    make_demo_weights.export("psp", make_demo_weights.parse_options(folders))
+    demo_recipe.export_stage("psp", parse_options(DemoWeightsOptions, folders))
     stored, stylegan2 = (load_checkpoint(tmp_path / f"{name}.pt") for name in ("psp", "stylegan2"))
     assert "d" not in stored and stored["state_dict"]["decoder.conv1.conv.weight"].dtype == torch.float16
-    run = load_checkpoint(make_demo_weights.newest_weights(tmp_path / "psp"))
+    trained = load_checkpoint(demo_recipe.newest_weights(tmp_path / "psp"))
     for key, value in stylegan2["d"].items():
-        torch.testing.assert_close(value, halved(run["d"][key]))
+        torch.testing.assert_close(value, halved(trained["d"][key]))
     for key in ("convs.0.conv.weight", "to_rgbs.0.bias", "noises.noise_1"):
         torch.testing.assert_close(stylegan2["g_ema"][key], stored["state_dict"][f"decoder.{key}"])
     more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
@@ -106,7 +101,7 @@ def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
 
 def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:
     for arguments in (["--data=/no/such/folder"], [f"--data={tmp_path}", "--only=psq"]):
-        done = run("make_demo_weights.py", *arguments)
+        done = run("make_demo_weights", *arguments)
         assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
 
 
@@ -126,23 +121,3 @@ def test_halved_reaches_nested_tensors() -> None:
     content = halved({"a": {"b": torch.ones(2, 2), "c": torch.ones(2)}, "n": 1})
     assert content["a"]["b"].dtype == torch.float16 and content["a"]["c"].dtype == torch.float32
     assert content["n"] == 1
-
-
-def test_benchmark_compares_in_one_run() -> None:
-    sizes = ["--output_size=8", "--batch_size=2", "--channels=4:8,8:8", "--style_dim=8", "--n_mlp=1"]
-    done = run("benchmark.py", *sizes, "--rounds=1", "--steps=1", "--device=cpu")
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout.splitlines()[-1])
-    assert rows["grouped float32 NCHW"]["ratio"] == 1
-    assert "shared float32 NHWC" in rows
-
-
-def test_grouped_and_shared_steps_agree() -> None:
-    config = benchmark.StyleGAN2Config(8, 8, 1, channels={4: 8, 8: 8})
-    steps = [
-        benchmark.TrainingStep(config, 2, torch.device("cpu"), grouped, torch.float32)
-        for grouped in (True, False)
-    ]
-    noise = steps[0].generator.noise_buffers()
-    images = [step.generator([steps[0].z], noise=noise)[0] for step in steps]
-    torch.testing.assert_close(images[0], images[1], rtol=1e-4, atol=1e-5)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from toy_networks import SMALL_FACE, SMALL_VGG
 
 import parity
 from models import auxiliary
@@ -11,15 +12,6 @@ from models.dex_vgg import VGG, expected_age, official_keys
 from models.encoders.model_irse import Backbone
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
-
-SMALL_VGG = {"network": "vgg", "input_size": 32, "channels": (4, 4, 8, 8, 8), "hidden": 16}
-SMALL_FACE = {
-    "network": "ir_se",
-    "input_size": 32,
-    "channels": (4, 4, 8, 8, 16),
-    "units": (1, 1, 1, 1),
-    "embedding_dim": 12,
-}
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +84,7 @@ def test_identity_file_round_trip(tmp_path: Path, suffix: str) -> None:
     loaded = auxiliary.load_identity(save_checkpoint(content, tmp_path / f"identity{suffix}"))
     images = torch.rand(2, 3, 32, 32) * 2 - 1
     torch.testing.assert_close(loaded.embed(images), network(images))
+    assert loaded.crop.edges() == [0.0, 1.0, 0.0, 1.0]
     assert loaded.train().training is False
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import http.server
+import os
 import re
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from configs.weights import WEIGHTS, Weight
+from models import weights_folder
 from utils.errors import InputError
 from utils.files import download as download_module
 from utils.files import weight_sources
@@ -102,6 +105,21 @@ def test_plain_download(server: Server, tmp_path: Path) -> None:
     path = fetch(server, tmp_path)
     assert path.read_bytes() == DATA and left(tmp_path) == ["weights.pt"]
     assert server.requests == [None]
+
+
+def test_content_and_name_are_flushed_to_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders: list[bool] = []
+    flush = os.fsync
+
+    def noted(handle: int) -> None:
+        folders.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    fetch(server, tmp_path)
+    assert folders[0] is False and folders[-1] is True  # the folder last: it holds the name
 
 
 def test_broken_connection_is_resumed_where_it_broke(server: Server, tmp_path: Path) -> None:
@@ -276,7 +294,7 @@ def small_table(monkeypatch: pytest.MonkeyPatch, server: Server) -> dict[str, We
     weight = Weight("pretrained_models/weights.pt", server.url, size=len(DATA), sha256=SHA256, **common)
     gone = Weight("pretrained_models/gone.pt", server.url + "/gone", mirrors=(server.url + "/too",), **common)
     table = {"weights": weight, "gone": gone}
-    monkeypatch.setattr(download_weights, "OFFICIAL", table)
+    monkeypatch.setattr(weights_folder, "OFFICIAL", table)
     return table
 
 
@@ -284,10 +302,10 @@ def test_script_downloads_once_and_checks(
     small_table: dict[str, Weight], server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["weights", f"--root={tmp_path}"]
-    assert download_weights.main(command) == 0
+    download_weights.main(command)
     assert (tmp_path / "weights.pt").read_bytes() == DATA
     assert "licence: anything goes" in capsys.readouterr().out
-    assert download_weights.main(command) == 0
+    download_weights.main(command)
     assert "is there (checksum is right)" in capsys.readouterr().out and len(server.requests) == 1
     (tmp_path / "weights.pt").write_bytes(b"damaged")
     with pytest.raises(InputError, match="1 of 1 files are missing"):
@@ -342,7 +360,6 @@ def test_script_asks_for_a_name(tmp_path: Path) -> None:
 
 
 def test_folder_of_the_environment_is_used_everywhere(tmp_path: Path) -> None:
-    import os
     import subprocess
 
     root = Path(__file__).resolve().parents[1]

@@ -10,28 +10,25 @@ import torch
 from inference_toys import (
     INPUT,
     OUTPUT,
-    ROOT,
     files_below,
     make_photo,
     pixels,
     run,
     run_command_line,
+    save_toy,
     toy,
 )
 from PIL import Image
 
 from datasets.photos import Photos, result_names, result_stems
 from models.stylegan2.model import Generator, StyleGAN2Config
-from options.inference_options import joined, parse_inference_options
-from options.target_ages import TargetAge, parse_target_ages
-from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 from utils.parallel import worker_count
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(toy().to_checkpoint(), tmp_path_factory.mktemp("weights") / "sam.pt")
+    return save_toy(tmp_path_factory.mktemp("weights") / "sam.pt", toy())
 
 
 @pytest.fixture
@@ -152,9 +149,6 @@ def test_a_single_picture_is_a_folder_of_one(tmp_path: Path) -> None:
     assert batch.images.shape == (1, 3, INPUT, INPUT) and batch.names == [Path("me.png")]
 
 
-# ---------------------------------------------------------------- options
-
-
 @pytest.mark.filterwarnings("error")
 def test_more_workers_than_cores_are_not_started(tmp_path: Path) -> None:
     for name in ("1.png", "2.png"):
@@ -163,27 +157,6 @@ def test_more_workers_than_cores_are_not_started(tmp_path: Path) -> None:
     assert worker_count(many) < many and worker_count(0) == 0
     batches = list(Photos(tmp_path, INPUT).batches(1, workers=many))
     assert [batch.names for batch in batches] == [[Path("1.png")], [Path("2.png")]]
-
-
-def test_target_ages() -> None:
-    assert parse_target_ages("0, 62.5,uniform_random") == [
-        TargetAge("0", 0.0),
-        TargetAge("62.5", 62.5),
-        TargetAge("uniform_random", None),
-    ]
-    assert [target.years for target in parse_target_ages(None)] == [float(age) for age in range(0, 101, 10)]
-
-
-def test_relative_target_ages() -> None:
-    assert parse_target_ages("+20,-15,30", allow_relative=True) == [
-        TargetAge("+20", 20.0, relative=True),
-        TargetAge("-15", -15.0, relative=True),
-        TargetAge("30", 30.0),
-    ]
-    with pytest.raises(InputError, match="-15 is outside 0 to 100"):
-        parse_target_ages("-15")
-    assert joined(["--target_age", "-15,+20", "--align"]) == ["--target_age=-15,+20", "--align"]
-    assert joined(["--target_age", "15", "--n_images", "3"]) == ["--target_age", "15", "--n_images", "3"]
 
 
 def test_stems_of_other_formats() -> None:
@@ -195,47 +168,7 @@ def test_stems_of_other_formats() -> None:
     assert result_stems([Path("41.5_0.png")]) == [Path("41.5_0")]
 
 
-def test_without_a_checkpoint_the_bundled_model_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    opts, _ = parse_inference_options(["--exp_dir=x"], "")
-    assert Path(opts.checkpoint_path) == ROOT / "pretrained_models" / "demo" / "sam.pt"
-    assert "bundled demonstration model" in capsys.readouterr().out
-
-
 # ---------------------------------------------------------------- bad input
-
-
-BAD_OPTIONS = {
-    "no age": (["--target_age=abc"], "'abc' is no age"),
-    "too old": (["--target_age=130"], "130 is outside 0 to 100"),
-    "far away": (["--target_age=-101"], "-101 is more than 100 years away"),
-    "age of the input": (["--target_age=+5", "--input_age=120"], "--input_age=120 is outside 0 to 100"),
-    "negative style": (["--latent_mask=8,-1"], "--latent_mask=8,-1: give indices of styles"),
-    "no style": (["--latent_mask=8,"], "--latent_mask=8,: give indices of styles"),
-    "no mixtures": (["--n_outputs_to_generate=0"], "--n_outputs_to_generate=0 must be at least 1"),
-    "alpha": (["--mix_alpha=nan"], "--mix_alpha=nan is not a finite number"),
-    "one frame": (["--sweep_frames=1"], "--sweep_frames=1 must be at least 2"),
-    "sweep of one age": (["--sweep=gif", "--target_age=10"], "--sweep needs at least two target ages"),
-    "crop": (["--crop=wide"], "argument --crop: invalid choice: 'wide'"),
-    "not a number": (["--target_age=nan"], "outside 0 to 100"),
-    "empty entry": (["--target_age=10,,20"], "'' is no age"),
-    "twice": (["--target_age=10,10"], "names 10 twice"),
-    "no batch": (["--test_batch_size=0"], "--test_batch_size=0 must be at least 1"),
-    "no photos": (["--n_images=0"], "--n_images=0 must be at least 1"),
-    "text for a number": (["--test_workers=many"], "invalid int value"),
-    "unknown flag": (["--targetage=10"], "unrecognized arguments: --targetage=10"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "sentence"), BAD_OPTIONS.values(), ids=BAD_OPTIONS.keys())
-def test_bad_options(arguments: list[str], sentence: str) -> None:
-    with pytest.raises(InputError) as caught:
-        parse_inference_options(["--exp_dir=x", *arguments], "", uses=("sweep",))
-    assert sentence in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_exp_dir_is_needed() -> None:
-    with pytest.raises(InputError, match="--exp_dir=DIR is needed"):
-        parse_inference_options([], "")
 
 
 def bad_inputs(folder: Path, checkpoint: Path) -> dict[str, tuple[list[str], str]]:

@@ -14,7 +14,8 @@ from inference_toys import ROOT, make_photo
 from PIL import Image, ImageStat
 
 import parity
-from models.psp import OFFICIAL_OPTS, pSp
+from models.psp import pSp
+from models.psp_files import OFFICIAL_OPTS
 from utils.files.checkpoints import save_checkpoint
 
 LIMIT_GB = 8.0

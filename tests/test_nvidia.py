@@ -1,26 +1,28 @@
 """StyleGAN2 in NVIDIA's layout: official numbers after conversion, the way back, the safe pickle reader."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nvidia_toys
 import pytest
 import torch
+from toy_networks import TAPERED_GENERATOR, stylegan2_checkpoint
 
 import parity
 from models.aging_model import load_aging_model
 from models.kinds import checkpoint_kind
 from models.loading import load_into
 from models.psp import pSp
+from models.psp_start import load_generator
+from models.stylegan2.files import load_converted, load_trainable
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
-from models.stylegan2.nvidia import from_nvidia, load_converted, read_config, to_nvidia
-from training.coach_stylegan2 import load_stylegan2_file
+from models.stylegan2.nvidia import from_nvidia, read_config, to_nvidia
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 KEYS = "stylegan2_ada_conditional"
-TINY = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 6})
 
 
 def official_state(table: str, seed: int) -> dict[str, torch.Tensor]:
@@ -119,26 +121,10 @@ def test_layout_is_official(table: str) -> None:
     assert read_config(theirs["G_ema"], "theirs") == config
 
 
-def tiny_checkpoint(c_dim: int = 0) -> dict[str, Any]:
-    """A StyleGAN2 checkpoint in rosinality's layout with noise that counts."""
-    config = StyleGAN2Config(**{**TINY.to_dict(), "c_dim": c_dim})
-    generator = Generator.from_config(config)
-    for name, parameter in generator.named_parameters():
-        if name.endswith(("noise.weight", "bias")):
-            torch.nn.init.normal_(parameter)
-    discriminator = Discriminator.from_config(config)
-    return {
-        "g": Generator.from_config(config).state_dict(),
-        "d": discriminator.state_dict(),
-        "g_ema": generator.state_dict(),
-        "latent_avg": torch.randn(12),
-    }
-
-
 @pytest.mark.parametrize("c_dim", [0, 3])
 @pytest.mark.parametrize("container", ["pkl", "safetensors", "pt"])
 def test_both_ways_change_no_number(tmp_path: Path, container: str, c_dim: int) -> None:
-    ours = tiny_checkpoint(c_dim)
+    ours = stylegan2_checkpoint(c_dim)
     theirs = to_nvidia(ours, "ours.pt")
     path = tmp_path / f"network.{container}"
     if container == "pkl":
@@ -157,22 +143,33 @@ def test_both_ways_change_no_number(tmp_path: Path, container: str, c_dim: int) 
 
 
 def test_converted_checkpoint_is_used_directly(tmp_path: Path) -> None:
-    ours = tiny_checkpoint()
+    ours = stylegan2_checkpoint()
     theirs = to_nvidia(ours, "ours.pt")
     path = nvidia_toys.write_pickle(
         tmp_path / "network.pkl", **{name: nvidia_toys.module(state, name) for name, state in theirs.items()}
     )
-    model = pSp(TINY, start_from_encoded_w_plus=False)
-    model.load_generator(load_converted(path), str(path))
+    model = pSp(TAPERED_GENERATOR, start_from_encoded_w_plus=False)
+    load_generator(model, load_converted(path), str(path))
     assert torch.equal(model.decoder.convs[0].conv.weight, ours["g_ema"]["convs.0.conv.weight"])
     assert torch.equal(model.latent_avg[3], ours["latent_avg"])
-    assert {"g", "d", "g_ema"} <= load_stylegan2_file(str(path)).keys()
+    assert {"g", "d", "g_ema"} <= load_trainable(path).keys()
     with pytest.raises(InputError, match=r"NVIDIA's layout \(scripts/convert_weights\.py"):
         load_aging_model(path)
 
 
+def test_pickle_of_one_network_is_its_average(tmp_path: Path) -> None:
+    ours = stylegan2_checkpoint()
+    state = to_nvidia(ours, "ours.pt")["G_ema"]
+    path = nvidia_toys.write_bare_pickle(tmp_path / "network.pkl", nvidia_toys.module(state, "Generator"))
+    content = load_checkpoint(path)
+    assert set(content) == {"network", "settings"} and checkpoint_kind(content) == "stylegan2_nvidia"
+    converted = load_converted(path)
+    assert all(torch.equal(value, ours["g_ema"][key]) for key, value in converted["g_ema"].items())
+    assert torch.equal(converted["latent_avg"], ours["latent_avg"])
+
+
 def test_average_latent_is_added_where_a_file_has_none() -> None:
-    ours = tiny_checkpoint(c_dim=3)
+    ours = stylegan2_checkpoint(c_dim=3)
     del ours["latent_avg"]
     theirs = to_nvidia(ours, "ours.pt")
     assert theirs["G_ema"]["mapping.w_avg"].shape == (12,)
@@ -180,11 +177,11 @@ def test_average_latent_is_added_where_a_file_has_none() -> None:
 
 
 def test_labels_are_asked_for() -> None:
-    config = StyleGAN2Config(**{**TINY.to_dict(), "c_dim": 3})
+    config = replace(TAPERED_GENERATOR, c_dim=3)
     with pytest.raises(ValueError, match="labels"):
         Generator.from_config(config)([torch.randn(1, 12)])
     with pytest.raises(ValueError, match="labels"):
-        Discriminator.from_config(TINY)(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3))
+        Discriminator.from_config(TAPERED_GENERATOR)(torch.zeros(1, 3, 16, 16), torch.zeros(1, 3))
 
 
 # ---------------------------------------------------------------- what is refused
@@ -238,7 +235,7 @@ def test_code_in_a_storage_is_refused_and_not_run(tmp_path: Path) -> None:
         (b"ctorch._utils\n_rebuild_parameter\n(I1\ntR.", "parameter that is not a tensor"),
         (b"cnumpy\ndtype\n(S'O8'\ntR.", "numpy type 'O8'"),
         (b"no pickle at all", "damaged or is not a pickle of networks"),
-        (b"(dS'a'\nI1\ns.", "holds none of the networks"),
+        (b"(dS'a'\nI1\ns.", "holds no networks"),
     ],
 )
 def test_other_pickles_are_explained(tmp_path: Path, code: bytes, message: str) -> None:
@@ -270,7 +267,7 @@ def test_pickle_of_a_tensor_view_and_of_half_precision(tmp_path: Path) -> None:
 
 
 def changed(**change: Any) -> dict[str, Any]:
-    content = to_nvidia(tiny_checkpoint(), "ours.pt")
+    content = to_nvidia(stylegan2_checkpoint(), "ours.pt")
     for key, value in change.pop("add", {}).items():
         content["G_ema"][key] = value
     for key in change.pop("remove", ()):
@@ -302,7 +299,7 @@ def test_other_designs_are_refused(change: dict[str, Any], message: str) -> None
 def test_only_stylegan2_goes_to_nvidia() -> None:
     with pytest.raises(InputError, match="not a StyleGAN2 checkpoint"):
         to_nvidia({"state_dict": {"fc6.weight": torch.zeros(1)}}, "dex.pth")
-    content = tiny_checkpoint()
+    content = stylegan2_checkpoint()
     del content["g_ema"]["convs.0.conv.weight"]
     with pytest.raises(InputError, match=r"g_ema does not fit|lacks"):
         to_nvidia(content, "ours.pt")

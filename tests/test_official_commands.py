@@ -5,24 +5,48 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from inference_toys import ADAPTER, INPUT, OUTPUT, ROOT, files_below, make_photo, pixels, run, toy
+from inference_toys import (
+    ADAPTER,
+    INPUT,
+    OUTPUT,
+    ROOT,
+    files_below,
+    make_photo,
+    pixels,
+    run,
+    save_toy,
+    toy,
+)
 from PIL import Image
 from torchvision.utils import make_grid
 
+from configs.paths_config import model_paths
 from datasets.photos import read_path_list
-from models.psp import append_age, mix_styles, pSp
-from options.inference_options import parse_inference_options
-from options.lifespan_options import build_parser, describe_model, parse_lifespan_options
+from inference.loading import replace_drifted_encoder
+from models.psp import append_age, pSp
+from models.psp_aging import PersonalizedModel
+from models.psp_files import psp_checkpoint
+from models.stylegan2.styles import mix_styles
+from options.align_options import AlignAllOptions
+from options.inference_options import (
+    InferenceOptions,
+    ReferenceOptions,
+    SamOptions,
+    SideBySideOptions,
+    StyleMixingOptions,
+    parse_inference_options,
+)
+from options.lifespan_options import LifespanOptions, describe_model, parse_lifespan_options
+from options.parser import build_parser, parse_options
 from utils.errors import InputError
-from utils.files.checkpoints import save_checkpoint
 from utils.pictures.reading import read_image
 from utils.pictures.tensors import to_uint8
 
-sys.path.append(str(ROOT / "scripts"))
 STYLES = 2 * 5 - 2
 COMMON = "--exp_dir=/path/to/experiment --checkpoint_path=experiment/checkpoints/best_model.pt "
 COMMON += "--data_path=/path/to/test_data --test_batch_size=4 --test_workers=4"
@@ -39,6 +63,14 @@ COMMANDS = [
 ]
 
 
+OPTIONS: dict[str, type[SamOptions]] = {
+    "inference": InferenceOptions,
+    "inference_side_by_side": SideBySideOptions,
+    "style_mixing": StyleMixingOptions,
+    "reference_guided_inference": ReferenceOptions,
+}
+
+
 # ---------------------------------------------------------------- parsing
 
 
@@ -46,40 +78,37 @@ COMMANDS = [
 def test_official_inference_commands_parse(command: str) -> None:
     script, *arguments = shlex.split(command)
     assert (ROOT / script).is_file()
-    opts, targets = parse_inference_options(arguments, "")
+    opts = parse_inference_options(OPTIONS[Path(script).stem], arguments, "")
+    values = opts.record()  # also of the flags that the command does not read
     given = dict(word.removeprefix("--").partition("=")[::2] for word in arguments)
     for name in ("exp_dir", "checkpoint_path", "data_path"):
-        assert getattr(opts, name) == given[name]
+        assert values[name] == given[name]
     assert (opts.test_batch_size, opts.test_workers) == (4, 4)
-    assert [target.years for target in targets] == [float(age) for age in given["target_age"].split(",")]
-    assert opts.couple_outputs == ("couple_outputs" in given)
-    assert opts.latent_mask == ([8, 9] if "latent_mask" in given else None)
-    assert opts.ref_images_paths_file == given.get("ref_images_paths_file", "./ref_images.txt")
-    assert (opts.mix_alpha, opts.n_outputs_to_generate, opts.n_images) == (None, 5, None)
-    assert not opts.align and not opts.resize_outputs and opts.sweep is None
+    assert [target.years for target in opts.targets] == [float(age) for age in given["target_age"].split(",")]
+    assert values["couple_outputs"] == ("couple_outputs" in given)
+    assert values["latent_mask"] == ((8, 9) if "latent_mask" in given else None)
+    assert values["ref_images_paths_file"] == given.get("ref_images_paths_file", "./ref_images.txt")
+    assert (values["mix_alpha"], values["n_outputs_to_generate"], opts.n_images) == (None, 5, None)
+    assert not opts.align and not opts.resize_outputs and values["sweep"] is None
 
 
 def test_official_helper_commands_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     personal, pretrained = (shlex.split(line)[1:] for line in COMMANDS if line.startswith("helper.py"))
-    opts, targets = parse_lifespan_options(personal, "")
-    assert opts.blender and opts.model_path == "/path/to/experiment/checkpoints/iteration_15000.pt"
+    opts = parse_lifespan_options(personal, "")
+    assert opts.blender and opts.checkpoint == "/path/to/experiment/checkpoints/iteration_15000.pt"
     assert (opts.img_dir, opts.output_dir) == ("/path/to/test_data", "/path/to/output")
-    assert [target.label for target in targets] == [str(age) for age in range(0, 101, 10)]
-    monkeypatch.setitem(
-        parse_lifespan_options.__globals__["model_paths"], "sam_ffhq_aging", str(ROOT / "README.md")
-    )
-    opts, _ = parse_lifespan_options(pretrained, "")
-    assert opts.desc == "sam_pretrained" and not opts.blender
-    assert opts.model_path == str(ROOT / "README.md"), "the official SAM file where it is at hand"
+    assert [target.label for target in opts.targets] == [str(age) for age in range(0, 101, 10)]
+    monkeypatch.setitem(model_paths, "sam_ffhq_aging", str(ROOT / "README.md"))
+    opts = parse_lifespan_options(pretrained, "")
+    assert opts.folder == Path("/path/to/output/sam_pretrained") and not opts.blender
+    assert opts.checkpoint == str(ROOT / "README.md"), "the official SAM file where it is at hand"
     with pytest.raises(InputError, match="--img_dir=DIR is needed"):
         parse_lifespan_options([], "")
 
 
 def test_official_alignment_command_parses() -> None:
-    from align_all_parallel import build_parser
-
     command = next(line for line in COMMANDS if "align_all" in line)
-    opts = build_parser().parse_args(shlex.split(command)[1:])
+    opts = parse_options(AlignAllOptions, shlex.split(command)[1:])
     assert (opts.num_threads, opts.root_path) == (4, "/path/to/photos")
 
 
@@ -87,9 +116,7 @@ def test_official_alignment_command_parses() -> None:
     ("repository", "script"), [("SAM", "scripts/align_all_parallel.py"), ("MyTimeMachine", "helper.py")]
 )
 def test_official_flags_of_the_other_commands(repository: str, script: str) -> None:
-    from align_all_parallel import build_parser as build_alignment_parser
-
-    parser = build_parser("") if script == "helper.py" else build_alignment_parser()
+    parser = build_parser(LifespanOptions if script == "helper.py" else AlignAllOptions)
     flags = json.loads((ROOT / "tests/fixtures/official_flags.json").read_text())[repository][script]
     assert flags
     for flag in flags:
@@ -121,15 +148,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("alice")
     (folder / "00000").mkdir()
     (folder / "00000" / "opt.json").write_text("{}")
-    sam = save_checkpoint(toy(1).to_checkpoint(), folder / "sam.pt")
+    sam = save_toy(folder / "sam.pt", toy(1))
     drifted = [{"recipe": "official", "checkpoint_path": str(path)} for path in (sam, folder / "gone.pt")]
-    drifted = [toy(2, ADAPTER).to_checkpoint(opts) for opts in drifted]
     checkpoints = folder / "00000" / "checkpoints"
     return {
         "sam": sam,
-        "ours": save_checkpoint(toy(2, ADAPTER).to_checkpoint(), checkpoints / "iteration_7.pt"),
-        "drifted": save_checkpoint(drifted[0], checkpoints / "iteration_9.pt"),
-        "drifted_alone": save_checkpoint(drifted[1], checkpoints / "iteration_11.pt"),
+        "ours": save_toy(checkpoints / "iteration_7.pt", toy(2, ADAPTER)),
+        "drifted": save_toy(checkpoints / "iteration_9.pt", toy(2, ADAPTER), drifted[0]),
+        "drifted_alone": save_toy(checkpoints / "iteration_11.pt", toy(2, ADAPTER), drifted[1]),
     }
 
 
@@ -302,18 +328,29 @@ def test_drifted_encoders_are_replaced_or_named(
 
 
 def test_official_personalised_files_take_the_configured_encoder(
-    weights: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    weights: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import _inference
+    def encoder_of(model: PersonalizedModel) -> list[torch.Tensor]:
+        replace_drifted_encoder(model, "mine.pt")
+        return list(model.network.encoder.state_dict().values())
 
-    content = toy(2, ADAPTER).to_checkpoint()
-    del content["opts"]["architecture"]
-    path = str(save_checkpoint(content, tmp_path / "official.pt"))
-    monkeypatch.setitem(_inference.model_paths, "sam_ffhq_aging", str(weights["sam"]))
-    assert _inference.find_global_checkpoint(path) == str(weights["sam"])
-    assert _inference.find_global_checkpoint(str(weights["sam"])) is None
-    monkeypatch.setitem(_inference.model_paths, "sam_ffhq_aging", str(tmp_path / "missing.pt"))
-    assert _inference.find_global_checkpoint(path) is None
+    def like(found: list[torch.Tensor], seed: int) -> bool:
+        wanted = toy(seed, ADAPTER if seed == 2 else None).encoder.state_dict().values()
+        return all(map(torch.equal, found, wanted))
+
+    official: dict[str, Any] = {}  # its options name no architecture
+    monkeypatch.setitem(model_paths, "sam_ffhq_aging", str(weights["sam"]))
+    assert like(encoder_of(PersonalizedModel(toy(2, ADAPTER), opts=official)), 1)
+    assert f"mine.pt has drifted in training; taking that of {weights['sam']}" in capsys.readouterr().out
+    ours = psp_checkpoint(toy(2, ADAPTER))["opts"]
+    assert like(encoder_of(PersonalizedModel(toy(2, ADAPTER), opts=ours)), 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setitem(model_paths, "sam_ffhq_aging", str(tmp_path / "missing.pt"))
+    assert like(encoder_of(PersonalizedModel(toy(2, ADAPTER), opts=official)), 2)
+    assert "give --global_checkpoint=FILE" in capsys.readouterr().err
 
 
 def test_lifespan_without_blender_is_global(weights: dict[str, Path], photos: Path, tmp_path: Path) -> None:

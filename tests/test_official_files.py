@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from toy_networks import INVERTER
 
 import parity
 from models.aging_model import load_aging_model
@@ -16,13 +17,13 @@ from models.auxiliary import load_age_classifier, load_identity
 from models.blender import BlenderConfig
 from models.dex_vgg import VGG, file_keys
 from models.encoders.model_irse import Backbone
-from models.official_layout import official_content
+from models.kinds import official_content
 from models.psp import append_age, pSp
+from models.psp_start import load_generator, load_prior
 from models.stylegan2.model import Generator
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
-PSP = {"input_nc": 3, "start_from_latent_avg": True, "start_from_encoded_w_plus": False}
 
 
 def official_document(name: str) -> dict[str, Any]:
@@ -111,13 +112,13 @@ def test_personalised_file_of_full_size(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_psp_file_of_full_size_is_the_prior(tmp_path: Path) -> None:
-    path = write_official(tmp_path, "psp_ffhq_encode", **PSP)
+    path = write_official(tmp_path, "psp_ffhq_encode", **INVERTER)
     content = load_checkpoint(path)
     saved = official_content(content, str(path))
     parity.check_layout(saved["state_dict"], "psp_ffhq_encode")
     assert saved["opts"].items() >= content["opts"].items()
     sam = parity.quick(pSp)
-    sam.load_prior(content, str(path))
+    load_prior(sam, content, str(path))
     state = sam.pretrained_encoder.state_dict()
     assert all(torch.equal(value, content["state_dict"][f"encoder.{key}"]) for key, value in state.items())
 
@@ -132,8 +133,8 @@ def test_stylegan2_file_of_full_size(tmp_path: Path, zipped: bool) -> None:
     content = {"g_ema": generator.state_dict(), "latent_avg": torch.randn(512)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     del generator
-    model = parity.quick(pSp, **PSP).eval()
-    model.load_generator(load_checkpoint(path), str(path))
+    model = parity.quick(pSp, **INVERTER).eval()
+    load_generator(model, load_checkpoint(path), str(path))
     inputs = parity.inputs(entry)
     with torch.no_grad():
         image, _ = model.decoder([inputs["wplus"]], input_is_latent=True, randomize_noise=False)

@@ -19,9 +19,7 @@ from personal_album import ACCEPTED, Album, make_album, person_picture
 from prepare_personal import main
 
 from datasets.faces import FaceFolder
-from datasets.personal import aligned as faces
-from datasets.personal import measures as photos
-from datasets.personal import output
+from datasets.personal import aligned, measures, output
 from utils.errors import InputError
 from utils.faces.alignment import align_photo
 
@@ -85,7 +83,7 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a photo was measured twice")
 
-    monkeypatch.setattr(photos, "_measure", refuse)
+    monkeypatch.setattr(measures, "_measure", refuse)
 
 
 # ---------------------------------------------------------------- one run
@@ -280,7 +278,7 @@ def test_landmarks_follow_into_the_enhanced_picture() -> None:
 
     photo = skimage.data.astronaut()
     points = detect_faces(photo)[0].landmarks
-    enhanced, moved = faces.enhance_face(photo, points, Doubler())
+    enhanced, moved = aligned.enhance_face(photo, points, Doubler())
     square = face_square(points, CROPS["ffhq"].s, CROPS["ffhq"].k)
     assert enhanced.shape[0] == 2 * round(float(np.hypot(*(square[3] - square[0]))))
     found = detect_faces(enhanced)[0].landmarks

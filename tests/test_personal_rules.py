@@ -14,6 +14,8 @@ from datasets.personal.ages import Age, age_of, read_age_table, years_between
 from datasets.personal.measures import FaceMeasure, Photo
 from datasets.personal.person import find_person
 from datasets.personal.verdicts import Thresholds, Verdict, judge, split
+from options.parser import parse_options
+from options.personal_options import PersonalOptions
 from utils.errors import InputError
 from utils.faces.quality import _HEAD, _POSE_POINTS, face_print, head_pose, print_likeness, sharpness
 from utils.pictures.reading import capture_date
@@ -188,6 +190,30 @@ def test_split_by_ranges_and_by_share() -> None:
     assert all(v.status == "train" for v in split(verdicts))
     with pytest.raises(InputError, match="none training photos"):
         split(verdicts, [(0, 100)])
+
+
+FOLDERS = ["--input_dir=photos", "--output_dir=me"]
+
+
+def test_limits_of_the_options() -> None:
+    assert parse_options(PersonalOptions, FOLDERS).limits == Thresholds()
+    ffhq = parse_options(PersonalOptions, [*FOLDERS, "--crop=ffhq", "--max_yaw=30"])
+    assert (ffhq.side, ffhq.smallest_face) == (1024, 256)
+    # the filters measure the tight square, 0.58 of FFHQ's
+    assert ffhq.limits == Thresholds(min_size=256 * 0.58, max_yaw=30)
+    assert parse_options(PersonalOptions, [*FOLDERS, "--min_size=50"]).limits.min_size == 50
+
+
+def test_settings_of_the_manifest() -> None:
+    opts = parse_options(PersonalOptions, [*FOLDERS, "--birth_date=1980-12-31", "--test_range=20-25,60-70"])
+    assert opts.settings() == {
+        "input_dir": "photos", "output_dir": "me", "crop": "tight", "size": 128, "enhance": None,
+        "ages": None, "birth_date": "1980-12-31", "reference": (), "identity_distance": 0.5, "min_size": 64.0,
+        "min_sharpness": 3.6, "max_outside": 0.15, "max_yaw": 45.0, "max_pitch": 45.0,
+        "duplicate_distance": 0.2, "duplicate_correlation": 0.93, "keep": (), "drop": (),
+        "test_range": ((20, 25), (60, 70)), "test_share": None,
+    }  # fmt: skip
+    assert list(opts.settings())[:3] == ["input_dir", "output_dir", "crop"]
 
 
 def test_no_faces_at_all() -> None:

@@ -9,16 +9,16 @@ import pillow_heif
 import pytest
 import skimage.data
 import torch
-from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, run, toy
+from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, run, save_toy, toy
 from PIL import Image
 
 from configs.paths_config import model_paths
-from datasets.input_age import TIGHT_IN_FFHQ, InputAges
-from options.inference_options import parse_inference_options
+from datasets.input_age import InputAges
+from options.inference_options import InferenceOptions, parse_inference_options
 from utils.errors import InputError
 from utils.faces.alignment import detect_faces, face_square, warp_square
+from utils.faces.boxes import TIGHT_IN_FFHQ
 from utils.faces.paste import FacePhoto, paste_square
-from utils.files.checkpoints import save_checkpoint
 from utils.pictures.animation import labelled_grid, there_and_back, write_gif, write_mp4
 from utils.pictures.reading import open_photo
 from utils.pictures.writing import save_pil
@@ -154,7 +154,7 @@ def test_damaged_and_oversized_exif(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_checkpoint(toy().to_checkpoint(), tmp_path_factory.mktemp("weights") / "sam.pt")
+    return save_toy(tmp_path_factory.mktemp("weights") / "sam.pt", toy())
 
 
 @pytest.fixture
@@ -266,7 +266,7 @@ def test_the_tight_square_of_an_ffhq_crop(astronaut: np.ndarray) -> None:
     points = detect_faces(astronaut)[0].landmarks
     tight = warp_square(astronaut, face_square(points, 0.58, 0.5), 100)
     ffhq = warp_square(astronaut, face_square(points, 1.0, 0.1), 400)
-    top, bottom, left, right = (round(400 * edge) for edge in TIGHT_IN_FFHQ)
+    top, bottom, left, right = (round(400 * edge) for edge in TIGHT_IN_FFHQ.edges())
     cut = cv2.resize(ffhq[top:bottom, left:right], (100, 100), interpolation=cv2.INTER_AREA)
 
     def likeness(other: np.ndarray) -> float:
@@ -339,7 +339,7 @@ def test_mp4_needs_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
         lambda name, *rest: None if name == "imageio_ffmpeg" else real(name, *rest),
     )
     with pytest.raises(InputError, match="MP4 needs imageio-ffmpeg; run: pip install imageio-ffmpeg"):
-        parse_inference_options(["--exp_dir=x", "--sweep=mp4"], "", uses=("sweep",))
+        parse_inference_options(InferenceOptions, ["--exp_dir=x", "--sweep=mp4"], "")
 
 
 def test_mp4(tmp_path: Path) -> None:

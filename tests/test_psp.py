@@ -6,28 +6,26 @@ from typing import Any
 
 import pytest
 import torch
+from toy_networks import INVERTER, TINY_ENCODER, TINY_GENERATOR, tiny_psp
 
 import parity
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
-from models.psp import append_age, mix_styles, pSp
-from models.psp_config import PSPConfig
+from models.psp import append_age, pSp
+from models.psp_aging import PSPAgingModel
+from models.psp_config import PSPConfig, usual_crop
+from models.psp_files import load_psp, psp_checkpoint
+from models.psp_start import (
+    add_blender,
+    load_face_network,
+    load_generator,
+    load_prior,
+    start_encoder_from_prior,
+)
 from models.stylegan2.model import Generator, StyleGAN2Config
+from models.stylegan2.styles import mix_styles
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
-
-TINY_GENERATOR = StyleGAN2Config(size=16, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8})
-TINY_ENCODER = EncoderConfig(input_size=32, channels=(8, 8, 8, 8, 16), units=(1, 1, 1, 1), style_channels=8)
-
-
-def tiny(**arguments: Any) -> pSp:
-    """A SAM network small enough for any test, with a mean latent and batch statistics of its own."""
-    model = pSp(TINY_GENERATOR, TINY_ENCODER, **arguments)
-    model.set_latent_avg(torch.randn(12))
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.normal_(std=0.1)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +111,7 @@ def test_full_size_is_official() -> None:
 def test_layouts_are_official() -> None:
     with torch.device("meta"):
         sam, mtm = pSp(), pSp(blender=BlenderConfig())
-        psp = pSp(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+        psp = pSp(**INVERTER)
     names = {"sam_ffhq_aging": sam, "mytimemachine_personalised": mtm, "psp_ffhq_encode": psp}
     for name, model in names.items():
         parity.check_layout(model.state_dict(), name)
@@ -134,7 +132,7 @@ def test_age_plane_keeps_decimals_and_differs_by_image() -> None:
 
 
 def test_parts_make_the_whole() -> None:
-    model = tiny(blender=BlenderConfig(zero_init=False))
+    model = tiny_psp(blender=BlenderConfig(zero_init=False))
     images, years = torch.randn(2, 3, 32, 32), torch.tensor([20.0, 70.0])
     x = append_age(images, years)
     image, latents = model(x, resize=False, randomize_noise=False, return_latents=True)
@@ -145,16 +143,16 @@ def test_parts_make_the_whole() -> None:
 
 
 def test_fresh_adapter_changes_nothing() -> None:
-    model = tiny()
+    model = tiny_psp()
     x = append_age(torch.randn(2, 3, 32, 32), 30.0)
     before = model(x, randomize_noise=False)
-    model.add_blender(BlenderConfig(hidden=8))
+    add_blender(model, BlenderConfig(hidden=8))
     assert torch.equal(model(x, randomize_noise=False), before)
     assert model.kind == "mytimemachine"
 
 
 def test_prior_is_frozen_unless_asked() -> None:
-    model = tiny().train()
+    model = tiny_psp().train()
     assert model.encoder.training and not model.pretrained_encoder.training
     model(append_age(torch.randn(2, 3, 32, 32), 30.0)).mean().backward()
     assert all(parameter.grad is None for parameter in model.pretrained_encoder.parameters())
@@ -168,25 +166,25 @@ def test_prior_is_frozen_unless_asked() -> None:
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("adapter", [False, True])
 def test_file_round_trip(tmp_path: Path, suffix: str, adapter: bool) -> None:
-    model = tiny(blender=BlenderConfig(bottleneck=4, hidden=6, zero_init=False) if adapter else None)
+    model = tiny_psp(blender=BlenderConfig(bottleneck=4, hidden=6, zero_init=False) if adapter else None)
     opts = {"learning_rate": 1e-4, "exp_dir": Path("runs/sam"), "device": torch.device("cpu")}
-    path = save_checkpoint(model.to_checkpoint(opts), tmp_path / f"model{suffix}")
+    path = save_checkpoint(psp_checkpoint(model, opts), tmp_path / f"model{suffix}")
     content = load_checkpoint(path)
     assert set(content) == {"state_dict", "opts", "latent_avg"}
     assert content["latent_avg"].shape == (6, 12)
     assert content["opts"]["exp_dir"] == "runs/sam" and content["opts"]["output_size"] == 16
-    loaded = pSp.from_file(path)
+    loaded = load_psp(content, str(path))
     assert loaded.config == model.config
     x = append_age(torch.randn(1, 3, 32, 32), 50.0)
     torch.testing.assert_close(loaded(x, randomize_noise=False), model(x, randomize_noise=False))
 
 
 def test_half_precision_file_is_close_and_half_the_size(tmp_path: Path) -> None:
-    model = tiny()
-    whole = save_checkpoint(model.to_checkpoint(), tmp_path / "whole.pt")
-    half = save_checkpoint(model.to_checkpoint(half=True), tmp_path / "half.pt")
+    model = tiny_psp()
+    whole = save_checkpoint(psp_checkpoint(model), tmp_path / "whole.pt")
+    half = save_checkpoint(psp_checkpoint(model, half=True), tmp_path / "half.pt")
     assert half.stat().st_size < 0.7 * whole.stat().st_size
-    loaded = pSp.from_file(half)
+    loaded = load_psp(load_checkpoint(half), str(half))
     assert loaded.encoder.input_layer[0].weight.dtype == torch.float32
     x = append_age(torch.randn(1, 3, 32, 32), 50.0)
     torch.testing.assert_close(
@@ -211,7 +209,35 @@ def test_official_files_are_recognised() -> None:
     _, mtm = official_file("mytimemachine_personalised")
     assert mtm == PSPConfig(blender=BlenderConfig())
     _, psp = official_file("psp_ffhq_encode")
-    assert psp == PSPConfig(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
+    assert psp == PSPConfig(**INVERTER)
+
+
+def test_official_files_know_ffhq_faces() -> None:
+    for name in ("sam_ffhq_aging", "mytimemachine_personalised", "psp_ffhq_encode"):
+        assert official_file(name)[1].crop == "ffhq"
+
+
+def test_crop_is_that_of_the_sizes_unless_told() -> None:
+    assert usual_crop(EncoderConfig()) == "ffhq" and usual_crop(TINY_ENCODER) == "tight"
+    assert tiny_psp().config.crop == "tight" and tiny_psp(crop="ffhq").config.crop == "ffhq"
+    with torch.device("meta"):
+        assert pSp(StyleGAN2Config(size=64)).config.crop == "ffhq"
+        assert pSp(StyleGAN2Config(size=64), crop="tight").config.crop == "tight"
+
+
+@pytest.mark.parametrize("crop", ["tight", "ffhq"])
+def test_crop_travels_with_the_file(tmp_path: Path, crop: str) -> None:
+    content = psp_checkpoint(tiny_psp(crop=crop))
+    assert content["opts"]["architecture"]["crop"] == crop
+    loaded = load_psp(load_checkpoint(save_checkpoint(content, tmp_path / "model.pt")), "model.pt")
+    assert loaded.config.crop == crop and PSPAgingModel(loaded).crop == crop
+    assert psp_checkpoint(loaded)["opts"]["architecture"] == content["opts"]["architecture"]
+
+
+def test_file_that_records_no_crop_knows_the_usual_one() -> None:
+    content = psp_checkpoint(tiny_psp(crop="ffhq"))
+    del content["opts"]["architecture"]["crop"]
+    assert load_psp(content, "model.pt").config.crop == "tight"
 
 
 def test_official_size_is_read_from_the_noise_planes(network64: pSp) -> None:
@@ -220,25 +246,25 @@ def test_official_size_is_read_from_the_noise_planes(network64: pSp) -> None:
 
 
 def test_starting_weights_from_other_files() -> None:
-    model = tiny()
+    model = tiny_psp()
     generator = Generator.from_config(TINY_GENERATOR)
-    model.load_generator({"g_ema": generator.state_dict(), "latent_avg": torch.ones(12)}, "stylegan2.pt")
+    load_generator(model, {"g_ema": generator.state_dict(), "latent_avg": torch.ones(12)}, "stylegan2.pt")
     assert torch.equal(model.latent_avg, torch.ones(6, 12))
-    model.load_generator({"g": generator.state_dict()}, "stylegan2.pt")
+    load_generator(model, {"g": generator.state_dict()}, "stylegan2.pt")
     assert not torch.equal(model.latent_avg, torch.ones(6, 12))
-    inverter = tiny(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
-    model.load_prior(inverter.to_checkpoint(), "psp.pt")
+    inverter = tiny_psp(**INVERTER)
+    load_prior(model, psp_checkpoint(inverter), "psp.pt")
     images = torch.randn(1, 3, 32, 32)
     torch.testing.assert_close(model.encode_photo(images), inverter.encoder(images) + model.latent_avg)
     with pytest.raises(InputError, match="psp.pt is a pSp checkpoint.*not a StyleGAN2"):
-        model.load_generator(inverter.to_checkpoint(), "psp.pt")
+        load_generator(model, psp_checkpoint(inverter), "psp.pt")
     with pytest.raises(InputError, match="sam.pt is a SAM checkpoint"):
-        model.load_prior(model.to_checkpoint(), "sam.pt")
+        load_prior(model, psp_checkpoint(model), "sam.pt")
 
 
 def test_encoder_started_from_the_prior_adds_nothing_yet() -> None:
-    model = tiny()
-    model.start_encoder_from_prior()
+    model = tiny_psp()
+    start_encoder_from_prior(model)
     images = torch.randn(1, 3, 32, 32)
     assert torch.equal(model.encode(append_age(images, 80.0)), model.encode_photo(images))
     model.encode(append_age(images, 80.0)).sum().backward()
@@ -247,8 +273,8 @@ def test_encoder_started_from_the_prior_adds_nothing_yet() -> None:
 
 @pytest.mark.parametrize("official", [False, True])
 def test_encoder_started_from_a_face_network(official: bool) -> None:
-    model, source = tiny(), tiny(input_nc=3).encoder.state_dict()
-    model.load_face_network(source, "face.pt", official)
+    model, source = tiny_psp(), tiny_psp(input_nc=3).encoder.state_dict()
+    load_face_network(model, source, "face.pt", official)
     first = model.encoder.input_layer[0].weight
     assert torch.equal(first[:, :3], source["input_layer.0.weight"])
     assert bool(first[:, 3].abs().sum() > 0) is official
@@ -272,12 +298,12 @@ def test_style_mixing_refuses_a_missing_style() -> None:
 )
 def test_unusable_files_are_explained(change: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        pSp.from_checkpoint({**tiny().to_checkpoint(), **change}, "model.pt")
+        load_psp({**psp_checkpoint(tiny_psp()), **change}, "model.pt")
 
 
 def test_another_size_is_explained() -> None:
-    content = tiny().to_checkpoint()
+    content = psp_checkpoint(tiny_psp())
     larger = StyleGAN2Config(size=32, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8})
     content["opts"]["architecture"]["generator"] = larger.to_dict()
     with pytest.raises(InputError, match="makes images of 16 pixels, the network makes 32"):
-        pSp.from_checkpoint(content, "model.pt")
+        load_psp(content, "model.pt")

@@ -6,7 +6,7 @@ from torch import Tensor
 from criteria.age_sampling import Mode
 from criteria.objective import Objective, Pass, PassName, Targets
 from models.psp import append_age, pSp
-from training.two_passes import Backward, PassResult, StepResult, plain_backward, two_passes
+from training.two_passes import Backward, PassResult, StepResult, plain_backward, targets_in, two_passes
 from utils.device import autocast
 
 
@@ -46,10 +46,7 @@ def mytimemachine_step(
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
-    if targets is None:
-        with autocast(images.device, precision):
-            targets = objective.targets_of(images)
-    known_targets = targets
+    known = targets or targets_in(objective, images, precision)
 
     def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
@@ -61,28 +58,9 @@ def mytimemachine_step(
                     compared = objective.targets_of(pictures, leave_out=("identity", "ages"))
             codes = net.personalize(global_codes, ages)
             generated = net.decode(codes, resize=True)
-            losses = objective(
-                Pass(
-                    generated,
-                    known_targets,
-                    codes,
-                    net.average_code,
-                    ages,
-                    input_ages,
-                    mode=mode,
-                    name=name,
-                    compared=compared,
-                    trained=trained,
-                )
-            )
+            start = net.average_code
+            this = Pass(generated, known, codes, start, ages, input_ages, mode, name, compared, None, trained)
+            losses = objective(this)
         return PassResult(losses, generated.detach(), codes.detach())
 
-    return two_passes(
-        run,
-        images,
-        input_ages,
-        target_ages,
-        photo_codes=photo_codes,
-        cycle_lambda=cycle_lambda,
-        backward=backward,
-    )
+    return two_passes(run, images, input_ages, target_ages, photo_codes, cycle_lambda, backward)

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from criteria.age_sampling import Mode
 from criteria.objective import Objective, Pass, PassName, Targets
 from models.psp import append_age, pSp
-from training.two_passes import Backward, PassResult, StepResult, plain_backward, two_passes
+from training.two_passes import Backward, PassResult, StepResult, plain_backward, targets_in, two_passes
 from utils.device import autocast
 
 
@@ -42,38 +43,17 @@ def sam_step(
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
-    if targets is None:
-        with autocast(images.device, precision):
-            targets = objective.targets_of(images)
-    known_targets = targets
+    mode: Mode = "no_aging" if no_aging else "aging"
+    known = targets or targets_in(objective, images, precision)
 
     def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
             codes = net.encode(append_age(inputs, ages), known_codes)
             pictures = net.decode(codes, randomize_noise=randomize_noise)
             generated = net.face_pool(pictures)
-            losses = objective(
-                Pass(
-                    generated,
-                    known_targets,
-                    codes,
-                    net.average_code,
-                    ages,
-                    input_ages,
-                    mode="no_aging" if no_aging else "aging",
-                    name=name,
-                    pictures=pictures,
-                    trained=trained,
-                )
-            )
+            start = net.average_code
+            this = Pass(generated, known, codes, start, ages, input_ages, mode, name, None, pictures, trained)
+            losses = objective(this)
         return PassResult(losses, generated.detach(), codes.detach(), pictures.detach())
 
-    return two_passes(
-        run,
-        images,
-        input_ages,
-        target_ages,
-        photo_codes=photo_codes,
-        cycle_lambda=cycle_lambda,
-        backward=backward,
-    )
+    return two_passes(run, images, input_ages, target_ages, photo_codes, cycle_lambda, backward)

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
-from criteria.objective import Losses, PassName
+from criteria.objective import Losses, Objective, PassName, Targets
+from utils.device import autocast
 
 Backward = Callable[[Tensor], None]
 
@@ -54,6 +56,12 @@ class StepResult:
         return {**self.real.losses.per_image, **cycle}
 
 
+def targets_in(objective: Objective, images: Tensor, precision: torch.dtype) -> Targets:
+    """What the terms compare with images ``(B, 3, S, S)``, computed in a precision."""
+    with autocast(images.device, precision):
+        return objective.targets_of(images)
+
+
 class RunPass(Protocol):
     """Makes one pass from images (B, 3, S, S) to ages (B,) in years."""
 
@@ -67,7 +75,6 @@ def two_passes(
     images: Tensor,
     input_ages: Tensor,
     target_ages: Tensor,
-    *,
     photo_codes: Tensor | None,
     cycle_lambda: float,
     backward: Backward,

@@ -1,14 +1,14 @@
 """Options as dataclasses: a group of flags is one class, the options of a command are one class of several.
 
-A class says what each flag is called, takes and means; ``options.parser`` reads it from a command line. Values
-are checked where they stand: by the kind of each flag, and by ``check`` of its group.
+A class says what each flag is called, takes and means; ``options.parser`` reads it from a command line.
+Values are checked where they stand: by the kind of each flag, and by ``check`` of its group.
 """
 
 import argparse
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, ClassVar
 
 from utils.ages import OLDEST, YOUNGEST, is_age
@@ -92,7 +92,7 @@ class Options:
 
     def record(self) -> dict[str, Any]:
         """All values by the names of their flags, as a flat dictionary."""
-        own = {item.name: getattr(self, item.name) for item in fields(self) if "flag" in item.metadata}
+        own = {item.name: getattr(self, item.name) for _, item in flags_of(type(self))}
         return {**own, **self.without_effect}
 
 
@@ -105,15 +105,26 @@ def groups_of(options: type[Options]) -> list[type[Options]]:
     return [*found, options]
 
 
+def flags_of(options: type[Options]) -> list[tuple[type[Options], Field[Any]]]:
+    """Every field that a flag fills, with the group that it belongs to, in the order of the groups."""
+    chosen = {
+        item.name: item for item in fields(options)
+    }  # a class may give a flag of its groups a new default
+    found: dict[str, tuple[type[Options], Field[Any]]] = {}
+    for group in groups_of(options):
+        for item in fields(group):
+            if "flag" in item.metadata:
+                found.setdefault(item.name, (group, chosen[item.name]))
+    return list(found.values())
+
+
 def unread_flags(group: type[Options], names: Sequence[str] = (), **common: Any) -> tuple[Unread, ...]:
     """The flags of a group, or some of them, as such that another command accepts without reading them."""
     found = []
-    for item in fields(group):
-        flag = item.metadata.get("flag")
-        if flag is not None and (not names or item.name in names):
-            found.append(
-                Unread(item.name, None if item.default is False else flag.kind, item.default, **common)
-            )
+    for _, item in flags_of(group):
+        if not names or item.name in names:
+            kind = None if item.default is False else item.metadata["flag"].kind
+            found.append(Unread(item.name, kind, item.default, **common))
     return tuple(found)
 
 

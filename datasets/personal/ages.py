@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from datasets.age_parsing import MAX_AGE, OLDEST, parse_age
+from datasets.age_parsing import OLDEST_LABEL, parse_age
 from datasets.personal.measures import Photo
+from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
 
 _AGE_AND_NUMBER = re.compile(r"\d{1,3}(\.\d+)?_\d+")
@@ -81,11 +82,12 @@ def read_age_table(path: str | Path, photos: Iterable[str]) -> dict[str, float]:
             name, years = cells[0], float(cells[1])
         except (ValueError, IndexError):
             raise InputError(f"{path}, line {number}: {','.join(row)!r} is not file,age") from None
-        if not 0 <= years <= OLDEST:
-            raise InputError(f"{path}, line {number}: {cells[1]} is not an age (0 to {OLDEST:.0f} years)")
+        if not YOUNGEST <= years <= OLDEST_LABEL:
+            allowed = f"{YOUNGEST:g} to {OLDEST_LABEL:g} years"
+            raise InputError(f"{path}, line {number}: {cells[1]} is not an age ({allowed})")
         if name in ages:
             raise InputError(f"{path}, line {number}: {name} occurs twice")
-        ages[name] = min(years, MAX_AGE)
+        ages[name] = min(years, OLDEST)
     found = resolve_names(ages, photos, str(path))
     if len(set(found.values())) < len(found):
         raise InputError(f"{path} names a photo twice, once by its path and once by its name")
@@ -107,9 +109,9 @@ def age_of(photo: Photo, table: Mapping[str, float] | None = None, birth: date |
         return Age(table[photo.name], "table")
     if birth is not None and photo.taken is not None:
         years = years_between(birth, photo.taken)
-        if photo.taken < birth or years > OLDEST:
+        if photo.taken < birth or years > OLDEST_LABEL:
             return Age(None, f"taken on {photo.taken}, which does not fit the birth date {birth}")
-        return Age(float(min(years, MAX_AGE)), "EXIF date")
+        return Age(float(min(years, OLDEST)), "EXIF date")
     if (table is None and birth is None) or _AGE_AND_NUMBER.fullmatch(photo.path.stem):
         try:
             return Age(parse_age(photo.path), "file name")

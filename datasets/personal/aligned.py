@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from tqdm import tqdm
 
 from datasets.personal.verdicts import Verdict
 from utils.faces.alignment import CROPS, Crop, align_face, face_square, warp_square
@@ -23,15 +25,37 @@ from utils.pictures.writing import save_pil
 class FaceRestorer(Protocol):
     """What enhancement needs of a network, see ``models.restorer.Restorer``."""
 
-    def input_size(self, side: float) -> int: ...
+    def input_size(self, side: float) -> int:
+        """Side in pixels of the crop to take of a square that is ``side`` pixels wide in the photo."""
+        ...
 
-    def __call__(self, image: Tensor) -> Tensor: ...
+    def __call__(self, image: Tensor) -> Tensor:
+        """Enhances one picture (1, 3, S, S) in [-1, 1] to (1, 3, R, R)."""
+        ...
 
 
-def face_key(verdict: Verdict, size: int, crop: Crop, weights_sha256: str) -> str:
+@dataclass(frozen=True)
+class FaceFormat:
+    """What is made of every accepted face.
+
+    Attributes:
+        size: side in pixels.
+        crop: constants of the square.
+        restorer: enhances the faces before they are cut to size, or None.
+        weights_sha256: checksum of the restorer's weights, by which the cache tells its faces from others.
+    """
+
+    size: int
+    crop: Crop
+    restorer: FaceRestorer | None = None
+    weights_sha256: str = ""
+
+
+def face_key(verdict: Verdict, form: FaceFormat) -> str:
     """Names the aligned face: a checksum of all that it depends on."""
     points = np.round(verdict.measure.landmarks, 3).tolist()
-    parts = [verdict.photo.sha256, points, size, crop.s, crop.k, crop.fade, weights_sha256]
+    crop = form.crop
+    parts = [verdict.photo.sha256, points, form.size, crop.s, crop.k, crop.fade, form.weights_sha256]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -59,29 +83,40 @@ def enhance_face(
     return enhanced, share * enhanced.shape[0] - 0.5
 
 
-def make_face(job: tuple[Verdict, Path], size: int, crop: Crop, restorer: FaceRestorer | None = None) -> None:
-    """Writes one aligned face unless its file is there."""
+def make_face(job: tuple[Verdict, Path], form: FaceFormat) -> None:
+    """Writes one aligned face unless its file is there.
+
+    Raises:
+        InputError: the photo vanished, or the file cannot be written.
+    """
     verdict, path = job
     if path.is_file():
         return
-    pixels, landmarks = read_pixels(verdict.photo.path), verdict.measure.landmarks
-    if restorer is not None:
-        pixels, landmarks = enhance_face(pixels, landmarks, restorer, crop.fade)
+    pixels, landmarks, crop = read_pixels(verdict.photo.path), verdict.measure.landmarks, form.crop
+    if form.restorer is not None:
+        pixels, landmarks = enhance_face(pixels, landmarks, form.restorer, crop.fade)
         crop = Crop(crop.s, crop.k)  # what lay beyond the photo is in the enhanced picture
-    save_pil(Image.fromarray(align_face(pixels, landmarks, size, crop)), path)
+    save_pil(Image.fromarray(align_face(pixels, landmarks, form.size, crop)), path)
 
 
-def make_faces(
-    jobs: Sequence[tuple[Verdict, Path]],
-    size: int,
-    crop: Crop,
-    workers: int,
-    restorer: FaceRestorer | None = None,
-) -> Iterator[None]:
-    """Writes the aligned faces, yielding after each; with a restorer in this process alone.
+def cut_faces(verdicts: Sequence[Verdict], form: FaceFormat, cache: Path, workers: int) -> dict[str, Path]:
+    """Writes the aligned faces of the accepted photos; a bar shows how far it is.
+
+    Args:
+        verdicts: on all photos.
+        form: what is made of each face.
+        cache: folder of the faces; those that are there are kept.
+        workers: processes; with a restorer it is this one alone.
+
+    Returns:
+        name of each accepted photo -> file of its face.
 
     Raises:
         InputError: a photo vanished, or a file cannot be written.
     """
-    work: Callable[[tuple[Verdict, Path]], None] = partial(make_face, size=size, crop=crop, restorer=restorer)
-    return parallel_map(work, jobs, 1 if restorer is not None else workers)
+    jobs = [(verdict, cache / f"{face_key(verdict, form)}.png") for verdict in verdicts if verdict.accepted]
+    done = parallel_map(partial(make_face, form=form), jobs, 1 if form.restorer is not None else workers)
+    what = "aligning" if form.restorer is None else "enhancing"
+    for _ in tqdm(done, what, len(jobs), unit="face", disable=not jobs):
+        pass
+    return {verdict.photo.name: path for verdict, path in jobs}

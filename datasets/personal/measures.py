@@ -5,7 +5,6 @@ that an interrupted run goes on, and a run with other thresholds takes seconds.
 """
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +21,7 @@ from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_sq
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
 from utils.files.writing import written_atomically
-from utils.pictures.reading import EXTENSIONS, MissingReaderError, capture_date, read_pixels
+from utils.pictures.reading import MissingReaderError, capture_date, read_pixels
 
 VERSION = 1  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found
@@ -39,13 +38,13 @@ class FaceMeasure:
 
     Attributes:
         landmarks: (68, 2) in pixels of the upright photo.
-        descriptor: (128,), see ``utils.face_descriptor``.
-        thumbprint: (32, 32) uint8, see ``utils.face_quality.face_print``.
+        descriptor: (128,), see ``utils.faces.descriptor``.
+        thumbprint: (32, 32) uint8, see ``utils.faces.quality.face_print``.
         score: of the detector.
         side: of the tight square, in pixels of the photo.
         outside: share of the tight square beyond the photo.
-        sharpness: see ``utils.face_quality.sharpness``.
-        yaw: degrees, see ``utils.face_quality.head_pose``.
+        sharpness: see ``utils.faces.quality.sharpness``.
+        yaw: degrees, see ``utils.faces.quality.head_pose``.
         pitch: degrees.
     """
 
@@ -92,37 +91,9 @@ class Photo:
 
     @property
     def thumbprint(self) -> np.ndarray:
-        """The whole photo as ``utils.face_quality.face_print`` makes it of a face."""
+        """The whole photo as ``utils.faces.quality.face_print`` makes it of a face."""
         assert self.thumbnail is not None
         return face_print(self.thumbnail)
-
-
-def list_album(folder: str | Path, leave_out: str | Path) -> tuple[list[Path], list[Path]]:
-    """Lists the files below an album: photos (of formats not read here too), and everything else.
-
-    Hidden files, and the folder ``leave_out`` if it lies inside, are not listed.
-
-    Raises:
-        InputError: no such folder, or no photo in it.
-    """
-    root, inside = Path(folder), Path(leave_out).resolve()
-    if not root.is_dir():
-        raise InputError(
-            f"{root} is a file; name the folder of photos" if root.exists() else f"no such folder: {root}"
-        )
-    photos: list[Path] = []
-    others: list[Path] = []
-    for parent, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f[0] != "." and (Path(parent) / f).resolve() != inside)
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            known = Path(name).suffix.lower() in EXTENSIONS | UNREAD
-            (photos if known else others).append(Path(parent) / name)
-    if not photos:
-        kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise InputError(f"no photos in {root} (looked for {kinds}, in sub-folders too)")
-    return photos, others
 
 
 def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
@@ -230,9 +201,6 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
 
 
 def _store(arrays: dict[str, np.ndarray], path: Path) -> None:
-    named: Any = arrays
-    try:
-        with written_atomically(path) as temporary:
-            np.savez_compressed(temporary, **named)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}; choose another --output_dir") from error
+    named: Any = arrays  # savez has further arguments of other types
+    with written_atomically(path) as temporary:
+        np.savez_compressed(temporary, **named)

@@ -6,6 +6,7 @@ killed half way leaves no file that the next one would not know.
 
 import json
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from utils.pictures.reading import open_rgb
 from utils.pictures.writing import save_pil
 
 MANIFEST, SHEET = "manifest.json", "contact_sheet.jpg"
+FEW_PHOTOS = 20  # MyTimeMachine was published with about 50 photos of a person
 _COLOURS = {TRAIN: "green", TEST: "royalblue"}
 
 
@@ -76,18 +78,26 @@ def manifest(
     outputs: Mapping[str, str],
     settings: Mapping[str, Any],
     ignored: Sequence[str],
-    stale: Sequence[str] = (),
-    complete: bool = True,
 ) -> dict[str, Any]:
-    """Describes the data set: settings, counts, and for every photo the verdict and the numbers behind it."""
+    """The manifest of a finished data set.
+
+    Args:
+        verdicts: on all photos.
+        outputs: of :func:`output_names`.
+        settings: the options.
+        ignored: files of the album that are no photos.
+
+    Returns:
+        settings, counts, and for every photo the verdict and the numbers behind it.
+    """
     counts = Counter(verdict.status for verdict in verdicts)
     return {
-        "complete": complete,
+        "complete": True,
         "settings": dict(settings),
         "counts": {status: counts[status] for status in (TRAIN, TEST, *REASONS) if counts[status]},
         "photos": [_entry(verdict, outputs.get(verdict.photo.name)) for verdict in verdicts],
         "ignored_files": list(ignored),
-        "stale": list(stale),
+        "stale": [],
     }
 
 
@@ -124,31 +134,62 @@ def _entry(verdict: Verdict, output: str | None) -> dict[str, Any]:
     return entry
 
 
-def update_folder(folder: Path, faces: Mapping[str, Path], old: set[str], describe: Any) -> None:
+def write_data_set(
+    folder: Path,
+    verdicts: Sequence[Verdict],
+    faces: Mapping[str, Path],
+    old: set[str],
+    settings: Mapping[str, Any],
+    ignored: Sequence[str],
+) -> None:
+    """Writes `train/`, `test/`, the manifest and the contact sheet.
+
+    Args:
+        folder: the output folder.
+        verdicts: on all photos.
+        faces: name of an accepted photo -> file with its aligned face.
+        old: what earlier runs made, see :func:`earlier_outputs`.
+        settings: the options, for the manifest.
+        ignored: files of the album that are no photos.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    outputs = output_names(verdicts)
+    content = manifest(verdicts, outputs, settings, ignored)
+    update_folder(folder, {outputs[name]: path for name, path in faces.items()}, old, content)
+    write_contact_sheet(verdicts, faces, folder)
+
+
+def update_folder(
+    folder: Path, faces: Mapping[str, Path], old: set[str], finished: Mapping[str, Any]
+) -> None:
     """Brings `train/` and `test/` up to date and writes the manifest before and after.
 
     Args:
         folder: the output folder.
         faces: path below the folder -> file with the picture.
         old: what earlier runs made, see :func:`earlier_outputs`.
-        describe: makes the manifest from ``stale`` and ``complete``.
+        finished: the manifest as it is at the end.
 
     Raises:
         InputError: a file cannot be written.
     """
     stale = sorted(old - set(faces))
-    write_json(describe(stale=stale, complete=False), folder / MANIFEST)
+    write_json({**finished, "complete": False, "stale": stale}, folder / MANIFEST)
+    for name, source in faces.items():
+        with written_atomically(folder / name) as temporary:
+            shutil.copyfile(source, temporary)
+    for name in stale:
+        _remove(folder / name)
+    write_json(finished, folder / MANIFEST)
+
+
+def _remove(path: Path) -> None:
     try:
-        for name, source in faces.items():
-            with written_atomically(folder / name) as temporary:
-                shutil.copyfile(source, temporary)
-        for name in stale:
-            (folder / name).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
     except OSError as error:
-        raise InputError(
-            f"cannot write below {folder}: {error.strerror}; the same command continues"
-        ) from error
-    write_json(describe(stale=[], complete=True), folder / MANIFEST)
+        raise InputError(f"cannot remove {path}: {error.strerror}; the same command continues") from error
 
 
 def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], folder: Path) -> Path:
@@ -191,3 +232,28 @@ def _framed_thumbnail(photo: Photo, face: int | None) -> Image.Image | None:
         points = photo.faces[face].landmarks * (picture.width / photo.width)
         ImageDraw.Draw(picture).rectangle([*points.min(0), *points.max(0)], outline="yellow", width=2)
     return picture
+
+
+def report(verdicts: Sequence[Verdict], ignored: Sequence[str], folder: Path) -> None:
+    """Prints the verdicts on rejected photos and the counts.
+
+    Args:
+        verdicts: on all photos.
+        ignored: other files of the album.
+        folder: of the data set.
+
+    Raises:
+        InputError: not one photo was accepted.
+    """
+    for verdict in verdicts:
+        if not verdict.accepted:
+            print(f"{verdict.status:<12} {verdict.photo.name}: {verdict.reason}")
+    train, test = (sum(verdict.status == status for verdict in verdicts) for status in (TRAIN, TEST))
+    others = f"; {len(ignored)} other files ignored" if ignored else ""
+    kinds = f"{train} for training, {test} for testing, {len(verdicts) - train - test} rejected"
+    print(f"{len(verdicts)} photos: {kinds}{others}")
+    print(f"look at {folder / SHEET}; every reason and number is in {folder / MANIFEST}")
+    if train == 0:
+        raise InputError(f"no photo in this folder can be used; {folder / SHEET} shows why")
+    if train < FEW_PHOTOS:
+        print(f"note: {train} training photos are few; about 50 are usual", file=sys.stderr)

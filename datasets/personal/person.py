@@ -15,7 +15,7 @@ RIVAL_SHARE = 0.75  # a second person in so many photos, compared with the first
 
 
 @dataclass(frozen=True)
-class Person:
+class AlbumPerson:
     """The person of an album.
 
     Attributes:
@@ -42,8 +42,8 @@ class Person:
 
 
 def _grow(
-    person: Person, descriptors: np.ndarray, photos: np.ndarray, limit: float
-) -> tuple[Person, set[int]]:
+    person: AlbumPerson, descriptors: np.ndarray, photos: np.ndarray, limit: float
+) -> tuple[AlbumPerson, set[int]]:
     """Takes in the nearest face of every photo that lies within the limit, until nothing changes."""
     chosen: list[int] = []
     for _ in range(50):
@@ -61,7 +61,7 @@ def _grow(
 
 def find_person(
     descriptors: np.ndarray, photos: np.ndarray, limit: float, references: np.ndarray | None = None
-) -> Person:
+) -> AlbumPerson:
     """Finds the person of an album: who the references show, else who is in most of the photos.
 
     Args:
@@ -74,7 +74,7 @@ def find_person(
         InputError: without references, two people are in about equally many photos.
     """
     if references is not None and len(references):
-        return _grow(Person(descriptors[:0], references), descriptors, photos, limit)[0]
+        return _grow(AlbumPerson(descriptors[:0], references), descriptors, photos, limit)[0]
     person, found = _most_frequent(descriptors, photos, limit)
     rest = person.distances(descriptors) > limit
     if rest.any():
@@ -87,8 +87,8 @@ def find_person(
     return person
 
 
-def _most_frequent(descriptors: np.ndarray, photos: np.ndarray, limit: float) -> tuple[Person, set[int]]:
+def _most_frequent(descriptors: np.ndarray, photos: np.ndarray, limit: float) -> tuple[AlbumPerson, set[int]]:
     apart = np.linalg.norm(descriptors[:, None] - descriptors[None], axis=2)
     support = [len(set(photos[row <= LIKELY_DISTANCE].tolist())) for row in apart]
     seed = int(np.argmax(support))
-    return _grow(Person(descriptors[apart[seed] <= LIKELY_DISTANCE]), descriptors, photos, limit)
+    return _grow(AlbumPerson(descriptors[apart[seed] <= LIKELY_DISTANCE]), descriptors, photos, limit)

@@ -12,9 +12,10 @@ import numpy as np
 
 from datasets.personal.ages import Age
 from datasets.personal.measures import FaceMeasure, Photo
-from datasets.personal.person import Person, find_person
+from datasets.personal.person import AlbumPerson, find_person
 from utils.errors import InputError
 from utils.faces.quality import print_likeness
+from utils.spacing import evenly
 
 TRAIN, TEST = "train", "test"
 # A poor picture of the person (blurred, small, cut off, turned) lies up to so much farther away.
@@ -63,6 +64,7 @@ class Verdict:
 
     @property
     def accepted(self) -> bool:
+        """Whether the photo becomes training or test data."""
         return self.status in (TRAIN, TEST)
 
     @property
@@ -131,7 +133,7 @@ def judge(
 
 
 def _judge_photo(
-    photo: Photo, age: Age, person: Person | None, limits: Thresholds, kept: bool, dropped: bool
+    photo: Photo, age: Age, person: AlbumPerson | None, limits: Thresholds, kept: bool, dropped: bool
 ) -> Verdict:
     """The verdict on a photo alone, without regard to duplicates."""
     verdict = partial(Verdict, photo, age)
@@ -233,8 +235,8 @@ def split(
     if ranges:
         test = {n for n, age in zip(accepted, years, strict=True) if any(a <= age <= b for a, b in ranges)}
     else:
-        count = round(share * len(accepted))
-        test = {accepted[int((i + 0.5) * len(accepted) / count)] for i in range(count)}
+        chosen = evenly(len(accepted), round(share * len(accepted)), at=0.5)
+        test = {accepted[index] for index in chosen}
     if accepted and len(test) == len(accepted):
         raise InputError("all good photos would be test photos and none training photos; hold out fewer ages")
     return [replace(v, status=TEST) if n in test else v for n, v in enumerate(verdicts)]

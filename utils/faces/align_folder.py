@@ -1,4 +1,4 @@
-"""Aligns the faces of a folder of photos in parallel, with a verdict for every file."""
+"""Aligns the faces of a folder of photos in parallel, and says of every file what became of it."""
 
 import time
 from collections import Counter
@@ -36,7 +36,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """What became of one photo."""
 
     source: Path
@@ -44,24 +44,29 @@ class Verdict:
     status: str
     detail: str = ""
 
+    @property
+    def has_result(self) -> bool:
+        """Whether there is an aligned face now."""
+        return self.status in (ALIGNED, EXISTS)
+
     def __str__(self) -> str:
         if self.status == UNREADABLE:
             return f"{self.status:<10} {self.detail}"
-        arrow = f" -> {self.target}" if self.status in (ALIGNED, EXISTS) else ""
+        arrow = f" -> {self.target}" if self.has_result else ""
         return f"{self.status:<10} {self.source}{arrow}" + (f" ({self.detail})" if self.detail else "")
 
 
-def align_file(source: Path, target: Path, settings: Settings) -> Verdict:
+def align_file(source: Path, target: Path, settings: Settings) -> Outcome:
     """Aligns one photo and writes the result under ``target``; never raises for a bad photo."""
     if target.exists() and not settings.overwrite:
-        return Verdict(source, target, EXISTS)
+        return Outcome(source, target, EXISTS)
     try:
         pixels = read_pixels(source)
     except InputError as error:
-        return Verdict(source, target, UNREADABLE, str(error))
+        return Outcome(source, target, UNREADABLE, str(error))
     faces = detect_faces(pixels)
     if not faces:
-        return Verdict(source, target, NO_FACE)
+        return Outcome(source, target, NO_FACE)
     chosen = [faces[0]]
     if settings.all_faces:
         chosen += [face for face in faces[1:] if face.score >= FACE_SCORE]
@@ -71,7 +76,7 @@ def align_file(source: Path, target: Path, settings: Settings) -> Verdict:
         aligned = align_face(pixels, face.landmarks, settings.size, settings.crop)
         save_pil(Image.fromarray(aligned), path)
     count = "1 face" if len(faces) == 1 else f"{len(faces)} faces"
-    return Verdict(source, target, ALIGNED, f"{count}, {faces[0].width:.0f} px")
+    return Outcome(source, target, ALIGNED, f"{count}, {faces[0].width:.0f} px")
 
 
 def plan(input_dir: str | Path, output_dir: str | Path, suffix: str = ".png") -> list[tuple[Path, Path]]:
@@ -105,30 +110,41 @@ def align_folder(
     pairs: list[tuple[Path, Path]],
     settings: Settings,
     workers: int = 1,
-    on_verdict: Callable[[Verdict], None] = print,
+    on_outcome: Callable[[Outcome], None] = print,
 ) -> Counter[str]:
-    """Aligns photos with ``workers`` processes; returns how many had each verdict.
+    """Aligns photos with ``workers`` processes; returns how many had each outcome.
 
     Raises:
         InputError: dlib or its landmark file is missing, or a worker was killed (most often for memory).
     """
     predictor_path()
     counts: Counter[str] = Counter()
-    for verdict in parallel_map(partial(_align_pair, settings=settings), pairs, workers):
-        counts[verdict.status] += 1
-        on_verdict(verdict)
+    for outcome in parallel_map(partial(_align_pair, settings=settings), pairs, workers):
+        counts[outcome.status] += 1
+        on_outcome(outcome)
     return counts
 
 
-def _align_pair(pair: tuple[Path, Path], settings: Settings) -> Verdict:
+def _align_pair(pair: tuple[Path, Path], settings: Settings) -> Outcome:
     return align_file(*pair, settings)
 
 
-def summary(counts: Counter[str], started: float) -> str:
-    """Says in one line what became of all photos; ``started`` is from ``time.perf_counter``."""
+def report(counts: Counter[str], folder: str | Path, started: float) -> None:
+    """Prints in one line what became of all photos.
+
+    Args:
+        counts: of :func:`align_folder`.
+        folder: the photos.
+        started: time of ``time.perf_counter`` at the start.
+
+    Raises:
+        InputError: there is not one result.
+    """
     seconds = max(time.perf_counter() - started, 1e-9)
     worked = sum(counts.values()) - counts[EXISTS]
-    return (
+    print(
         f"{counts[ALIGNED]} aligned, {counts[EXISTS]} already there, {counts[NO_FACE]} without a face, "
         f"{counts[UNREADABLE]} unreadable; {seconds:.1f} s, {worked / seconds:.1f} photos a second"
     )
+    if not counts[ALIGNED] and not counts[EXISTS]:
+        raise InputError(f"no photo in {folder} could be aligned")

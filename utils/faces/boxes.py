@@ -33,6 +33,6 @@ class FractionalCrop:
 
 # Rows 35..222 and columns 32..219 of a 256-pixel aligned face: the face without hair and background.
 FACE_CROP = FractionalCrop(35 / 256, 223 / 256, 32 / 256, 220 / 256)
-# Where the tight square (s 0.58, k 0.5) of a typical face lies in its FFHQ square (s 1, k 0.1). Eyes and mouth
-# are a quarter of the FFHQ side apart.
+# Where the tight square (s 0.58, k 0.5) of a typical face lies in its FFHQ square (s 1, k 0.1). Eyes and
+# mouth are a quarter of the FFHQ side apart.
 TIGHT_IN_FFHQ = FractionalCrop(0.31, 0.89, 0.21, 0.79)

@@ -37,20 +37,20 @@ class FaceDescriptor:
         border = round(BORDER * side)
         padded = np.pad(pixels, ((border, border), (border, border), (0, 0)), mode="reflect")
         face = self._dlib.rectangle(border, border, border + side - 1, border + side - 1)
-        return self._describe(padded, self._landmarks(padded, face))
+        return self._descriptor_of(padded, self._landmarks(padded, face))
 
     def in_photo(self, pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         """Returns the (128,) float32 descriptor of a face of a photo.
 
         Args:
             pixels: uint8 RGB (H, W, 3).
-            landmarks: (68, 2) in pixels, see ``utils.alignment.detect_faces``.
+            landmarks: (68, 2) in pixels, see ``utils.faces.alignment.detect_faces``.
         """
         points = [self._dlib.point(int(x), int(y)) for x, y in np.rint(landmarks)]
         corners = np.rint([*landmarks.min(0), *landmarks.max(0)]).astype(int).tolist()
         shape = self._dlib.full_object_detection(self._dlib.rectangle(*corners), points)
-        return self._describe(np.ascontiguousarray(pixels), shape)
+        return self._descriptor_of(np.ascontiguousarray(pixels), shape)
 
-    def _describe(self, pixels: np.ndarray, shape: Any) -> np.ndarray:
+    def _descriptor_of(self, pixels: np.ndarray, shape: Any) -> np.ndarray:
         chip = self._dlib.get_face_chip(pixels, shape, size=150, padding=0.25)
         return np.array(self._network.compute_face_descriptor(chip), dtype=np.float32)

@@ -22,8 +22,8 @@ class FacePhoto:
 
     Attributes:
         pixels: uint8 RGB (H, W, 3).
-        square: corners (4, 2) of the aligned square, see ``utils.alignment.face_square``.
-        metadata: of ``utils.images.open_photo``, for the files that are made of the photo.
+        square: corners (4, 2) of the aligned square, see ``utils.faces.alignment.face_square``.
+        metadata: of ``utils.pictures.reading.open_photo``, for the files that are made of the photo.
     """
 
     pixels: np.ndarray
@@ -50,7 +50,7 @@ class FacePhoto:
 
 
 def paste_square(pixels: np.ndarray, square: np.ndarray, picture: np.ndarray) -> np.ndarray:
-    """Lays a picture over the square of a photo that ``utils.alignment.warp_square`` would cut out.
+    """Lays a picture over the square of a photo that ``utils.faces.alignment.warp_square`` would cut out.
 
     Args:
         pixels: uint8 RGB (H, W, 3), the photo.

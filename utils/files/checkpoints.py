@@ -25,12 +25,11 @@ Checkpoint = dict[str, Any]
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Reads a ``.pt``, ``.pth``, ``.safetensors`` or NVIDIA ``.pkl`` file onto the CPU without running
-    anything in it.
+    """Reads a ``.pt``, ``.pth``, ``.safetensors`` or NVIDIA ``.pkl`` file; nothing in it is run.
 
     Returns:
-        The top-level dictionary. A file that is a bare state dict comes back as ``{"state_dict": ...}``; a
-        ``Namespace`` of options comes back as a dictionary.
+        The top-level dictionary, its tensors on the CPU. A file that is a bare state dict comes back as
+        ``{"state_dict": ...}``; a ``Namespace`` of options comes back as a dictionary.
 
     Raises:
         InputError: the file is missing, damaged, not a checkpoint, or holds Python objects besides tensors.
@@ -149,7 +148,9 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
             if path.suffix == ".safetensors":
                 temporary.write_bytes(_safetensors_bytes(checkpoint, path))
             else:
-                torch.save(_plain(checkpoint), temporary)
+                # Given a path, torch writes its name into the file, and the temporary one is random.
+                with temporary.open("wb") as file:
+                    torch.save(_plain(checkpoint), file)
     except RuntimeError as error:  # what torch makes of a disk that is full
         raise InputError(f"cannot write {path}: {_first_line(str(error))}") from error
     return path

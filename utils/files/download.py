@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from utils.errors import InputError
+from utils.files.writing import written_atomically
 
 CHUNK = 1 << 20
 TIMEOUT = 30  # seconds without a byte
@@ -87,7 +88,8 @@ def put_in_place(part: Path, target: Path, expected: Expected, source: str) -> N
     if problem := difference(part, expected):
         _forget(part)
         raise InputError(f"{source} is not the expected file: {problem}; it was not kept")
-    os.replace(part, target)
+    with written_atomically(target) as temporary:
+        part.replace(temporary)
     _note(part).unlink(missing_ok=True)
 
 

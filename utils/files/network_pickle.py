@@ -130,6 +130,8 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 
 
 class _Unpickler(pickle.Unpickler):
+    """Finds nothing but what is on the list."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
             return _ALLOWED[module, name]
@@ -164,7 +166,7 @@ def read_network_pickle(path: Path) -> dict[str, Any]:
     found = content if isinstance(content, Mapping) else {BARE: content}
     networks = {name: value for name, value in found.items() if isinstance(value, _Network)}
     if not networks:
-        raise InputError(f"{path} holds no networks")
+        raise InputError(f"{path} holds no networks; give a pickle of stylegan2-ada-pytorch or stylegan3")
     result: dict[str, Any] = {"settings": {}}
     for name, network in networks.items():
         result[name], result["settings"][name] = _flattened(network)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.pictures.sheets import fit
+
 _GAP, _FRAME = 8, 3
 
 
@@ -51,14 +53,11 @@ def contact_sheet(
 
 
 def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, x: int, y: int, side: int) -> None:
-    inner = side - 2 * _FRAME
     draw.rectangle((x, y, x + side - 1, y + side - 1), "lightgrey", cell.colour, _FRAME)
     if cell.picture is None:
         return
-    scale = inner / max(cell.picture.size)
-    size = (max(1, round(cell.picture.width * scale)), max(1, round(cell.picture.height * scale)))
-    picture = cell.picture.resize(size, Image.Resampling.LANCZOS)
-    sheet.paste(picture, (x + (side - size[0]) // 2, y + (side - size[1]) // 2))
+    picture = fit(cell.picture, side - 2 * _FRAME, enlarge=True)
+    sheet.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
 
 
 def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:

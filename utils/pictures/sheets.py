@@ -19,10 +19,10 @@ def tile(rows: Sequence[Sequence[Image.Image]], gap: int = 0) -> Image.Image:
     return sheet
 
 
-def fit(image: Image.Image, side: int) -> Image.Image:
-    """Reduces a picture so that its longer side has at most ``side`` pixels."""
+def fit(image: Image.Image, side: int, enlarge: bool = False) -> Image.Image:
+    """Reduces a picture so that its longer side has at most ``side`` pixels, or enlarges it to just that."""
     scale = side / max(image.size)
-    if scale >= 1:
+    if scale >= 1 and not enlarge:
         return image
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return image.resize(size, Image.Resampling.LANCZOS)

@@ -1,0 +1,101 @@
+"""An album of photos: which files it has, and all its photos measured."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from datasets.personal.measures import UNREAD, Photo, measure_photo
+from utils.errors import InputError
+from utils.faces.alignment import predictor_path
+from utils.parallel import parallel_map
+from utils.pictures.reading import EXTENSIONS
+
+
+@dataclass(frozen=True)
+class PhotoAlbum:
+    """The files of an album.
+
+    Attributes:
+        folder: where it lies.
+        paths: its photos, those of formats that are not read here too.
+        others: its other files.
+    """
+
+    folder: Path
+    paths: Sequence[Path]
+    others: Sequence[Path]
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the photos below the folder, with forward slashes."""
+        return [path.relative_to(self.folder).as_posix() for path in self.paths]
+
+    @property
+    def ignored(self) -> list[str]:
+        """Paths of the other files below the folder, with forward slashes."""
+        return [path.relative_to(self.folder).as_posix() for path in self.others]
+
+    def measure(
+        self, references: Sequence[str], cache: Path, workers: int
+    ) -> tuple[list[Photo], np.ndarray | None]:
+        """Measures the photos of the album and of the person; a bar shows how far it is.
+
+        Args:
+            references: files of photos of the person alone.
+            cache: folder of the measurements.
+            workers: processes.
+
+        Returns:
+            The photos of the album, and the descriptors (R, 128) of the references, None without any.
+
+        Raises:
+            InputError: dlib or its model files are not installed, the cache cannot be written, or a reference
+                cannot be read or shows no face or several.
+        """
+        predictor_path()
+        job = partial(measure_photo, album=self.folder, cache_folder=cache)
+        paths = [*self.paths, *map(Path, references)]
+        photos = list(tqdm(parallel_map(job, paths, workers), "measuring", len(paths), unit="photo"))
+        own = len(self.paths)
+        return photos[:own], _descriptors(photos[own:])
+
+
+def open_album(folder: str | Path, leave_out: str | Path) -> PhotoAlbum:
+    """Finds the files below a folder.
+
+    Hidden files, and the folder ``leave_out`` if it lies inside, do not belong to the album.
+
+    Raises:
+        InputError: no such folder, or no photo in it.
+    """
+    root, inside = Path(folder), Path(leave_out).resolve()
+    if not root.is_dir():
+        raise InputError(
+            f"{root} is a file; name the folder of photos" if root.exists() else f"no such folder: {root}"
+        )
+    photos: list[Path] = []
+    others: list[Path] = []
+    for parent, folders, names in os.walk(root):
+        folders[:] = sorted(f for f in folders if f[0] != "." and (Path(parent) / f).resolve() != inside)
+        for name in sorted(names):
+            if name.startswith("."):
+                continue
+            known = Path(name).suffix.lower() in EXTENSIONS | UNREAD
+            (photos if known else others).append(Path(parent) / name)
+    if not photos:
+        kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
+        raise InputError(f"no photos in {root} (looked for {kinds}, in sub-folders too)")
+    return PhotoAlbum(root, photos, others)
+
+
+def _descriptors(references: Sequence[Photo]) -> np.ndarray | None:
+    for photo in references:
+        if photo.problem or len(photo.faces) != 1:
+            problem = photo.problem or (f"{len(photo.faces)} faces" if photo.faces else "no face")
+            raise InputError(f"--reference={photo.path}: {problem}; give a photo of the person alone")
+    return np.array([photo.faces[0].descriptor for photo in references]) if references else None

@@ -1,0 +1,83 @@
+"""Errors of age classifiers on photos whose names tell the true age."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from datasets.faces import FaceFolder
+from evaluation.figures import spearman
+from models.auxiliary import ALIGNED_SIZE, OFFICIAL_DEX, AgeClassifier, load_age_classifier
+
+
+def aligned_size(input_size: int) -> int:
+    """Side of the aligned pictures for a classifier's input: a power of two at or above its proportion."""
+    return 2 ** math.ceil(math.log2(input_size * ALIGNED_SIZE / OFFICIAL_DEX["input_size"] - 0.5))
+
+
+@torch.inference_mode()
+def evaluate_age_classifier(
+    classifier: AgeClassifier, photos: FaceFolder, batch_size: int = 64, progress: bool = True
+) -> dict[str, Any]:
+    """Errors of an age classifier on photos named by age, overall and by decade.
+
+    Args:
+        classifier: any age classifier or age judge.
+        photos: labelled photos, decoded at a size of at least the classifier's input.
+        batch_size: photos at a time.
+        progress: whether to show a bar.
+
+    Returns:
+        Plain numbers: count, mean absolute error, median absolute error, bias, Spearman correlation, decades.
+    """
+    device = next(classifier.parameters()).device
+    predicted = []
+    starts = range(0, len(photos), batch_size)
+    for start in tqdm(starts, "classifying", unit="batch", disable=not progress):
+        images = photos.batch(list(range(start, min(start + batch_size, len(photos)))))["image"]
+        predicted.append(classifier.predict_age(images.to(device)).float().cpu())
+    ages, labels = torch.cat(predicted), photos.ages
+    errors = (ages - labels).abs()
+    decades = (labels / 10).floor().clamp(max=9)
+    return {
+        "photos": len(labels),
+        "mean_absolute_error": float(errors.mean()),
+        "median_absolute_error": float(errors.median()),
+        "bias": float((ages - labels).mean()),
+        "spearman": spearman(ages, labels),
+        "decades": [
+            {
+                "from_age": 10 * int(decade),
+                "photos": int((decades == decade).sum()),
+                "mean_absolute_error": float(errors[decades == decade].mean()),
+            }
+            for decade in decades.unique().tolist()
+        ],
+    }
+
+
+def evaluate_age_classifiers(
+    files: Sequence[str], folder: str | Path, device: torch.device
+) -> list[dict[str, Any]]:
+    """The figures of several age classifiers on one folder, each with its ``file``.
+
+    Args:
+        files: of age classifiers or age judges.
+        folder: aligned photos named `{age}_{idx}`.
+        device: where to compute.
+
+    Raises:
+        InputError: a file or the photos cannot be used.
+    """
+    rows = []
+    folders: dict[int, FaceFolder] = {}
+    for file in files:
+        classifier = load_age_classifier(file, device)
+        size = aligned_size(classifier.input_size)
+        if size not in folders:
+            folders[size] = FaceFolder(folder, size, require_age=True, resample="lanczos")
+        rows.append({"file": file, **evaluate_age_classifier(classifier, folders[size])})
+    return rows

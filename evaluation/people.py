@@ -1,0 +1,126 @@
+"""Personalisation to real people: some ages are left out in turn, the outputs judged at those ages."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.folds import Fold, make_folds, personalized_model
+from evaluation.judges import Judges, chosen_judges, independence_notes
+from evaluation.life_span import life_span_picture
+from evaluation.person_photos import PersonPhotos, load_person, middle_photo
+from evaluation.personal import Pair, evaluate_personalization
+from evaluation.report import write_report
+from evaluation.summaries import mean_over_people, summarize_pairs
+from evaluation.tables import people_table, personalization_table
+from models.aging_model import AgingModel, load_aging_model
+from options.evaluate_options import PeopleOptions
+from utils.device import select_device
+from utils.errors import InputError
+from utils.pictures.reading import list_images
+from utils.pictures.writing import save_pil
+
+
+def report_people(options: PeopleOptions, made_by: Mapping[str, str]) -> None:
+    """Writes ``people.json``, ``people.md`` and for each person a folder with runs and pictures.
+
+    Args:
+        options: who is evaluated, and how.
+        made_by: command and date, which the figures begin with.
+
+    Raises:
+        InputError: a file cannot be used, or not one person could be evaluated.
+    """
+    judges = chosen_judges(options)
+    notes = independence_notes(judges, options.checkpoint_path)
+    device = select_device(options.device)
+    global_model = load_aging_model(options.checkpoint_path, device, None, options.mixed_precision)
+    if global_model.kind != "sam":
+        raise InputError(f"{options.checkpoint_path} is {global_model.kind}; personalisation starts from SAM")
+    people = {
+        folder.name: _evaluated(folder, options, global_model, judges)
+        for folder in people_folders(options.people, options.only)
+    }
+    figures: dict[str, Any] = {
+        **made_by,
+        "checkpoint": options.checkpoint_path,
+        "preset": options.preset,
+        "folds": options.folds,
+        "judges": judges.cards(),
+        "overall": mean_over_people(people),
+        "people": people,
+    }
+    notes += [f"{name} failed: {row['failed']}" for name, row in people.items() if "failed" in row]
+    title = "Personalisation to real people"
+    write_report(options.exp_dir, "people", title, figures, people_table(figures), notes)
+    if figures["overall"] is None:
+        raise InputError(f"not one person in {options.people} could be evaluated; the reasons are above")
+
+
+def people_folders(root: str | Path, only: Sequence[str] | None = None) -> list[Path]:
+    """The sub-folders of a folder, sorted; only those named, if any are.
+
+    Raises:
+        InputError: no such folder, no sub-folders, or an unknown name.
+    """
+    if not Path(root).is_dir():
+        raise InputError(f"--people={root}: no such folder")
+    found = {
+        path.name: path for path in sorted(Path(root).iterdir()) if path.is_dir() and path.name[0] != "."
+    }
+    if not found:
+        raise InputError(f"--people={root} has no sub-folders; make one for each person")
+    for name in only or ():
+        if name not in found:
+            raise InputError(f"--only: there is no {name} in {root} (there are {', '.join(found)})")
+    return [found[name] for name in only or found]
+
+
+def _evaluated(
+    folder: Path, options: PeopleOptions, global_model: AgingModel, judges: Judges
+) -> dict[str, Any]:
+    """The figures of a person, whose table is printed, or ``failed`` with the reason."""
+    try:
+        figures = evaluate_person(folder, options, global_model, judges)
+    except InputError as error:
+        print(f"{folder.name} failed: {error}", file=sys.stderr)
+        return {"failed": str(error)}
+    print(f"\n{folder.name}\n{personalization_table(figures)}\n", flush=True)
+    return figures
+
+
+def evaluate_person(
+    folder: Path, options: PeopleOptions, global_model: AgingModel, judges: Judges
+) -> dict[str, Any]:
+    """Trains and evaluates all folds of a person.
+
+    Returns:
+        ``summarize_pairs`` over the pairs of all folds, with ``folds``: what each left out and its means.
+
+    Raises:
+        InputError: the photos cannot be used, or a training fails.
+    """
+    photos = list_images(folder)
+    pairs: list[Pair] = []
+    rows = []
+    folds = make_folds(photos, options.folds, Path(options.exp_dir) / folder.name)
+    for number, fold in enumerate(folds, start=1):
+        listed = ", ".join(f"{age:g}" for age in fold.left_out)
+        print(f"{folder.name}, fold {number} of {options.folds}: leaving out {listed}", flush=True)
+        personal_model = personalized_model(fold, options)
+        held = left_out_photos(folder, fold, global_model.input_size)
+        found = evaluate_personalization(
+            global_model, personal_model, held, judges, batch_size=options.test_batch_size
+        )
+        picture = life_span_picture(global_model, personal_model, middle_photo(held), held)
+        save_pil(picture, fold.folder / "life_span.png")
+        means = summarize_pairs(found, fold.training_range, keep_pairs=False)
+        rows.append({"left_out": list(fold.left_out), **means})
+        pairs += found
+    return {"photos": len(photos), **summarize_pairs(pairs), "folds": rows}
+
+
+def left_out_photos(folder: Path, fold: Fold, size: int) -> PersonPhotos:
+    """The photos of a person at the ages that a fold leaves out, ``size`` pixels wide."""
+    photos = load_person(folder, size)
+    return photos.subset([i for i, age in enumerate(photos.ages.tolist()) if age in fold.left_out])

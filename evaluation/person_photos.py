@@ -1,0 +1,63 @@
+"""The aligned photos of one person, with their ages."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from datasets.age_parsing import parse_age
+from datasets.faces import FaceFolder
+from utils.errors import InputError
+from utils.pictures.reading import read_image
+
+
+@dataclass(frozen=True)
+class PersonPhotos:
+    """Aligned photos of one person.
+
+    Attributes:
+        images: (N, 3, S, S) in [-1, 1].
+        ages: (N,) years; NaN where a photo names none.
+        names: N file names.
+    """
+
+    images: Tensor
+    ages: Tensor
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def subset(self, indices: Sequence[int]) -> "PersonPhotos":
+        """Some of the photos."""
+        chosen = list(indices)
+        return PersonPhotos(self.images[chosen], self.ages[chosen], tuple(self.names[i] for i in chosen))
+
+
+def load_person(path: str | Path, size: int, require_age: bool = True) -> PersonPhotos:
+    """Reads the photos `{age}_{idx}` of a folder, or one photo.
+
+    Raises:
+        InputError: no such path, no pictures, a photo without an age where one is needed.
+    """
+    path = Path(path)
+    if path.is_file():
+        try:
+            age = parse_age(path)
+        except InputError:
+            if require_age:
+                raise
+            age = math.nan
+        return PersonPhotos(read_image(path, size)[None], torch.tensor([age]), (path.name,))
+    folder = FaceFolder(path, size, require_age)
+    images = folder.batch(list(range(len(folder))))["image"]
+    return PersonPhotos(images, folder.ages, tuple(str(p.relative_to(path)) for p in folder.paths))
+
+
+def middle_photo(photos: PersonPhotos) -> PersonPhotos:
+    """The photo of the median age, the fairest one to show a whole life span from."""
+    order = photos.ages.nan_to_num(50.0).argsort().tolist()
+    return photos.subset([order[len(order) // 2]])

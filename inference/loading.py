@@ -1,0 +1,80 @@
+"""Loads what ages faces, as the options of a command say, with the encoder that belongs to it."""
+
+import sys
+from pathlib import Path
+
+from configs.paths_config import model_paths
+from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_aging_model
+from models.stylegan2.op import choose_ops
+from options.ageing_options import AgeingOptions
+from utils.device import select_device
+from utils.errors import InputError
+
+
+def load_model(opts: AgeingOptions) -> AgingModel:
+    """Loads the model of a command, with the global encoder that an official personalised file needs.
+
+    Raises:
+        InputError: device, operators or a file cannot be used.
+    """
+    model = load_as_it_is(opts)
+    if opts.global_checkpoint is None:
+        replace_drifted_encoder(model, opts.checkpoint)
+    return model
+
+
+def load_as_it_is(opts: AgeingOptions) -> AgingModel:
+    """Loads the model of a command without looking for a global encoder that was not given.
+
+    Raises:
+        InputError: device, operators or a file cannot be used.
+    """
+    device = select_device(opts.device)
+    choose_ops(opts.ops, device)
+    return load_aging_model(opts.checkpoint, device, opts.global_checkpoint, opts.mixed_precision)
+
+
+def load_style_model(opts: AgeingOptions) -> StyleModel:
+    """Loads the model of a command that works on W+ codes.
+
+    Raises:
+        InputError: as :func:`load_model`, or the model has no styles.
+    """
+    return with_styles(load_model(opts), opts.checkpoint)
+
+
+def with_styles(model: AgingModel, checkpoint: str) -> StyleModel:
+    """The model as one that has W+ codes.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not isinstance(model, StyleModel):
+        raise InputError(f"{checkpoint} is a model without styles; use inference.py")
+    return model
+
+
+def replace_drifted_encoder(model: AgingModel, checkpoint: str) -> None:
+    """Takes the encoder of the global file where that of a personalised one drifted in training.
+
+    If that file is not at hand, a note says what to do.
+
+    Args:
+        model: any, as loaded.
+        checkpoint: its file, for messages.
+
+    Raises:
+        InputError: the global file does not fit.
+    """
+    if not isinstance(model, TakesGlobalEncoder) or not model.encoder_has_drifted:
+        return
+    global_checkpoint = model.global_checkpoint or model_paths["sam_ffhq_aging"]
+    if Path(global_checkpoint).is_file():
+        print(f"the encoder of {checkpoint} has drifted in training; taking that of {global_checkpoint}")
+        model.take_global_encoder(global_checkpoint)
+        return
+    print(
+        f"note: the encoder of {checkpoint} has drifted in training; for the official pictures give "
+        "--global_checkpoint=FILE, the SAM file that it was trained from",
+        file=sys.stderr,
+    )

@@ -1,0 +1,79 @@
+"""The target ages of a command as years for each photo: fixed, drawn, or counted from the photo's own age."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from configs.paths_config import model_paths
+from datasets.input_age import InputAges
+from datasets.photos import PhotoBatch
+from options.ageing_options import PhotoOptions
+from options.target_ages import TargetAge
+from utils.ages import OLDEST, YOUNGEST
+
+
+def input_ages(opts: PhotoOptions, crop: str, device: torch.device) -> InputAges:
+    """Tells the ages of photos, by the given age classifier or else the one that knows the crop.
+
+    Args:
+        opts: of the command.
+        crop: how the faces are cut, a key of ``utils.faces.alignment.CROPS``.
+        device: where the classifier computes.
+    """
+    official, bundled = model_paths["age_predictor"], model_paths["demo_age_classifier"]
+    classifier = opts.age_classifier
+    if classifier is None:
+        classifier = official if crop == "ffhq" and Path(official).is_file() else bundled
+    cut = crop == "ffhq" and classifier == bundled
+    return InputAges(classifier, opts.input_age, cut, device)
+
+
+class TargetYears:
+    """Says which years the target ages are for each photo of a batch.
+
+    Args:
+        targets: the target ages.
+        own_ages: tells how old the people in the photos are, where a target is relative to that.
+        generator: draws the years of ``uniform_random``.
+    """
+
+    def __init__(self, targets: Sequence[TargetAge], own_ages: InputAges, generator: torch.Generator) -> None:
+        self.targets = targets
+        self.own_ages = own_ages
+        self.generator = generator
+
+    def __call__(self, batch: PhotoBatch) -> Tensor:
+        """Years ``(B, A)``; ``uniform_random`` draws a whole year from 0 to 100 for each photo.
+
+        Raises:
+            InputError: an age classifier is needed and cannot be loaded.
+        """
+        own = self._own(batch) if any(target.relative for target in self.targets) else torch.empty(0)
+        return torch.stack([self._column(target, batch, own) for target in self.targets], dim=1)
+
+    def _own(self, batch: PhotoBatch) -> Tensor:
+        """Ages ``(B,)`` of the people in the photos; says what tells them."""
+        found = self.own_ages(batch.paths, batch.images)
+        for name, age in zip(batch.names, found, strict=True):
+            tqdm.write(f"{name}: {age.years:.3g} years ({age.source})")
+        return torch.tensor([age.years for age in found])
+
+    def _column(self, target: TargetAge, batch: PhotoBatch, own: Tensor) -> Tensor:
+        """Years ``(B,)`` of one target age."""
+        count = len(batch.names)
+        if target.years is None:
+            youngest, oldest = int(YOUNGEST), int(OLDEST)
+            return torch.randint(youngest, oldest + 1, (count,), generator=self.generator).float()
+        if not target.relative:
+            return torch.full((count,), target.years)
+        wanted = own + target.years
+        taken = wanted.clamp(YOUNGEST, OLDEST)
+        for name, years, age in zip(batch.names, wanted.tolist(), taken.tolist(), strict=True):
+            if years != age:
+                note = f"note: {name}: {target.label} gives {years:.3g} years, taken as {age:g}"
+                tqdm.write(note, file=sys.stderr)
+        return taken
