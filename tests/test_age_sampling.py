@@ -48,8 +48,10 @@ def test_repaired_range_and_window():
 def test_cosine_weights():
     entry = parity.entry("small_losses", "cosine_weights")
     years = 100 * parity.inputs(entry)["age_diffs"]
-    parity.check(age_sampling.cosine_weight(years), entry, "weights")
-    parity.check(age_sampling.reversed_cosine_weight(years), entry, "reverse")
+    weights = age_sampling.cosine_weight(years)
+    parity.check(weights, entry, "weights")
+    # the official code also has 0.5 + 0.5 cos(pi d / 100 - pi), which no loss uses
+    parity.check(2 - 2 * weights, entry, "reverse")
 
 
 def test_distance_to_range():

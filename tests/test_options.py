@@ -328,3 +328,15 @@ def test_misspelt_options_are_errors() -> None:
         _ = opts.adverserial_lambda
     with pytest.raises(FrozenInstanceError):
         opts.batch_size = 7
+
+
+def test_a_misspelt_option_stops_the_type_check(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text(
+        "from options.sam_options import SAMOptions\n\n\n"
+        "def share(opts: SAMOptions) -> float:\n    return opts.adverserial_lambda\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(wrong)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=250)
+    assert result.returncode == 1 and 'has no attribute "adverserial_lambda"' in result.stdout

@@ -18,7 +18,7 @@ def low_rank_codes(generator: Generator, count: int = 200) -> torch.Tensor:
     return (torch.randn(count, 8) @ mixing).view(count, generator.n_latent, 8) + torch.randn(1, 6, 8)
 
 
-def test_one_vector_gives_the_picture_of_the_code():
+def test_one_vector_gives_the_picture_of_the_code() -> None:
     generator = make_generator()
     codes = low_rank_codes(generator)
     mean, basis = principal_components(codes.double(), 8)
@@ -30,7 +30,7 @@ def test_one_vector_gives_the_picture_of_the_code():
     torch.testing.assert_close(after, before, rtol=1e-3, atol=1e-3)
 
 
-def test_mapping_is_the_normalised_latent():
+def test_mapping_is_the_normalised_latent() -> None:
     generator = make_generator()
     before = {key: value.clone() for key, value in generator.state_dict().items()}
     shared = with_shared_latent(generator, low_rank_codes(generator))
@@ -41,7 +41,7 @@ def test_mapping_is_the_normalised_latent():
     assert all(torch.equal(value, before[key]) for key, value in generator.state_dict().items())
 
 
-def test_random_pictures_vary_like_the_rendered_codes():
+def test_random_pictures_vary_like_the_rendered_codes() -> None:
     generator = make_generator()
     codes = low_rank_codes(generator, 500)
     known, _ = generator([codes], input_is_latent=True, randomize_noise=False)
@@ -50,6 +50,6 @@ def test_random_pictures_vary_like_the_rendered_codes():
     assert 0.8 < ratio < 1.25
 
 
-def test_codes_of_another_generator_are_refused():
+def test_codes_of_another_generator_are_refused() -> None:
     with pytest.raises(ValueError, match=r"codes must be \(N, 6, 8\), not \(5, 4, 8\)"):
         with_shared_latent(make_generator(), torch.zeros(5, 4, 8))

@@ -2,9 +2,9 @@
 compile where there is an nvcc, with or without a GPU.
 """
 
-import importlib
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from models.stylegan2.op import build, choose_ops, compiled, fused_leaky_relu, upfirdn2d
-from options.inference_options import build_parser
+from options.inference_options import InferenceOptions
+from options.parser import build_parser
 from options.train_options import parse_train_options
 from utils.errors import InputError
 
@@ -133,9 +134,9 @@ def test_what_is_built_is_used_from_then_on(monkeypatch: pytest.MonkeyPatch) -> 
     assert compiled.compiled_operators(CUDA_TENSOR) is operators
     assert compiled.compiled_operators(CUDA_TENSOR, None, CUDA_TENSOR) is operators
     elsewhere = SimpleNamespace(device=torch.device("cpu"))
-    assert compiled.compiled_operators(CUDA_TENSOR, elsewhere) is None  # type: ignore[arg-type]
+    assert compiled.compiled_operators(CUDA_TENSOR, elsewhere) is None
     whole_numbers = SimpleNamespace(is_cuda=True, dtype=torch.int64, device=torch.device("cuda"))
-    assert compiled.compiled_operators(whole_numbers) is None  # type: ignore[arg-type]
+    assert compiled.compiled_operators(whole_numbers) is None
     assert compiled.compiled_operators(torch.zeros(1)) is None
 
 
@@ -163,11 +164,12 @@ def test_unknown_choice() -> None:
 
 
 def test_option_of_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert build_parser("").parse_args([]).ops == "auto"
+    parser = build_parser(InferenceOptions)
+    assert parser.parse_args([]).ops == "auto"
     opts = parse_train_options(["--coach=sam", f"--exp_dir={tmp_path / 'run'}", "--l2_lambda=1"])
     assert opts.ops == "auto"
     with pytest.raises(InputError, match="--ops: invalid choice: 'fast'"):
-        build_parser("").parse_args(["--ops=fast"])
+        parser.parse_args(["--ops=fast"])
 
 
 @pytest.mark.parametrize(("script", "arguments"), [("train", ["--l2_lambda=1"]), ("inference", [])])
@@ -178,8 +180,9 @@ def test_cuda_without_a_device_stops_a_command_before_anything_is_written(
     monkeypatch.setattr(sys, "path", [*sys.path, str(ROOT / "scripts")])
     arguments = [*arguments, "--ops=cuda", f"--exp_dir={tmp_path / 'out'}"]
     monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments])
+    main = runpy.run_path(str(ROOT / "scripts" / f"{script}.py"))["main"]
     with pytest.raises(InputError, match="^--ops=cuda: this machine has no CUDA device; use --ops=auto or"):
-        importlib.import_module(script).main()
+        main()
     assert not list(tmp_path.iterdir())
 
 

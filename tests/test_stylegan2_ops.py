@@ -1,20 +1,28 @@
 """StyleGAN2's operators and layers: official numbers, exact derivatives, two forms of one convolution."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 import parity
 from models.stylegan2 import layers
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
 
-LAYERS = {
+
+def downsample(kernel: Sequence[float]) -> layers.Blur:
+    """The official layer that halves the resolution, which none of our networks has by itself."""
+    return layers.Blur(kernel, layers.resampling_padding(len(kernel), doubling=False), down=2)
+
+
+LAYERS: dict[str, Callable[..., torch.nn.Module]] = {
     "modulated_conv2d": layers.ModulatedConv2d,
     "blur": layers.Blur,
     "upsample": layers.Upsample,
-    "downsample": layers.Downsample,
+    "downsample": downsample,
     "equal_linear": layers.EqualLinear,
     "equal_conv2d": layers.EqualConv2d,
     "conv_layer": layers.ConvLayer,
@@ -143,6 +151,75 @@ def test_fused_leaky_relu_leaves_its_input_alone(scale: float, with_bias: bool) 
     torch.testing.assert_close(x, before, rtol=0, atol=0)
     shifted = before if bias is None else before + bias[:, None, None]
     torch.testing.assert_close(result, torch.where(shifted > 0, shifted, 0.1 * shifted) * scale)
+
+
+@pytest.mark.parametrize(
+    ("taps", "doubling", "kernel_size", "pad"),
+    [
+        (4, True, None, (2, 1)),
+        (4, True, 3, (1, 1)),
+        (4, True, 1, (2, 2)),
+        (3, True, None, (2, 0)),
+        (3, True, 3, (1, 0)),
+        (4, False, None, (1, 1)),
+        (4, False, 1, (1, 1)),
+        (4, False, 3, (2, 2)),
+        (3, False, None, (1, 0)),
+        (6, False, 5, (4, 4)),
+    ],
+)
+def test_padding_is_official(
+    taps: int, doubling: bool, kernel_size: int | None, pad: tuple[int, int]
+) -> None:
+    assert layers.resampling_padding(taps, doubling, kernel_size) == pad
+
+
+@pytest.mark.parametrize("taps", range(2, 8))
+@pytest.mark.parametrize("kernel_size", [None, 1, 3, 5])
+def test_padding_makes_the_size_exact(taps: int, kernel_size: int | None) -> None:
+    x, filter_ = torch.zeros(1, 1, 16, 16), torch.zeros(taps, taps)
+    twice = layers.resampling_padding(taps, True, kernel_size)
+    half = layers.resampling_padding(taps, False, kernel_size)
+    if kernel_size is None:
+        doubled, halved = upfirdn2d(x, filter_, up=2, pad=twice), upfirdn2d(x, filter_, down=2, pad=half)
+    else:
+        weight = torch.zeros(1, 1, kernel_size, kernel_size)
+        doubled = upfirdn2d(F.conv_transpose2d(x, weight, stride=2), filter_, pad=twice)
+        halved = F.conv2d(upfirdn2d(x, filter_, pad=half), weight, stride=2)
+    assert (doubled.shape[2:], halved.shape[2:]) == ((32, 32), (8, 8))
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activate", [True, False])
+def test_gain_multiplies_the_output_of_a_discriminator_layer(
+    kernel_size: int, bias: bool, activate: bool
+) -> None:
+    """The layer folds it into weight and bias; here stands the plain form of it, filter before decimation."""
+    layer = layers.ConvLayer(3, 4, kernel_size, downsample=True, bias=bias, activate=activate).double()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    blur, convolution, *activation = layer
+    x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
+    filtered = upfirdn2d(x, blur.kernel, pad=blur.pad)
+    expected = F.conv2d(filtered, convolution.weight * convolution.scale, convolution.bias, stride=2)
+    for module in activation:
+        expected = module(expected)
+    assert sum(parameter.numel() == 4 for parameter in layer.parameters()) == bias
+    torch.testing.assert_close(layer(x, gain=0.3), 0.3 * expected)
+
+
+@pytest.mark.parametrize("demodulate", [True, False])
+@pytest.mark.parametrize("grouped", [True, False])
+def test_styled_convolution_is_its_parts_one_after_another(demodulate: bool, grouped: bool) -> None:
+    """The gain of the activation goes into factors, noise and bias; here every part does its own share."""
+    layer = layers.StyledConv(3, 4, 3, 5, upsample=True, demodulate=demodulate).double()
+    for parameter in layer.parameters():
+        torch.nn.init.normal_(parameter)
+    layer.conv.grouped = grouped
+    x, style, noise = (torch.randn(shape).double() for shape in ((2, 3, 4, 4), (2, 5), (2, 1, 8, 8)))
+    expected = layer.activate(layer.conv(x, style) + layer.noise.weight * noise)
+    torch.testing.assert_close(layer(x, style, noise), expected)
 
 
 def test_discriminator_layers_leave_their_input_alone() -> None:

@@ -1,6 +1,4 @@
-"""Growing a trained StyleGAN2 to twice its resolution: shared layers are carried over, new ones start
-neutral.
-"""
+"""Growing a trained StyleGAN2 to twice its resolution: shared layers stay, new ones start neutral."""
 
 from collections.abc import Mapping
 
@@ -34,9 +32,13 @@ def grow(
             f"so --output_size must be {2 * found}, not {generator.size}"
         )
     _fill(generator, generator_state, source)
-    last = generator.to_rgbs[-1]
     with torch.no_grad():
-        last.conv.weight.zero_()
+        generator.to_rgbs[-1].conv.weight.zero_()
+    _fill(discriminator, _moved_up(discriminator_state), source)
+
+
+def _moved_up(discriminator_state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Its state dict with every block one place later, and without the layer that reads the picture."""
     moved = {}
     for key, value in discriminator_state.items():
         parts = key.split(".")
@@ -44,7 +46,7 @@ def grow(
             moved[key] = value
         elif parts[1] != "0":
             moved[".".join([parts[0], str(int(parts[1]) + 1), *parts[2:]])] = value
-    _fill(discriminator, moved, source)
+    return moved
 
 
 def _picture_size(generator_state: Mapping[str, Tensor]) -> int:

@@ -22,6 +22,24 @@ def make_kernel(taps: BlurKernel) -> Tensor:
     return kernel / kernel.sum()
 
 
+def resampling_padding(taps: int, doubling: bool, kernel_size: int | None = None) -> tuple[int, int]:
+    """Samples to add before and after each axis, so that FIR resampling by 2 gives exactly that size.
+
+    Args:
+        taps: length of the filter.
+        doubling: twice the resolution; otherwise half of it.
+        kernel_size: of the convolution that resamples: transposed and before the filter, or strided and after
+            it. None: the filter itself resamples (`upfirdn2d`).
+    """
+    reach = 0 if kernel_size is None else kernel_size - 1
+    spare = taps - 2 - reach if doubling else taps - 2 + reach
+    before, after = (spare + 1) // 2, spare // 2
+    if not doubling:
+        return before, after
+    # A transposed convolution puts no zero after the last sample, `upfirdn2d` does.
+    return before + 1, after + (kernel_size is not None)
+
+
 class PixelNorm(nn.Module):
     """Normalises each vector along dimension 1 to unit mean square."""
 
@@ -32,47 +50,39 @@ class PixelNorm(nn.Module):
 class Upsample(nn.Module):
     """Doubles the resolution with a FIR filter."""
 
-    def __init__(self, kernel: BlurKernel, factor: int = 2) -> None:
+    def __init__(self, kernel: BlurKernel) -> None:
         super().__init__()
-        self.factor = factor
-        self.register_buffer("kernel", make_kernel(kernel) * factor**2)
-        extra = len(kernel) - factor
-        self.pad = ((extra + 1) // 2 + factor - 1, extra // 2)
+        self.register_buffer("kernel", make_kernel(kernel) * 4)
+        self.pad = resampling_padding(len(kernel), doubling=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, up=self.factor, pad=self.pad)
-
-
-class Downsample(nn.Module):
-    """Halves the resolution with a FIR filter."""
-
-    def __init__(self, kernel: BlurKernel, factor: int = 2) -> None:
-        super().__init__()
-        self.factor = factor
-        self.register_buffer("kernel", make_kernel(kernel))
-        extra = len(kernel) - factor
-        self.pad = ((extra + 1) // 2, extra // 2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, down=self.factor, pad=self.pad)
+        return upfirdn2d(x, self.kernel, up=2, pad=self.pad)
 
 
 class Blur(nn.Module):
-    """Low-pass filter around a strided convolution; keeps the resolution up to `pad`."""
+    """Low-pass filter around a strided convolution.
 
-    def __init__(self, kernel: BlurKernel, pad: tuple[int, int], upsample_factor: int = 1) -> None:
+    Args:
+        kernel: taps of the separable filter.
+        pad: samples added before and after each axis.
+        upsample_factor: multiplies the filter, axis by axis, against the zeros that upsampling put in.
+        down: keeps every `down`-th sample only.
+    """
+
+    def __init__(
+        self, kernel: BlurKernel, pad: tuple[int, int], upsample_factor: int = 1, down: int = 1
+    ) -> None:
         super().__init__()
         self.register_buffer("kernel", make_kernel(kernel) * upsample_factor**2)
         self.pad = pad
+        self.down = down
 
     def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, pad=self.pad)
+        return upfirdn2d(x, self.kernel, down=self.down, pad=self.pad)
 
 
 class EqualConv2d(nn.Module):
-    """Convolution with equalised learning rate: unit-normal weights, scaled by `1 / sqrt(fan_in)` at run
-    time.
-    """
+    """Convolution with equalised learning rate: unit-normal weights, scaled by `1 / sqrt(fan_in)` in use."""
 
     def __init__(
         self,
@@ -90,16 +100,21 @@ class EqualConv2d(nn.Module):
         self.stride = stride
         self.padding = padding
 
-    def forward(self, x: Tensor) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        weight = (self.weight * self.scale).to(x.dtype)
+    def forward(self, x: Tensor, gain: float = 1.0, bias: Tensor | None = None) -> Tensor:
+        """Returns `gain` times the convolution, at no cost: weight and bias carry it.
+
+        Args:
+            x: (B, in_channel, H, W).
+            bias: (out_channel,) instead of the layer's own: that of an activation, which then adds none.
+        """
+        bias = self.bias if bias is None else bias
+        bias = None if bias is None else (bias * gain).to(x.dtype)
+        weight = (self.weight * (self.scale * gain)).to(x.dtype)
         return F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
 
 
 class EqualLinear(nn.Module):
-    """Linear layer with equalised learning rate and an optional learning-rate multiplier (mapping network:
-    0.01).
-    """
+    """Linear layer with equalised learning rate, times `lr_mul` (0.01 in the mapping network)."""
 
     def __init__(
         self,
@@ -125,12 +140,11 @@ class EqualLinear(nn.Module):
 
 
 class ModulatedConv2d(nn.Module):
-    """Convolution whose input channels are scaled by a style and whose output is renormalised (StyleGAN2,
-    section 2.2).
+    """Convolution with input channels scaled by a style and output renormalised (StyleGAN2, section 2.2).
 
     Two equal forms: `shared` scales the activations before and after one convolution with a weight shared by
-    the batch (equation 4 applied to activations); `grouped` makes one weight per sample and a grouped
-    convolution.
+    the batch (equations 1 and 3 applied to activations); `grouped` makes one weight per sample, as the
+    equations have it, and a grouped convolution.
     """
 
     def __init__(
@@ -152,15 +166,9 @@ class ModulatedConv2d(nn.Module):
         self.demodulate = demodulate
         self.grouped = False
         self.weight = nn.Parameter(torch.randn(1, out_channel, in_channel, kernel_size, kernel_size))
-        factor = 2
-        if upsample:
-            extra = len(blur_kernel) - factor - (kernel_size - 1)
-            self.blur = Blur(
-                blur_kernel, ((extra + 1) // 2 + factor - 1, extra // 2 + 1), upsample_factor=factor
-            )
-        if downsample:
-            extra = len(blur_kernel) - factor + (kernel_size - 1)
-            self.blur = Blur(blur_kernel, ((extra + 1) // 2, extra // 2))
+        if upsample or downsample:
+            pad = resampling_padding(len(blur_kernel), upsample, kernel_size)
+            self.blur = Blur(blur_kernel, pad, upsample_factor=2 if upsample else 1)
         self.modulation = EqualLinear(style_dim, in_channel, bias_init=1)
         self.scale = 1 / math.sqrt(in_channel * kernel_size**2)
 
@@ -170,9 +178,7 @@ class ModulatedConv2d(nn.Module):
         return out if demodulation is None else out * demodulation.to(out.dtype)[:, :, None, None]
 
     def convolve(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns the convolution and the (B, out) factors still to be applied to it (None where there are
-        none).
-        """
+        """Returns the convolution and the (B, out) factors still to be applied to it, or None."""
         modulation = self.modulation(style)
         weight = self.weight[0] * self.scale
         if self.grouped:
@@ -188,18 +194,7 @@ class ModulatedConv2d(nn.Module):
     def _resampling_convolution(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
         """Convolves with an (out, in, k, k) weight, with FIR-filtered up- or downsampling by 2."""
         if self.upsample:
-            if groups == 1:
-                weight = weight.transpose(0, 1)
-            else:
-                out, in_, k, _ = weight.shape
-                weight = (
-                    weight.view(groups, out // groups, in_, k, k)
-                    .transpose(1, 2)
-                    .reshape(-1, out // groups, k, k)
-                )
-            out = F.conv_transpose2d(x, weight, stride=2, groups=groups)
-            # a blur without change of size, whatever the batch layout
-            return upfirdn2d(out, self.blur.kernel, pad=self.blur.pad)
+            return self.blur(F.conv_transpose2d(x, _transposed(weight, groups), stride=2, groups=groups))
         if self.downsample:
             return F.conv2d(self.blur(x), weight, stride=2, groups=groups)
         return F.conv2d(x, weight, padding=self.kernel_size // 2, groups=groups)
@@ -214,10 +209,16 @@ class ModulatedConv2d(nn.Module):
         return out.view(batch, -1, *out.shape[2:])
 
 
+def _transposed(weight: Tensor, groups: int) -> Tensor:
+    """Swaps input and output channels of an (out, in, k, k) weight, as transposed convolutions read it."""
+    if groups == 1:
+        return weight.transpose(0, 1)
+    by_group = weight.unflatten(0, (groups, -1))
+    return by_group.transpose(1, 2).flatten(0, 1)
+
+
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """1x1 convolution of (B, C, H, W) with one (B, out, C) weight per sample, as a matrix product in NHWC
-    order.
-    """
+    """1x1 convolution of (B, C, H, W) with (B, out, C) weights, as a matrix product in NHWC order."""
     batch, channels, height, width = x.shape
     rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
     out = rows @ weight.to(x.dtype).transpose(1, 2)
@@ -231,10 +232,22 @@ class NoiseInjection(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, noise: Tensor | None = None, factors: Tensor | None = None, gain: float = 1.0
+    ) -> Tensor:
+        """Returns `gain * (factors * image + weight * noise)` in one fused multiply-add.
+
+        Args:
+            image: (B, C, H, W).
+            noise: (1 or B, 1, H, W), None for fresh noise.
+            factors: (B, C), None for 1: the demodulation of the convolution before.
+        """
         if noise is None:
             noise = torch.randn_like(image[:, :1])
-        return image + (self.weight * noise).to(image.dtype)
+        shift = (self.weight * gain * noise).to(image.dtype)
+        if factors is None:
+            return torch.addcmul(shift, image, image.new_tensor(gain))
+        return torch.addcmul(shift, image, (factors * gain).to(image.dtype)[:, :, None, None])
 
 
 class ConstantInput(nn.Module):
@@ -269,20 +282,11 @@ class StyledConv(nn.Module):
         self.activate = FusedLeakyReLU(out_channel)
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, out, H', W')."""
         out, demodulation = self.conv.convolve(x, style)
-        if noise is None:
-            noise = torch.randn_like(out[:, :1])
-        gain = self.activate.scale
-        # The gain goes into the factors, noise and bias: demodulation and noise are one fused multiply-add.
-        shift = (self.noise.weight * gain * noise).to(out.dtype)
-        factor = (
-            out.new_tensor(gain)
-            if demodulation is None
-            else (demodulation * gain).to(out.dtype)[:, :, None, None]
-        )
-        out = torch.addcmul(shift, out, factor)
-        bias = self.activate.bias * gain
-        return fused_leaky_relu(out, bias, self.activate.negative_slope, scale=1, inplace=True)
+        # The gain goes into demodulation and noise, and later the bias: no pass over memory of its own.
+        out = self.noise(out, noise, demodulation, gain=self.activate.scale)
+        return self.activate.finish(out)
 
 
 class ToRGB(nn.Module):
@@ -318,45 +322,29 @@ class ConvLayer(nn.Sequential):
         layers: list[nn.Module] = []
         stride, padding = 1, kernel_size // 2
         if downsample:
-            extra = len(blur_kernel) - 2 + (kernel_size - 1)
-            layers.append(Blur(blur_kernel, ((extra + 1) // 2, extra // 2)))
-            stride, padding = 2, 0
+            pad = resampling_padding(len(blur_kernel), doubling=False, kernel_size=kernel_size)
+            # A 1x1 convolution may follow the decimation, and then sees a quarter of the pixels.
+            down, stride, padding = (2, 1, 0) if kernel_size == 1 else (1, 2, 0)
+            layers.append(Blur(blur_kernel, pad, down=down))
         layers.append(
             EqualConv2d(in_channel, out_channel, kernel_size, stride, padding, bias=bias and not activate)
         )
         if activate:
-            layers.append(FusedLeakyReLU(out_channel) if bias else FusedLeakyReLUWithoutBias())
+            layers.append(FusedLeakyReLU(out_channel, bias))
         super().__init__(*layers)
         self.downsample = downsample
         self.activate = activate
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """Returns `gain` times the layer's output; `gain` and the activation's gain are folded into the
-        weights.
-        """
-        conv: EqualConv2d = self[1 if self.downsample else 0]
-        stride, padding = conv.stride, conv.padding
-        if self.downsample and conv.weight.shape[2] == 1:
-            # filter and decimate first: the 1x1 convolution then sees a quarter of the pixels
-            blur: Blur = self[0]
-            x, stride = upfirdn2d(x, blur.kernel, down=2, pad=blur.pad), 1
-        elif self.downsample:
+        """Returns `gain` times the layer's output; the convolution carries this gain and the activation's."""
+        if self.downsample:
             x = self[0](x)
-        bias = self[-1].bias if self.activate else conv.bias
-        if self.activate:
-            gain *= self[-1].scale
-        weight = (conv.weight * (conv.scale * gain)).to(x.dtype)
-        bias = None if bias is None else (bias * gain).to(x.dtype)
-        out = F.conv2d(x, weight, bias, stride=stride, padding=padding)
-        return F.leaky_relu(out, self[-1].negative_slope, inplace=True) if self.activate else out
-
-
-class FusedLeakyReLUWithoutBias(FusedLeakyReLU):
-    """Leaky ReLU with gain and no bias."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.bias = None
+        convolution = self[1 if self.downsample else 0]
+        if not self.activate:
+            return convolution(x, gain)
+        activation = self[-1]
+        out = convolution(x, gain * activation.scale, activation.bias)
+        return activation.finish(out, bias_added=True)
 
 
 class ResBlock(nn.Module):

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,11 +41,13 @@ class StyleGAN2Config:
         """Number of W+ vectors: two for each resolution from 8 up, and two for 4x4 and the last to-RGB."""
         return 2 * int(math.log2(self.size)) - 2
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """Its attributes, as a checkpoint stores them."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping) -> "StyleGAN2Config":
+    def from_dict(cls, values: Mapping[str, Any]) -> "StyleGAN2Config":
+        """The reverse of `to_dict`; JSON has turned the resolutions into strings."""
         channels = values.get("channels")
         return cls(**{**values, "channels": channels and {int(k): int(v) for k, v in channels.items()}})
 
@@ -130,6 +133,7 @@ class Generator(nn.Module):
 
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Generator":
+        """The generator of these sizes."""
         return cls(
             config.size,
             config.style_dim,
@@ -145,22 +149,13 @@ class Generator(nn.Module):
             if isinstance(module, ModulatedConv2d):
                 module.grouped = grouped
 
-    def make_noise(self) -> list[Tensor]:
-        """Returns fresh noise planes, one (1, 1, side, side) tensor for each layer."""
-        return [torch.randn_like(plane) for plane in self.noise_buffers()]
-
     def noise_buffers(self) -> list[Tensor]:
-        """Returns the fixed noise planes."""
+        """Returns the fixed noise planes, one (1, 1, side, side) tensor a layer."""
         return [getattr(self.noises, f"noise_{layer}") for layer in range(self.num_layers)]
-
-    def mean_latent(self, n_latent: int) -> Tensor:
-        """Returns the (1, style_dim) mean of `n_latent` random w."""
-        z = torch.randn(n_latent, self.style_dim, device=self.input.input.device)
-        return self.get_latent(z, self._every_label(n_latent)).mean(0, keepdim=True)
 
     @torch.no_grad()
     def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
-        """The same without batch dimension, from a seed of its own: no other random number changes.
+        """Returns the (style_dim,) mean of random w, from a seed of its own: no other random number changes.
 
         A conditional network takes every label equally often.
         """
@@ -201,7 +196,7 @@ class Generator(nn.Module):
 
         Args:
             styles: one (B, style_dim) z or w, two of them for style mixing, or one (B, n_latent, style_dim)
-            W+ code.
+                W+ code.
             inject_index: with two styles, the number of layers that take the first; drawn at random if None.
             truncation: below 1, moves w towards `truncation_latent`.
             noise: one plane a layer; None means fresh noise, or the fixed buffers without `randomize_noise`.
@@ -232,9 +227,7 @@ class Generator(nn.Module):
         return torch.cat([first, second], dim=1)
 
     def synthesize(self, latent: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        """Renders (B, n_latent, style_dim) codes; `noise` holds one plane (or None for fresh noise) a
-        layer.
-        """
+        """Renders (B, n_latent, style_dim) codes; `noise` holds a plane a layer, None for fresh noise."""
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.to(self.input.input.dtype)
             x = self.input(latent).to(self.compute_dtype or latent.dtype)
@@ -286,6 +279,7 @@ class Discriminator(nn.Module):
 
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Discriminator":
+        """The discriminator of these sizes."""
         return cls(config.size, config.channel_multiplier, channels=config.channels, c_dim=config.c_dim)
 
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:

@@ -18,10 +18,10 @@ def with_shared_latent(generator: Generator, codes: Tensor) -> Generator:
     """A generator whose W vectors are the whitened principal components of W+ codes.
 
     A generator that an encoder trained along reads W+ codes only: its mapping network never took part. With
-    the mean ``m_l`` and the leading components ``B_l`` of the codes of style ``l``, every code is nearly
-    ``m_l + B_l w`` with one vector ``w`` of unit variance for all styles. That change of basis goes into the
+    the mean `m_l` and the leading components `B_l` of the codes of style `l`, every code is nearly
+    `m_l + B_l w` with one vector `w` of unit variance for all styles. That change of basis goes into the
     weights of the modulations, and the mapping network becomes the identity but for its normalisation, so
-    that random z give faces as different as those that the encoder saw. The mean w is :data:`SHIFT` in every
+    that random z give faces as different as those that the encoder saw. The mean w is `SHIFT` in every
     entry. Layout and keys stay.
 
     Args:

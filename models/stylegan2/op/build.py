@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from utils.errors import InputError
+from utils.files.writing import write_text
 
 SOURCE = Path(__file__).with_name("stylegan2_ops.cu")
 DEFAULT_HOME = Path("/usr/local/cuda")
@@ -35,8 +36,10 @@ class Toolkit:
 
 
 def toolkits() -> Iterator[Toolkit]:
-    """Yields the toolkits of this machine, best first: `CUDA_HOME`, `nvcc` on the path, `/usr/local/cuda`,
-    and the Python packages of `cuda-toolkit[nvcc,cccl]`.
+    """Yields the toolkits of this machine, best first.
+
+    Those of `CUDA_HOME`, of `nvcc` on the path, in `/usr/local/cuda`, and in the Python packages of
+    `cuda-toolkit[nvcc,cccl]`.
     """
     homes = [Path(os.environ[name]) for name in ("CUDA_HOME", "CUDA_PATH") if os.environ.get(name)]
     on_path = shutil.which("nvcc")
@@ -123,9 +126,7 @@ def _fingerprint(toolkit: Toolkit) -> str:
 
 
 def _link_flags(home: Path, folder: Path) -> list[str]:
-    """Where the linker finds `cudart`; the Python packages have it only under its full name, as
-    `libcudart.so.13`.
-    """
+    """Where the linker finds `cudart`, which the Python packages have as `libcudart.so.13` only."""
     for place in ("lib64", "lib", "targets/*/lib"):
         for full_name in sorted(home.glob(f"{place}/libcudart.so.[0-9]*")):
             link = folder / "libcudart.so"
@@ -157,6 +158,5 @@ def _explain(error: Exception, folder: Path) -> str:
     if len(lines) == 1:
         return f"the build failed: {lines[0]}"
     first = next((line for line in lines[1:] if "error" in line.lower()), lines[0])
-    log = folder / "build.log"
-    log.write_text(str(error))
+    log = write_text(str(error), folder / "build.log")
     return f"the build failed with '{first.strip()}' (all of it is in {log})"

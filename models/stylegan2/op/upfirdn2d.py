@@ -1,12 +1,17 @@
-"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`) with exact derivatives of any order, compiled for
-CUDA or in plain PyTorch.
+"""Upsample, filter, downsample (StyleGAN2's `upfirdn2d`), differentiable any number of times.
+
+Compiled for CUDA or in plain PyTorch.
 """
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.stylegan2.op.compiled import compiled_operators
+
+Padding = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0)) -> Tensor:
@@ -24,12 +29,10 @@ def upfirdn2d(x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[
 
 
 class _UpFirDn2d(torch.autograd.Function):
-    """The gradient of upfirdn2d is another upfirdn2d, so the backward pass runs as fast as the forward
-    one.
-    """
+    """The gradient of upfirdn2d is another upfirdn2d, and as fast."""
 
     @staticmethod
-    def forward(ctx, x, kernel, up, down, pad):
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, up: int, down: int, pad: Padding) -> Tensor:
         ctx.save_for_backward(kernel)
         compiled = compiled_operators(x, kernel)
         out = (compiled.upfirdn2d if compiled else _filter)(x, kernel, up, down, pad)
@@ -45,14 +48,14 @@ class _UpFirDn2d(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         (kernel,) = ctx.saved_tensors
         grad_x = _UpFirDn2d.apply(grad, kernel.flip(0, 1), ctx.down, ctx.up, ctx.gradient_pad)
         return grad_x, None, None, None, None
 
 
-def _filter(x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int, int, int]) -> Tensor:
-    """The forward computation in plain PyTorch; `pad` is (top, bottom, left, right)."""
+def _filter(x: Tensor, kernel: Tensor, up: int, down: int, pad: Padding) -> Tensor:
+    """The forward computation in plain PyTorch."""
     channels = x.shape[1]
     top, bottom, left, right = pad
     if up > 1:
