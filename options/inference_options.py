@@ -195,11 +195,6 @@ class ReferenceOptions(SamOptions, MixingOptions, ReferenceListOptions):
 Chosen = TypeVar("Chosen", bound=SamOptions)
 
 
-def build_parser(description: str, options: type[SamOptions] = InferenceOptions) -> argparse.ArgumentParser:
-    """The parser of one of these commands, all of which accept every official flag."""
-    return parser.build_parser(options, description)
-
-
 def parse_inference_options(
     options: type[Chosen], arguments: Sequence[str] | None, description: str
 ) -> Chosen:

@@ -1,6 +1,5 @@
 """The command line of `scripts/inference_lifespan.py`: MyTimeMachine's `helper.py` and a few of ours."""
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +50,7 @@ class LifespanFileOptions(Options):
     @property
     def folder(self) -> Path:
         """Where the results go."""
-        named = self.desc or (describe_model(self.model_path) if self.model_path else "")
+        named = self.desc or (run_name(self.model_path) if self.model_path else "")
         return Path(self.output_dir) / (named or Path(self.checkpoint).stem)
 
     def check(self) -> None:
@@ -65,7 +64,7 @@ class LifespanOptions(LifespanFileOptions, AgeingOptions):
     """Options of `scripts/inference_lifespan.py`."""
 
 
-def describe_model(model_path: str) -> str:
+def run_name(model_path: str) -> str:
     """The official name of a run's folder: the fourth part of the path from its end, and the file's stem.
 
     For `EXPERIMENT/00000/checkpoints/iteration_15000.pt` that is `EXPERIMENT_iteration_15000`.
@@ -75,11 +74,6 @@ def describe_model(model_path: str) -> str:
     named = [part for part in parts if part != file.anchor][-4:]
     stem = file.name.split(".")[0]
     return f"{named[0]}_{stem}" if len(named) > 1 else stem
-
-
-def build_parser(description: str) -> argparse.ArgumentParser:
-    """The parser of this command."""
-    return parser.build_parser(LifespanOptions, description)
 
 
 def parse_lifespan_options(arguments: Sequence[str] | None, description: str) -> LifespanOptions:

@@ -196,7 +196,7 @@ class SplitOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions(Options):
+class ProcessOptions(Options):
     """How the work is done."""
 
     title = "work"
@@ -214,7 +214,7 @@ class PersonalOptions(
     DuplicateOptions,
     OverrulingOptions,
     SplitOptions,
-    WorkOptions,
+    ProcessOptions,
 ):
     """Options of `scripts/prepare_personal.py`."""
 

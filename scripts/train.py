@@ -3,6 +3,7 @@
 import _bootstrap  # noqa: F401
 
 import json
+from collections.abc import Sequence
 
 from options.train_options import parse_train_options
 from training.start import make_coach
@@ -10,8 +11,8 @@ from utils.distributed import is_main
 from utils.errors import run_command
 
 
-def main() -> None:
-    opts = parse_train_options()
+def main(arguments: Sequence[str] | None = None) -> None:
+    opts = parse_train_options(arguments)
     if is_main():
         print(json.dumps(opts.record(), indent=2, sort_keys=True))
     if not opts.dry_run:

@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from toy_networks import INVERTER, SMALL_VGG, stylegan2_checkpoint, tiny_psp
+from toy_networks import ADAPTER, INVERTER, SMALL_VGG, network_file, stylegan2_checkpoint, tiny_psp
 
-from models import auxiliary
 from models.aging_model import (
     Ages,
     AgingModel,
@@ -23,8 +22,6 @@ from models.psp_aging import PersonalizedModel, PSPAgingModel
 from models.psp_files import psp_checkpoint
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
-
-ADAPTER = BlenderConfig(bottleneck=4, hidden=6, zero_init=False)
 
 
 def saved(model: pSp, path: Path) -> Path:
@@ -157,7 +154,7 @@ def test_other_kinds_are_refused_by_name(tmp_path: Path) -> None:
     gan = save_checkpoint(stylegan2_checkpoint(), tmp_path / "gan.pt")
     with pytest.raises(InputError, match="gan.pt is a StyleGAN2 checkpoint, not an ageing model"):
         load_aging_model(gan)
-    age = auxiliary.network_checkpoint("age_classifier", SMALL_VGG, auxiliary.build_network(SMALL_VGG))
+    age = network_file("age_classifier", SMALL_VGG)
     with pytest.raises(InputError, match="age.pt is an age classifier"):
         load_aging_model(save_checkpoint(age, tmp_path / "age.pt"))
     inverter = tiny_psp(**INVERTER)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from inference_toys import run
+from commands import run
 
 from evaluation.benchmark import BASE, TrainingStep, speeds
 from models.stylegan2.model import StyleGAN2Config

@@ -1,10 +1,12 @@
 """Whole training steps of both coaches: official numbers up to the updated weights, and small networks."""
 
 import functools
+from dataclasses import replace
 
 import pytest
 import torch
 from toy_losses import SAM_FLAGS, tiny_measures
+from toy_networks import ADAPTER, SMALL_GENERATOR, tiny_psp
 
 import parity
 from criteria.mytimemachine_objective import MYTIMEMACHINE, MyTimeMachineWeights
@@ -196,15 +198,6 @@ def test_official_mytimemachine_step(entry, dtype):
 # ---------------------------------------------------------------- small networks
 
 
-def tiny_net(blender=None):
-    torch.manual_seed(3)
-    return pSp(
-        StyleGAN2Config(size=32, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8}),
-        EncoderConfig(input_size=32, channels=(4, 4, 8, 8, 16), units=(1, 1, 1, 1), style_channels=8),
-        blender=blender,
-    )
-
-
 def tiny_sam():
     torch.manual_seed(4)
     return Objective(weighted_terms(SAM[:1], SAMWeights(**SAM_FLAGS)), tiny_measures())
@@ -216,7 +209,7 @@ def tiny_batch():
 
 
 def tiny_mytimemachine(zero_init=True):
-    net = tiny_net(BlenderConfig(bottleneck=4, global_dim=8, age_dim=4, hidden=8, zero_init=zero_init)).eval()
+    net = tiny_psp(SMALL_GENERATOR, seed=3, blender=replace(ADAPTER, zero_init=zero_init))
     net.requires_grad_(False)
     net.blender.requires_grad_(True)
     torch.manual_seed(4)
@@ -230,7 +223,7 @@ def tiny_mytimemachine(zero_init=True):
 
 @pytest.mark.parametrize("no_aging", [True, False])
 def test_sam_step_fills_the_encoders_gradients_and_logs_both_passes(no_aging):
-    net = tiny_net().train()
+    net = tiny_psp(SMALL_GENERATOR, seed=3).train()
     net.decoder.requires_grad_(False)
     images, input_ages, target_ages = tiny_batch()
     objective = tiny_sam()
@@ -257,7 +250,7 @@ def test_sam_step_fills_the_encoders_gradients_and_logs_both_passes(no_aging):
 
 
 def test_what_depends_on_the_photo_alone_may_be_given():
-    net = tiny_net().eval()
+    net = tiny_psp(SMALL_GENERATOR, seed=3).eval()
     images, input_ages, target_ages = tiny_batch()
     objective = tiny_sam()
     settings = {"no_aging": False, "cycle_lambda": 1.0, "randomize_noise": False}
@@ -269,7 +262,7 @@ def test_what_depends_on_the_photo_alone_may_be_given():
 
 
 def test_cycle_weight_zero_leaves_the_cycle_out():
-    net = tiny_net().eval()
+    net = tiny_psp(SMALL_GENERATOR, seed=3).eval()
     images, input_ages, target_ages = tiny_batch()
     objective = tiny_sam()
     result = sam_step(net, objective, images, input_ages, target_ages, no_aging=False, cycle_lambda=0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import training_toys as toys
-from inference_toys import run
+from commands import run
 from PIL import Image
 
 from configs.demo_stages import STAGES

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy_networks import SMALL_FACE, SMALL_VGG
+from toy_networks import SMALL_FACE, SMALL_VGG, network_file, tiny_vgg
 
 import parity
 from models import auxiliary
@@ -56,7 +56,7 @@ def test_official_names_are_translated() -> None:
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_feature_maps_are_those_of_the_forward_pass(batch_norm: bool) -> None:
-    network = VGG(input_size=64, channels=(4, 4, 8, 8, 8), hidden=16, batch_norm=batch_norm).eval()
+    network = tiny_vgg(input_size=64, batch_norm=batch_norm)
     images = torch.randn(2, 3, 64, 64)
     maps = network.feature_maps(images)
     sizes = [tuple(item.shape[1:3]) for item in maps]
@@ -91,8 +91,8 @@ def test_identity_file_round_trip(tmp_path: Path, suffix: str) -> None:
 
 def test_a_face_network_can_judge_ages(tmp_path: Path) -> None:
     architecture = {**SMALL_FACE, "embedding_dim": 101, "normalize": False}
-    content = auxiliary.network_checkpoint("judge_age", architecture, auxiliary.build_network(architecture))
-    judge = auxiliary.load_age_classifier(save_checkpoint(content, tmp_path / "judge.pt"))
+    path = save_checkpoint(network_file("judge_age", architecture), tmp_path / "judge.pt")
+    judge = auxiliary.load_age_classifier(path)
     assert 0 < float(judge.predict_age(torch.zeros(1, 3, 64, 64))) < 100
 
 
@@ -118,7 +118,7 @@ def test_official_dex_file_loads(dex: VGG, tmp_path: Path) -> None:
 
 
 def test_gradient_reaches_the_image_but_no_weight() -> None:
-    classifier = auxiliary.AgeClassifier(auxiliary.build_network(SMALL_VGG))
+    classifier = auxiliary.AgeClassifier(tiny_vgg())
     images = torch.zeros(1, 3, 64, 64, requires_grad=True)
     classifier.predict_age(images).sum().backward()
     assert images.grad is not None
@@ -126,7 +126,7 @@ def test_gradient_reaches_the_image_but_no_weight() -> None:
 
 
 def test_wrong_kinds_are_named(tmp_path: Path) -> None:
-    age = auxiliary.network_checkpoint("age_classifier", SMALL_VGG, auxiliary.build_network(SMALL_VGG))
+    age = network_file("age_classifier", SMALL_VGG)
     path = save_checkpoint(age, tmp_path / "age.pt")
     with pytest.raises(InputError, match="age.pt is an age classifier, not a face recognition network"):
         auxiliary.load_identity(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import training_toys as toys
+from commands import ROOT
 
 from datasets.faces import FaceFolder
 from training.batches import BatchSource
@@ -20,7 +21,7 @@ def torchrun(command: list[str]) -> subprocess.CompletedProcess[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    script = str(toys.ROOT / "scripts" / "train.py")
+    script = str(ROOT / "scripts" / "train.py")
     return subprocess.run(
         [*launcher, script, *command], capture_output=True, text=True, check=False, timeout=240
     )

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from inference_toys import make_photo, run, toy
+from commands import run
+from inference_toys import make_photo, toy
 from PIL import Image
-from toy_networks import SMALL_FACE, SMALL_VGG
+from toy_networks import ADAPTER, SMALL_FACE, SMALL_VGG, network_file
 
 from configs.paths_config import model_paths
 from datasets.faces import FaceFolder
 from evaluation.folds import age_folds, make_folds
 from models import auxiliary
-from models.blender import BlenderConfig
 from models.psp_files import psp_checkpoint
 from options.evaluate_options import parse_evaluate_options, parse_people_options
 from options.mytimemachine_options import MyTimeMachineOptions
@@ -28,7 +28,7 @@ from utils.files.checkpoints import save_checkpoint
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with toy weights: sam.pt, personal.pt, judges, and the networks of the losses."""
     folder = tmp_path_factory.mktemp("weights")
-    network, personal_network = toy(), toy(blender=BlenderConfig(bottleneck=4, hidden=6, zero_init=False))
+    network, personal_network = toy(), toy(blender=ADAPTER)
     personal_network.load_state_dict(network.state_dict(), strict=False)
     save_checkpoint(psp_checkpoint(network), folder / "sam.pt")
     save_checkpoint(psp_checkpoint(personal_network), folder / "personal.pt")
@@ -39,11 +39,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("identity", SMALL_FACE),
         ("judge_identity", small_vgg_face),
     ):
-        made = auxiliary.build_network(architecture).eval()
         extra = {"teacher": "dlib"} if "identity" in kind else {}
         opts = {"data_share": "60-100" if "judge" in kind else "0-60", "seed": int("judge" in kind)}
-        content = auxiliary.network_checkpoint(kind, architecture, made, opts=opts, **extra)
-        save_checkpoint(content, folder / f"{kind}.pt")
+        save_checkpoint(network_file(kind, architecture, opts=opts, **extra), folder / f"{kind}.pt")
     return folder
 
 

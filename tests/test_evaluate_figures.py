@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from toy_networks import SMALL_VGG
+from toy_networks import SMALL_VGG, network_file
 
 from datasets.faces import FaceFolder
 from evaluation import curves, figures, personal, tables
@@ -17,7 +17,6 @@ from evaluation.life_span import life_span_picture, picture_columns
 from evaluation.markdown import markdown_table, number
 from evaluation.person_photos import PersonPhotos, middle_photo
 from evaluation.summaries import mean_over_people, summarize_pairs
-from models import auxiliary
 from models.aging_model import AgingModel, HasAdapter
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
@@ -309,8 +308,7 @@ def test_a_judge_tells_what_it_shares_with_the_losses() -> None:
 
 
 def test_cards_of_the_loss_networks_are_read_where_they_are(tmp_path: Path) -> None:
-    network = auxiliary.build_network(SMALL_VGG)
-    content = auxiliary.network_checkpoint("age_classifier", SMALL_VGG, network, opts={"data_share": "0-60"})
+    content = network_file("age_classifier", SMALL_VGG, opts={"data_share": "0-60"})
     path = save_checkpoint(content, tmp_path / "classifier_of_mine.pt")
     cards = loss_network_cards({"age_classifier": str(path), "identity_network": str(tmp_path / "gone.pt")})
     assert cards["age"] is not None and cards["age"].data_share == "0-60" and cards["age"].network == "vgg"

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import Tensor
+from toy_networks import tiny_vgg
 
 from models.dex_vgg import VGG
 from models.feature_discriminator import AGE_CENTRES, REGIONS, FeatureDiscriminator, age_features
@@ -14,8 +15,8 @@ CHANNELS = (4, 8, 8)
 @pytest.fixture
 def face_network() -> VGG:
     torch.manual_seed(0)
-    network = VGG(input_size=32, channels=CHANNELS, depths=(1, 1, 1), hidden=8, batch_norm=True)
-    return network.eval().requires_grad_(False)
+    network = tiny_vgg(channels=CHANNELS, depths=(1, 1, 1), hidden=8, batch_norm=True)
+    return network.requires_grad_(False)
 
 
 def pictures(count: int, rough: bool) -> Tensor:

@@ -7,21 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from inference_toys import (
-    INPUT,
-    OUTPUT,
-    files_below,
-    make_photo,
-    pixels,
-    run,
-    run_command_line,
-    save_toy,
-    toy,
-)
+from commands import run, run_command_line
+from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, save_toy, toy
 from PIL import Image
+from toy_networks import stylegan2_checkpoint
 
 from datasets.photos import Photos, result_names, result_stems
-from models.stylegan2.model import Generator, StyleGAN2Config
 from utils.files.checkpoints import save_checkpoint
 from utils.parallel import worker_count
 
@@ -183,10 +174,7 @@ def bad_inputs(folder: Path, checkpoint: Path) -> dict[str, tuple[list[str], str
     text.write_text("this is no checkpoint")
     cut = folder / "cut.pt"
     cut.write_bytes(checkpoint.read_bytes()[:5000])
-    generator = StyleGAN2Config(size=16, style_dim=16, n_mlp=2, channels={4: 8, 8: 8, 16: 8})
-    other_kind = save_checkpoint(
-        {"g_ema": Generator.from_config(generator).state_dict()}, folder / "stylegan2.pt"
-    )
+    other_kind = save_checkpoint(stylegan2_checkpoint(), folder / "stylegan2.pt")
     content = torch.load(checkpoint, weights_only=True)
     content["opts"]["architecture"]["generator"]["size"] = 64
     content["opts"]["architecture"]["generator"]["channels"] = {4: 8, 8: 8, 16: 8, 32: 8, 64: 8}

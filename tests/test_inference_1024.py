@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from inference_toys import ROOT, make_photo
+from commands import ROOT
+from inference_toys import make_photo
 from PIL import Image, ImageStat
 
 import parity

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from inference_toys import ADAPTER, files_below, make_photo, run, save_toy, toy
+from commands import run
+from inference_toys import files_below, make_photo, save_toy, toy
 from toy_aging import TintModel, write_tint
+from toy_networks import ADAPTER
 
 from inference.loading import load_model
 from inference.run import InferenceRun

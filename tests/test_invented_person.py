@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from inference_toys import files_below, run, save_toy, toy
+from commands import run
+from inference_toys import files_below, save_toy, toy
 from PIL import Image
 
 from inference import invented_person

@@ -5,12 +5,12 @@ import functools
 import pytest
 import torch
 from torch import nn
+from toy_networks import tiny_vgg
 
 import parity
 from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.lpips_loss import LPIPSLoss
 from criteria.perceptual_loss import unit_normalise
-from models.dex_vgg import VGG
 from utils.errors import InputError
 
 
@@ -84,8 +84,7 @@ def test_unknown_backbones_are_refused(network):
 
 
 def small_dex():
-    network = VGG(input_size=32, channels=(4, 8, 8), depths=(1, 1, 2), hidden=16)
-    return AgeFeatureLoss(network)
+    return AgeFeatureLoss(tiny_vgg(channels=(4, 8, 8), depths=(1, 1, 2)))
 
 
 @pytest.mark.parametrize("size", [32, 47, 64])
@@ -120,7 +119,7 @@ def test_pixels_without_any_feature_have_a_finite_gradient():
     unit_normalise(features).square().sum().backward()
     assert features.grad.isfinite().all()
 
-    network = VGG(input_size=32, channels=(4, 8), depths=(1, 1), hidden=16)
+    network = tiny_vgg(channels=(4, 8), depths=(1, 1))
     with torch.no_grad():
         network.conv1_1.bias.fill_(-100.0)  # nothing gets through the first ReLU
     image = torch.rand(1, 3, 32, 32, requires_grad=True)

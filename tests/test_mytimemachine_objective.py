@@ -5,7 +5,8 @@ import functools
 
 import pytest
 import torch
-from toy_losses import SAM_FLAGS, TinyIdentity, tiny_measures, tiny_vgg
+from toy_losses import SAM_FLAGS, TinyIdentity, tiny_measures
+from toy_networks import tiny_vgg
 
 import parity
 from criteria.age_feature_loss import AgeFeatureLoss

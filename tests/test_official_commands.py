@@ -10,20 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from inference_toys import (
-    ADAPTER,
-    INPUT,
-    OUTPUT,
-    ROOT,
-    files_below,
-    make_photo,
-    pixels,
-    run,
-    save_toy,
-    toy,
-)
+from commands import ROOT, run
+from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, save_toy, toy
 from PIL import Image
 from torchvision.utils import make_grid
+from toy_networks import ADAPTER, SMALL_GENERATOR
 
 from configs.paths_config import model_paths
 from datasets.photos import read_path_list
@@ -41,7 +32,7 @@ from options.inference_options import (
     StyleMixingOptions,
     parse_inference_options,
 )
-from options.lifespan_options import LifespanOptions, describe_model, parse_lifespan_options
+from options.lifespan_options import LifespanOptions, parse_lifespan_options, run_name
 from options.parser import build_parser, parse_options
 from utils.errors import InputError
 from utils.pictures.reading import read_image
@@ -136,7 +127,7 @@ def test_official_flags_of_the_other_commands(repository: str, script: str) -> N
     ],
 )
 def test_official_name_of_a_life_span(path: str, name: str) -> None:
-    assert describe_model(path) == name
+    assert run_name(path) == name
 
 
 # ---------------------------------------------------------------- running
@@ -193,7 +184,7 @@ def test_style_mixing(weights: dict[str, Path], photos: Path, tmp_path: Path) ->
     assert (a == b).all() and (a != c).any(), "random styles come from the seed"
     network = toy(1)
     code = code_at(network, photos / "20_0.png", 50.0)
-    z = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(5, SMALL_GENERATOR.style_dim, generator=torch.Generator().manual_seed(0))
     for index, w in enumerate(network.decoder.get_latent(z).detach()):
         mixed = mix_styles(code, [6, 7], w.expand(1, STYLES, -1))
         expected = picture_of(network, mixed)
@@ -288,7 +279,7 @@ def test_lifespan_writes_what_the_official_helper_writes(
     for age in AGES:
         code = code_at(network, photos / "20_0.png", float(age))
         saved = np.load(out / f"latent_20_0_{age}.npy")
-        assert saved.shape == (1, STYLES, 16) and saved.dtype == np.float32
+        assert saved.shape == (1, STYLES, SMALL_GENERATOR.style_dim) and saved.dtype == np.float32
         np.testing.assert_allclose(saved, code, atol=1e-4)
         results.append(picture_of(network, code))
     photo = Image.open(photos / "20_0.png").resize((OUTPUT, OUTPUT), Image.Resampling.BICUBIC)

@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from commands import ROOT, script_main
 
+from options.parser import Parser
 from options.train_options import (
     COACHES,
     build_train_parser,
@@ -21,7 +23,6 @@ from options.train_options import (
 )
 from utils.errors import InputError
 
-ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"
 OFFICIAL = json.loads((FIXTURES / "official_flags.json").read_text())
 
@@ -340,3 +341,22 @@ def test_a_misspelt_option_stops_the_type_check(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), str(wrong)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, timeout=250)
     assert result.returncode == 1 and 'has no attribute "adverserial_lambda"' in result.stdout
+
+
+SCRIPTS = sorted({path.stem for path in (ROOT / "scripts").glob("*.py")} - {"_bootstrap", "train"})
+
+
+class Built(Exception):  # noqa: N818
+    """A command has built its parser."""
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_flag_of_every_command_is_explained(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(parser: Parser, *arguments: object, **settings: object) -> NoReturn:
+        raise Built(parser)
+
+    monkeypatch.setattr(Parser, "parse_known_args", stop)  # which `parse_args` calls
+    with pytest.raises(Built) as built:
+        script_main(script)([])
+    actions = built.value.args[0]._actions
+    assert len(actions) > 1 and all(action.help for action in actions)

@@ -16,8 +16,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
+from commands import ROOT, script_main
 
-ROOT = Path(__file__).resolve().parents[1]
+from configs.paths_config import model_paths
+from configs.weights import WEIGHTS
+from criteria.recipes import MyTimeMachineRecipe
+from options.inference_options import InferenceOptions
+from options.parser import build_parser
+from options.train_options import build_train_parser, choose_coach, parse_train_options
+
 FLOORS = [
     "utils",
     "configs",
@@ -212,23 +219,10 @@ class Parsed(Exception):  # noqa: N818
     """The command line was accepted."""
 
 
-def script_main(name: str) -> Any:
-    """Imports a script and returns its ``main``."""
-    folder = str(ROOT / "scripts")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    path = next(room / f"{name}.py" for room in (ROOT / "scripts", ROOT) if (room / f"{name}.py").is_file())
-    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.main
-
-
 def check_command_line(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets a script parse its command line and stops it there."""
     if script == "train":
-        importlib.import_module("options.train_options").parse_train_options(arguments)
+        parse_train_options(arguments)
         return
     main = script_main(script)
     original = argparse.ArgumentParser.parse_args
@@ -305,11 +299,10 @@ def test_every_fault_of_the_official_coaches_is_documented() -> None:
 
 
 def test_every_repair_of_mytimemachine_is_documented() -> None:
-    recipe = importlib.import_module("criteria.recipes").MyTimeMachineRecipe
     page = (ROOT / "docs" / "mytimemachine.md").read_text()
     table = page[page.index("fault by fault") : page.index("## The published program of SAM")]
     named = set(re.findall(r"`([a-z]\w+)`", table)) - {"official", "corrected", "loss", "cycle_lambda"}
-    assert named == set(recipe.__dataclass_fields__)
+    assert named == set(MyTimeMachineRecipe.__dataclass_fields__)
 
 
 PRESETS = sorted((ROOT / "configs").rglob("*.args"))
@@ -317,11 +310,10 @@ PRESETS = sorted((ROOT / "configs").rglob("*.args"))
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_preset_parses(preset: Path) -> None:
-    train_options = importlib.import_module("options.train_options")
-    coach = train_options.choose_coach([f"@{preset}"])
-    required = [action for action in train_options.build_train_parser(coach)._actions if action.required]
+    coach = choose_coach([f"@{preset}"])
+    required = [action for action in build_train_parser(coach)._actions if action.required]
     needed = [f"{action.option_strings[-1]}=placeholder" for action in required]
-    opts = train_options.parse_train_options([*needed, f"@{preset}"])
+    opts = parse_train_options([*needed, f"@{preset}"])
     assert opts.coach == coach
 
 
@@ -347,7 +339,6 @@ def check_flags(
     parser: argparse.ArgumentParser, flags: list[dict[str, Any]], other: Collection[str] = ()
 ) -> None:
     """Asserts that a parser takes every flag in the official form, with the official default."""
-    model_paths = importlib.import_module("configs.paths_config").model_paths
     for flag in flags:
         name = flag["flags"][0]
         action = parser._option_string_actions.get(name)
@@ -362,13 +353,13 @@ def check_flags(
 
 @pytest.mark.parametrize("repository", ["SAM", "MyTimeMachine"])
 def test_official_inference_flags(repository: str) -> None:
-    parser = importlib.import_module("options.inference_options").build_parser("")
+    parser = build_parser(InferenceOptions)
     check_flags(parser, official_flags(repository, "inference scripts"))
 
 
 @pytest.mark.parametrize(("repository", "coach"), [("SAM", "sam"), ("MyTimeMachine", "mytimemachine")])
 def test_official_training_flags(repository: str, coach: str) -> None:
-    parser = importlib.import_module("options.train_options").build_train_parser(coach)
+    parser = build_train_parser(coach)
     check_flags(parser, official_flags(repository, "scripts/train.py"), OTHER_DEFAULTS[coach])
 
 
@@ -398,10 +389,9 @@ def test_conda_environment_names_the_same_packages() -> None:
 
 
 def test_weights_table_is_complete() -> None:
-    weights = importlib.import_module("configs.weights").WEIGHTS
-    files = [weight.file for weight in weights.values()]
+    files = [weight.file for weight in WEIGHTS.values()]
     assert len(set(files)) == len(files)
-    for name, weight in weights.items():
+    for name, weight in WEIGHTS.items():
         assert weight.licence and weight.source and weight.normalisation, name
         assert weight.bundled == name.startswith("demo_"), name
         assert weight.bundled or weight.megabytes, name
@@ -409,8 +399,7 @@ def test_weights_table_is_complete() -> None:
 
 
 def test_bundled_weights_are_all_there_and_small() -> None:
-    weights = importlib.import_module("configs.weights").WEIGHTS
-    files = [ROOT / weight.file for weight in weights.values() if weight.bundled]
+    files = [ROOT / weight.file for weight in WEIGHTS.values() if weight.bundled]
     if not any(path.exists() for path in files):
         pytest.skip("no demonstration weights in this checkout; make demo-weights trains them")
     assert not [path.name for path in files if not path.exists()]

@@ -9,7 +9,8 @@ import pillow_heif
 import pytest
 import skimage.data
 import torch
-from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, run, save_toy, toy
+from commands import run
+from inference_toys import INPUT, OUTPUT, files_below, make_photo, pixels, save_toy, toy
 from PIL import Image
 
 from configs.paths_config import model_paths

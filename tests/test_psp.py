@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from toy_networks import INVERTER, TINY_ENCODER, TINY_GENERATOR, tiny_psp
+from toy_networks import ADAPTER, INVERTER, SMALL_GENERATOR, TINY_ENCODER, TINY_GENERATOR, tiny_psp
 
 import parity
 from models.blender import BlenderConfig
@@ -132,7 +132,7 @@ def test_age_plane_keeps_decimals_and_differs_by_image() -> None:
 
 
 def test_parts_make_the_whole() -> None:
-    model = tiny_psp(blender=BlenderConfig(zero_init=False))
+    model = tiny_psp(blender=ADAPTER)
     images, years = torch.randn(2, 3, 32, 32), torch.tensor([20.0, 70.0])
     x = append_age(images, years)
     image, latents = model(x, resize=False, randomize_noise=False, return_latents=True)
@@ -166,7 +166,7 @@ def test_prior_is_frozen_unless_asked() -> None:
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("adapter", [False, True])
 def test_file_round_trip(tmp_path: Path, suffix: str, adapter: bool) -> None:
-    model = tiny_psp(blender=BlenderConfig(bottleneck=4, hidden=6, zero_init=False) if adapter else None)
+    model = tiny_psp(blender=ADAPTER if adapter else None)
     opts = {"learning_rate": 1e-4, "exp_dir": Path("runs/sam"), "device": torch.device("cpu")}
     path = save_checkpoint(psp_checkpoint(model, opts), tmp_path / f"model{suffix}")
     content = load_checkpoint(path)
@@ -303,7 +303,6 @@ def test_unusable_files_are_explained(change: dict[str, Any], message: str) -> N
 
 def test_another_size_is_explained() -> None:
     content = psp_checkpoint(tiny_psp())
-    larger = StyleGAN2Config(size=32, style_dim=12, n_mlp=2, channels={4: 8, 8: 8, 16: 8, 32: 8})
-    content["opts"]["architecture"]["generator"] = larger.to_dict()
+    content["opts"]["architecture"]["generator"] = SMALL_GENERATOR.to_dict()
     with pytest.raises(InputError, match="makes images of 16 pixels, the network makes 32"):
         load_psp(content, "model.pt")

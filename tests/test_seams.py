@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import commands
 import inference_toys
 import numpy as np
 import pytest
@@ -39,13 +40,13 @@ def tint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_a_method_ages_photos(tint: Path, tmp_path: Path) -> None:
     photo = inference_toys.make_photo(tmp_path / "photos" / "a.png", size=32)
     command = (f"--checkpoint_path={tint}", f"--data_path={photo.parent}", f"--exp_dir={tmp_path / 'out'}")
-    result = inference_toys.run("inference", *command, "--target_age=0,100", "--couple_outputs")
+    result = commands.run("inference", *command, "--target_age=0,100", "--couple_outputs")
     assert result.returncode == 0, result.stderr
     folder = tmp_path / "out" / "inference_results"
     same, old = (inference_toys.pixels(folder / age / "a.png") for age in ("0", "100"))
     assert np.abs(same - inference_toys.pixels(photo)).max() <= 1
     assert (old == (255, 0, 0)).all()
-    result = inference_toys.run("inference_side_by_side", *command, "--target_age=10,+20", "--input_age=30")
+    result = commands.run("inference_side_by_side", *command, "--target_age=10,+20", "--input_age=30")
     assert result.returncode == 0, result.stderr
     assert Image.open(tmp_path / "out" / "inference_side_by_side" / "a.png").size == (96, 32)
 
@@ -54,7 +55,7 @@ def test_a_method_ages_faces_in_whole_photos(tint: Path, tmp_path: Path) -> None
     photos = tmp_path / "photos"
     photos.mkdir()
     Image.fromarray(astronaut()).save(photos / "a.png")
-    result = inference_toys.run(
+    result = commands.run(
         "inference",
         f"--checkpoint_path={tint}",
         f"--data_path={photos}",
@@ -72,7 +73,7 @@ def test_a_method_ages_faces_in_whole_photos(tint: Path, tmp_path: Path) -> None
 
 def test_a_method_is_measured(tint: Path, files: SimpleNamespace, tmp_path: Path) -> None:
     command = (f"--checkpoint_path={tint}", f"--data_path={files.faces}", f"--exp_dir={tmp_path / 'out'}")
-    result = inference_toys.run("evaluate", *command, "--target_age=20,60", "--n_images=4", "--device=cpu")
+    result = commands.run("evaluate", *command, "--target_age=20,60", "--n_images=4", "--device=cpu")
     assert result.returncode == 0, result.stderr
     figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert (figures["kind"], figures["photos"], figures["target_ages"]) == ("tint", 4, [20.0, 60.0])
@@ -86,7 +87,7 @@ def test_what_a_method_lacks_is_said_in_one_sentence(
         references = tmp_path / "references.txt"
         references.write_text(f"{next(Path(files.faces).iterdir())}\n")
         flags = (*command, "--target_age=50", f"--ref_images_paths_file={references}", more)
-        result = inference_toys.run(script, *flags)
+        result = commands.run(script, *flags)
         assert result.returncode == 2 and f"{tint} is a model without styles" in result.stderr
     with pytest.raises(InputError, match="--global_checkpoint is for .*tint.pt is a tinting model"):
         load_aging_model(tint, global_checkpoint=files.sam)

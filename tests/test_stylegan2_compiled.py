@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import test_stylegan2_ops as plain
 import torch
+from stylegan2_cases import BLOCKS, UPFIRDN, check_block
 from torch import Tensor
 
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
@@ -115,7 +115,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "repeated": lambda x: x[:1].expand(3, -1, -1, -1),
 }
 UPFIRDN = [
-    *plain.UPFIRDN,
+    *UPFIRDN,
     {"up": 2, "down": 2, "pad": (3, 4)},
     {"up": 1, "down": 3, "pad": (4, 0)},
     {"up": 4, "down": 1, "pad": (3, 3)},
@@ -141,7 +141,7 @@ def test_upfirdn2d(machine: Machine, settings: dict[str, Any], taps: tuple[int, 
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("settings", plain.UPFIRDN[:3], ids=str)
+@pytest.mark.parametrize("settings", UPFIRDN[:3], ids=str)
 def test_upfirdn2d_reads_every_layout(machine: Machine, settings: dict[str, Any], layout: str) -> None:
     x = LAYOUTS[layout](torch.randn(2, 3, 9, 8, device=machine.device))
     kernel = torch.randn(4, 4, device=machine.device)
@@ -169,7 +169,7 @@ def test_upfirdn2d_of_more_values_than_32_bits_count(machine: Machine) -> None:
     kernel = torch.randn(4, 4, device=machine.device)
     near = x.clone(memory_format=torch.contiguous_format)
     with machine.compiled():
-        for settings in plain.UPFIRDN[:3]:
+        for settings in UPFIRDN[:3]:
             torch.testing.assert_close(upfirdn2d(x, kernel, **settings), upfirdn2d(near, kernel, **settings))
 
 
@@ -232,10 +232,10 @@ def test_channels_last_stays_channels_last(machine: Machine) -> None:
             assert grad.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("entry", plain.BLOCKS, ids=lambda entry: entry["name"])
+@pytest.mark.parametrize("entry", BLOCKS, ids=lambda entry: entry["name"])
 def test_block_is_official(cpu_operators: CompiledOperators, entry: dict[str, Any]) -> None:
     with Machine("cpu", cpu_operators).compiled():
-        plain.test_block_is_official(entry)
+        check_block(entry)
 
 
 def test_networks_with_gradient_penalty(machine: Machine) -> None:
@@ -273,7 +273,7 @@ def test_precisions(machine: Machine, dtype: torch.dtype, tolerance: float, layo
 
     def results(x: Tensor, wide: Callable[[Tensor], Tensor]) -> list[Tensor]:
         x = x.detach().requires_grad_()
-        outs = [upfirdn2d(x, wide(kernel), **settings) for settings in plain.UPFIRDN[:4]]
+        outs = [upfirdn2d(x, wide(kernel), **settings) for settings in UPFIRDN[:4]]
         outs.append(fused_leaky_relu(x, wide(bias)))
         assert all(out.dtype == x.dtype for out in outs)
         grads = [

@@ -1,65 +1,21 @@
 """StyleGAN2's operators and layers: official numbers, exact derivatives, two forms of one convolution."""
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from stylegan2_cases import BLOCKS, LAYERS, UPFIRDN, check_block, golden_layer
 
 import parity
 from models.stylegan2 import layers
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
 
 
-def downsample(kernel: Sequence[float]) -> layers.Blur:
-    """The official layer that halves the resolution, which none of our networks has by itself."""
-    return layers.Blur(kernel, layers.resampling_padding(len(kernel), doubling=False), down=2)
-
-
-LAYERS: dict[str, Callable[..., torch.nn.Module]] = {
-    "modulated_conv2d": layers.ModulatedConv2d,
-    "blur": layers.Blur,
-    "upsample": layers.Upsample,
-    "downsample": downsample,
-    "equal_linear": layers.EqualLinear,
-    "equal_conv2d": layers.EqualConv2d,
-    "conv_layer": layers.ConvLayer,
-    "res_block": layers.ResBlock,
-    "pixel_norm": layers.PixelNorm,
-    "constant_input": layers.ConstantInput,
-    "noise_injection": layers.NoiseInjection,
-    "styled_conv": layers.StyledConv,
-    "to_rgb": layers.ToRGB,
-}
-BLOCKS = parity.entries("stylegan2_blocks")
-
-
-def arguments(entry: parity.Entry) -> dict[str, Any]:
-    """Constructor or call arguments of an entry, padding as a tuple."""
-    return {name: tuple(value) if name == "pad" else value for name, value in entry["args"].items()}
-
-
-def golden_layer(entry: parity.Entry) -> torch.nn.Module:
-    return parity.fill(LAYERS[entry["name"].split("/")[0]](**arguments(entry)), entry)
-
-
 @pytest.mark.parametrize("entry", BLOCKS, ids=lambda entry: entry["name"])
 def test_block_is_official(entry: parity.Entry) -> None:
-    inputs = list(parity.inputs(entry).values())
-    kind = entry["name"].split("/")[0]
-    if kind == "upfirdn2d":
-        settings = arguments(entry)
-        if isinstance(settings.get("kernel"), str):  # described in words
-            settings["kernel"] = layers.make_kernel((1, 3, 3, 1))
-        result = upfirdn2d(*inputs, **settings)
-    elif kind == "fused_leaky_relu":
-        result = fused_leaky_relu(*inputs)
-    else:
-        with torch.no_grad():
-            result = golden_layer(entry)(*inputs)
-    parity.check(result, entry, "y")
+    check_block(entry)
 
 
 def test_every_kind_of_block_has_a_golden_entry() -> None:
@@ -85,16 +41,6 @@ def test_grouped_form_equals_the_shared_one(entry: parity.Entry) -> None:
         )
     for shared, grouped in zip(results[False], results[True], strict=True):
         torch.testing.assert_close(grouped, shared, rtol=1e-9, atol=1e-9)
-
-
-UPFIRDN = [
-    {"up": 1, "down": 1, "pad": (2, 1)},
-    {"up": 2, "down": 1, "pad": (2, 1)},
-    {"up": 1, "down": 2, "pad": (1, 1)},
-    {"up": 3, "down": 2, "pad": (2, 3)},
-    {"up": 2, "down": 1, "pad": (-1, 2)},
-    {"up": 1, "down": 2, "pad": (1, -1)},
-]
 
 
 @pytest.mark.parametrize("settings", UPFIRDN, ids=str)

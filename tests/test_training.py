@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 import torch
 import training_toys as toys
+from commands import ROOT
+from toy_networks import TINY_GENERATOR, tiny_psp
 
 from models.aging_model import load_aging_model
 from models.auxiliary import load_age_classifier, load_identity
@@ -118,9 +121,9 @@ def test_without_test_pictures_a_note_says_what_is_missing(
 def test_stylegan2_file_is_whole(runs: dict[str, Path]) -> None:
     checkpoint = state_of(runs["stylegan2"])
     assert {"g", "d", "g_ema", "latent_avg", "opts"} == checkpoint.keys()
-    assert checkpoint["latent_avg"].shape == (8,)
+    assert checkpoint["latent_avg"].shape == (12,)
     assert not torch.equal(checkpoint["g"]["input.input"], checkpoint["g_ema"]["input.input"])
-    net = toys.encoder_network()
+    net = tiny_psp()
     load_generator(net, checkpoint, "iteration_30.pt")
     torch.testing.assert_close(net.latent_avg[3], checkpoint["latent_avg"])
 
@@ -257,7 +260,7 @@ def test_run_of_another_kind_or_size_is_refused(files: SimpleNamespace, tmp_path
 def test_terminated_process_saves_and_continues(files: SimpleNamespace, tmp_path: Path) -> None:
     """The one run in a process of its own: a real SIGTERM, then the same command."""
     arguments = toys.arguments("age_classifier", files, tmp_path, "--max_steps=100000", "--val_interval=0")
-    command = [sys.executable, str(toys.ROOT / "scripts" / "train.py"), *arguments]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
     log = tmp_path / "log"
     with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as process:
         try:
@@ -366,8 +369,8 @@ def test_trained_decoder_moves(files: SimpleNamespace, tmp_path: Path) -> None:
 
 
 def test_generator_grows(files: SimpleNamespace, tmp_path: Path) -> None:
-    config = toys.StyleGAN2Config(size=8, style_dim=8, n_mlp=2, channels=toys.CHANNELS)
-    small = save_checkpoint(toys.stylegan2(config), tmp_path / "small.pt")
+    config = replace(TINY_GENERATOR, size=8)
+    small = save_checkpoint(toys.stylegan2_file(config), tmp_path / "small.pt")
     toys.train(toys.arguments("stylegan2", files, tmp_path / "run", f"--grow_from={small}", "--max_steps=2"))
     assert state_of(tmp_path / "run", "iteration_2")["opts"]["architecture"]["generator"]["size"] == 16
 

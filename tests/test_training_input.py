@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import training_toys as toys
+from commands import ROOT
 
 from configs.paths_config import model_paths
 from datasets.faces import FaceFolder
@@ -183,7 +184,7 @@ def test_run_folder_that_cannot_be_made(files: SimpleNamespace, tmp_path: Path) 
 
 def test_wrong_input_is_one_sentence_and_code_2(files: SimpleNamespace, tmp_path: Path) -> None:
     arguments = toys.arguments("sam", files, tmp_path / "run", "--pretrained_psp_path=none.pt")
-    command = [sys.executable, str(toys.ROOT / "scripts" / "train.py"), *arguments]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=250)
     assert result.returncode == 2
     assert result.stderr == "error: not found: the pSp prior (--pretrained_psp_path=none.pt)\n"

@@ -3,13 +3,13 @@
 from typing import Any
 
 from torch import Tensor, nn
+from toy_networks import tiny_vgg
 
 from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.objective import Measures
 from models.auxiliary import AgeClassifier
-from models.dex_vgg import VGG
 
 # Of the published command lines.
 SAM_FLAGS: dict[str, Any] = {
@@ -37,11 +37,6 @@ class TinyIdentity(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         averages = nn.functional.adaptive_avg_pool2d(images, self.squares).flatten(1)
         return nn.functional.normalize(averages, dim=1)
-
-
-def tiny_vgg() -> VGG:
-    """An age network that guesses."""
-    return VGG(input_size=16, channels=(4, 4), depths=(1, 1), hidden=8)
 
 
 def tiny_measures(squares: int = 4, **more: Any) -> Measures:

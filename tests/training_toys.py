@@ -1,44 +1,45 @@
 """Networks of a few thousand weights, a folder of synthetic faces, and the real entry point to train them."""
 
-import importlib.util
 import os
 import signal
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from commands import script_main
 from PIL import Image
 from skimage.data import astronaut
+from toy_networks import (
+    ADAPTER,
+    INVERTER,
+    SMALL_FACE,
+    SMALL_VGG,
+    TINY_GENERATOR,
+    network_file,
+    stylegan2_checkpoint,
+    tiny_psp,
+)
 
-from models.auxiliary import build_network, network_checkpoint
-from models.blender import BlenderConfig
-from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.psp_files import load_psp, psp_checkpoint
-from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.model import StyleGAN2Config
 from options.train_options import COACHES, parse_train_options
 from training.coach import Coach
 from training.start import make_coach
-from utils.faces.boxes import FACE_CROP
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 from utils.lazy import implementation
 
-ROOT = Path(__file__).resolve().parents[1]
 AGES = (20, 25, 31, 38, 44, 52, 60, 67)
-CHANNELS = {4: 8, 8: 8, 16: 8}
-GENERATOR = StyleGAN2Config(size=16, style_dim=8, n_mlp=2, channels=CHANNELS)
-ENCODER = EncoderConfig(input_size=32, channels=(8, 8, 8, 8, 8), units=(1, 1, 1, 1), style_channels=8)
 
 COMMON = ["--device=cpu", "--mixed_precision=no", "--threads=1", "--workers=0", "--max_steps=30"]
 COMMON += ["--board_interval=1", "--val_interval=10", "--image_interval=0", "--save_minutes=0"]
-SIZES = ["--output_size=16", "--style_dim=8", "--n_mlp=2", "--channels=4:8,8:8,16:8"]
-ENCODER_SIZES = ["--encoder_size=32", "--encoder_channels=8,8,8,8,8", "--encoder_units=1,1,1,1"]
+SIZES = ["--output_size=16", "--style_dim=12", "--n_mlp=2", "--channels=4:8,8:8,16:8"]
+ENCODER_SIZES = ["--encoder_size=32", "--encoder_channels=8,8,8,8,16", "--encoder_units=1,1,1,1"]
 ENCODER_SIZES += ["--style_channels=8", "--optim_name=adam", "--n_test=4"]
 RECONSTRUCTION = ["--l2_lambda=1", "--lpips_lambda=0.1", "--id_lambda=0.1", "--perceptual=dex"]
 AGEING = [*RECONSTRUCTION, "--l2_lambda_aging=1", "--lpips_lambda_aging=0.1", "--lpips_lambda_crop=0.1"]
@@ -60,54 +61,26 @@ def make_faces(folder: Path, ages: Sequence[float] = AGES, size: int = 40) -> Pa
     return folder
 
 
-def age_classifier(kind: str = "age_classifier") -> dict[str, Any]:
-    """A file of a VGG that guesses."""
-    sizes = {"channels": [4] * 5, "depths": [1] * 5, "hidden": 8, "batch_norm": True}
-    architecture = {"network": "vgg", "num_classes": 101, "input_size": 32, **sizes}
-    return network_checkpoint(kind, architecture, build_network(architecture))
-
-
-def identity_network(kind: str = "identity") -> dict[str, Any]:
-    """A file of an IR-SE network that guesses."""
-    sizes = {"channels": [4] * 5, "units": [1] * 4, "embedding_dim": 8}
-    architecture = {"network": "ir_se", "input_size": 16, **sizes, "crop": FACE_CROP.edges()}
-    return network_checkpoint(kind, architecture, build_network(architecture))
-
-
-def stylegan2(config: StyleGAN2Config = GENERATOR) -> dict[str, Any]:
+def stylegan2_file(config: StyleGAN2Config = TINY_GENERATOR) -> dict[str, Any]:
     """A file of untrained networks, as the coach writes it."""
-    generator, discriminator = Generator.from_config(config), Discriminator.from_config(config)
-    return {
-        "g": generator.state_dict(),
-        "d": discriminator.state_dict(),
-        "g_ema": generator.state_dict(),
-        "latent_avg": torch.zeros(config.style_dim),
-        "opts": {"architecture": {"generator": config.to_dict()}},
-    }
-
-
-def encoder_network(**arguments: Any) -> pSp:
-    """A `pSp` network whose codes are small offsets."""
-    net = pSp(GENERATOR, ENCODER, **arguments)
-    net.set_latent_avg(0.1 * torch.randn(GENERATOR.style_dim))
-    return net.eval()
+    return {**stylegan2_checkpoint(config=config), "opts": {"architecture": {"generator": config.to_dict()}}}
 
 
 def make_files(folder: Path) -> SimpleNamespace:
     """Writes one checkpoint of every kind and the folders of faces; returns their paths by name."""
     torch.manual_seed(0)
-    generator = stylegan2()
-    psp = encoder_network(input_nc=3, start_from_latent_avg=True, start_from_encoded_w_plus=False)
-    sam = encoder_network()
+    generator = stylegan2_file()
+    psp, sam = tiny_psp(**INVERTER), tiny_psp()
     for net in (psp, sam):
+        net.set_latent_avg(0.1 * net.latent_avg[0])
         net.decoder.load_state_dict(generator["g_ema"])
     contents = {
         "stylegan2": generator,
-        "age_classifier": age_classifier(),
-        "identity": identity_network(),
+        "age_classifier": network_file("age_classifier", SMALL_VGG),
+        "identity": network_file("identity", SMALL_FACE),
         "psp": psp_checkpoint(psp),
         "sam": psp_checkpoint(sam),
-        "mytimemachine": psp_checkpoint(encoder_network(blender=BlenderConfig(bottleneck=4))),
+        "mytimemachine": psp_checkpoint(tiny_psp(blender=replace(ADAPTER, zero_init=True))),
         "resume": {"networks": {}, "optimizers": {}, "step": 3},
     }
     paths = {name: str(save_checkpoint(content, folder / f"{name}.pt")) for name, content in contents.items()}
@@ -145,20 +118,9 @@ def arguments(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> 
     return [f"--coach={coach}", f"--exp_dir={exp_dir}", *COMMON, *data, *own, *more]
 
 
-def _load_script() -> Any:
-    folder = str(ROOT / "scripts")
-    if folder not in sys.path:
-        sys.path.append(folder)
-    spec = importlib.util.spec_from_file_location("script_train", ROOT / "scripts" / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def train(command: Sequence[str]) -> None:
     """Runs `scripts/train.py` in this process."""
-    with mock.patch.object(sys, "argv", ["train.py", *command]):
-        _load_script().main()
+    script_main("train")(command)
 
 
 def coach_class(name: str) -> type[Coach[Any]]:

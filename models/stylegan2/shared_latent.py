@@ -4,6 +4,7 @@ import math
 from copy import deepcopy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.stylegan2.layers import ModulatedConv2d
@@ -51,7 +52,10 @@ def with_shared_latent(generator: Generator, codes: Tensor) -> Generator:
 
 
 def principal_components(codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Mean (L, D) of (N, L, D) codes, and components (L, D, count) as long as their standard deviation."""
+    """Mean (L, D) of (N, L, D) codes, and components (L, D, count) as long as their standard deviation.
+
+    Fewer codes than components leave the last ones zero.
+    """
     mean = codes.mean(0)
     rows = (codes - mean).flatten(1)
     # The smaller of the two Gram matrices has the same non-zero variances.
@@ -61,7 +65,7 @@ def principal_components(codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
     else:
         variances, vectors = torch.linalg.eigh(rows.t() @ rows / len(rows))
         scaled = (vectors * variances.clamp_min(0).sqrt()).flip(1)[:, :count]
-    return mean, scaled.view(*mean.shape, -1)
+    return mean, F.pad(scaled, (0, count - scaled.shape[1])).view(*mean.shape, count)
 
 
 def modulated_convolutions(generator: Generator) -> list[tuple[int, ModulatedConv2d]]:
