@@ -58,8 +58,18 @@ def mytimemachine_step(
                     compared = objective.targets_of(pictures, leave_out=("identity", "ages"))
             codes = net.personalize(global_codes, ages)
             generated = net.decode(codes, resize=True)
-            start = net.average_code
-            this = Pass(generated, known, codes, start, ages, input_ages, mode, name, compared, None, trained)
+            this = Pass(
+                generated,
+                known,
+                codes,
+                average_code=net.average_code,
+                target_ages=ages,
+                input_ages=input_ages,
+                mode=mode,
+                name=name,
+                compared=compared,
+                trained=trained,
+            )
             losses = objective(this)
         return PassResult(losses, generated.detach(), codes.detach())
 

@@ -51,8 +51,18 @@ def sam_step(
             codes = net.encode(append_age(inputs, ages), known_codes)
             pictures = net.decode(codes, randomize_noise=randomize_noise)
             generated = net.face_pool(pictures)
-            start = net.average_code
-            this = Pass(generated, known, codes, start, ages, input_ages, mode, name, None, pictures, trained)
+            this = Pass(
+                generated,
+                known,
+                codes,
+                average_code=net.average_code,
+                target_ages=ages,
+                input_ages=input_ages,
+                mode=mode,
+                name=name,
+                pictures=pictures,
+                trained=trained,
+            )
             losses = objective(this)
         return PassResult(losses, generated.detach(), codes.detach(), pictures.detach())
 
