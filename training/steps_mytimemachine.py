@@ -10,6 +10,13 @@ from training.two_passes import Backward, PassResult, StepResult, plain_backward
 from utils.device import autocast
 
 
+@torch.no_grad()
+def global_pictures(net: pSp, objective: Objective, codes: Tensor) -> Targets:
+    """What extrapolated images are compared with: those of the global network from its codes."""
+    pictures = net.decode(codes, resize=True)
+    return objective.targets_of(pictures, leave_out=("identity", "ages"))
+
+
 def mytimemachine_step(
     net: pSp,
     objective: Objective,
@@ -28,9 +35,8 @@ def mytimemachine_step(
     """Computes both passes and leaves the sum of the adapter's gradients in ``.grad``.
 
     One network serves as the global and the personal one: they share encoders and generator, and only the
-    adapter is trained.  Passes that nobody uses are not made: the encoders run once a pass and without
-    gradient, the picture of the global network is rendered in extrapolation only.  Noise comes from the fixed
-    buffers.
+    adapter is trained. The encoders run once a pass and without gradient, the global network renders in
+    extrapolation only. Noise comes from the fixed buffers.
 
     Args:
         net: network with an adapter, everything but the adapter frozen; its mode decides about batch norm.
@@ -50,12 +56,9 @@ def mytimemachine_step(
 
     def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
-            compared = None
             with torch.no_grad():
                 global_codes = net.encode(append_age(inputs, ages), known_codes)
-                if mode == "extrapolation":
-                    pictures = net.decode(global_codes, resize=True)
-                    compared = objective.targets_of(pictures, leave_out=("identity", "ages"))
+            compared = global_pictures(net, objective, global_codes) if mode == "extrapolation" else None
             codes = net.personalize(global_codes, ages)
             generated = net.decode(codes, resize=True)
             this = Pass(
@@ -70,7 +73,6 @@ def mytimemachine_step(
                 compared=compared,
                 trained=trained,
             )
-            losses = objective(this)
-        return PassResult(losses, generated.detach(), codes.detach())
+            return PassResult(objective(this), generated.detach(), codes.detach())
 
     return two_passes(run, images, input_ages, target_ages, photo_codes, cycle_lambda, backward)

@@ -63,7 +63,6 @@ def sam_step(
                 pictures=pictures,
                 trained=trained,
             )
-            losses = objective(this)
-        return PassResult(losses, generated.detach(), codes.detach(), pictures.detach())
+            return PassResult(objective(this), generated.detach(), codes.detach(), pictures.detach())
 
     return two_passes(run, images, input_ages, target_ages, photo_codes, cycle_lambda, backward)
