@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
 from utils.errors import InputError
-from utils.pictures.reading import list_images, read_pixels
+from utils.pictures.listing import list_images
+from utils.pictures.reading import read_pixels
 from utils.pictures.tensors import to_float
 
 CACHE_BYTES = 4 * 2**30

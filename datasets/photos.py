@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from utils.errors import InputError
 from utils.faces.alignment import Crop, detect_faces, face_square, warp_square
 from utils.parallel import worker_count
-from utils.pictures.reading import EXTENSIONS, HEIF_EXTENSIONS, list_images, read_image, read_pixels
+from utils.pictures.listing import HEIF_EXTENSIONS, list_images
+from utils.pictures.reading import read_image, read_pixels
 from utils.pictures.tensors import to_float
 
 
@@ -68,9 +69,8 @@ class Photos(Dataset[Sample]):
     ) -> None:
         if isinstance(path, (str, Path)):
             root = Path(path)
-            single = root.is_file() and root.suffix.lower() in EXTENSIONS
-            self.paths = ([root] if single else list_images(root))[:limit]
-            self.names = result_names(self.paths, root.parent if single else root)
+            self.paths = list_images(root)[:limit]
+            self.names = result_names(self.paths, root.parent if root.is_file() else root)
         else:
             self.paths = list(path)[:limit]
             self.names = [Path(file.name) for file in self.paths]

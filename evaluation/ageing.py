@@ -22,7 +22,7 @@ from evaluation.figures import (
 from evaluation.judges import Judges
 from models.aging_model import AgingModel
 from utils.errors import InputError
-from utils.pictures.reading import list_images
+from utils.pictures.listing import list_images
 from utils.pictures.sheets import image_sheet
 from utils.pictures.tensors import resize
 from utils.spacing import evenly

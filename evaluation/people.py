@@ -17,7 +17,7 @@ from models.aging_model import AgingModel, load_aging_model
 from options.evaluate_options import PeopleOptions
 from utils.device import select_device
 from utils.errors import InputError
-from utils.pictures.reading import list_images
+from utils.pictures.listing import list_images
 from utils.pictures.writing import save_pil
 
 

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 
 from utils.errors import InputError
+from utils.pictures.listing import list_images
 from utils.pictures.reading import (
     MissingReaderError,
     capture_date,
-    list_images,
     open_photo,
     read_image,
     read_image_uint8,
@@ -146,14 +146,13 @@ def test_list_is_recursive_sorted_and_any_case(tmp_path: Path) -> None:
     assert names == ["a.jpg", "b.PNG", os.path.join("sub", "a.WebP"), os.path.join("sub", "c.tiff")]
 
 
-def test_missing_empty_and_file_instead_of_folder(tmp_path: Path) -> None:
+def test_missing_and_empty_folder_and_single_picture(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         list_images(tmp_path / "none")
     with pytest.raises(InputError, match="no pictures in"):
         list_images(tmp_path)
     (tmp_path / "a.jpg").touch()
-    with pytest.raises(InputError, match="is a file"):
-        list_images(tmp_path / "a.jpg")
+    assert list_images(tmp_path / "a.jpg") == [tmp_path / "a.jpg"]  # a single picture is a place too
 
 
 def test_write_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

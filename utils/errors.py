@@ -38,9 +38,9 @@ class StoppedError(Exception):
 def run_command(main: Callable[[], int | None]) -> None:
     """Runs a script's ``main`` and exits: 0 done, 2 bad input, 3 stopped and resumable; a bug ends in 1.
 
-    Bad input is any ``InputError`` and any refusal of the system (a full disk, no permission, too little memory):
-    one sentence, no traceback. SIGTERM and SIGHUP stop as Ctrl-C does. Text that the terminal cannot show is
-    written with escapes, and a reader who closed the pipe does not end the work.
+    Bad input is any ``InputError`` and any refusal of the system (a full disk, no permission, too little
+    memory): one sentence, no traceback. SIGTERM and SIGHUP stop as Ctrl-C does. Text that the terminal cannot
+    show is written with escapes, and a reader who closed the pipe does not end the work.
     """
     outputs = [_forgiving(name) for name in ("stdout", "stderr")]
     _stop_on_signals()

@@ -13,7 +13,7 @@ from datasets.personal.measures import UNREAD, Photo, measure_photo
 from utils.errors import InputError
 from utils.faces.alignment import predictor_path
 from utils.parallel import parallel_map
-from utils.pictures.reading import EXTENSIONS
+from utils.pictures.listing import EXTENSIONS
 
 
 @dataclass(frozen=True)

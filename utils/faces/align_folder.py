@@ -12,7 +12,8 @@ from PIL import Image
 from utils.errors import InputError
 from utils.faces.alignment import FACE_SCORE, Crop, align_face, detect_faces, predictor_path
 from utils.parallel import parallel_map
-from utils.pictures.reading import list_images, read_pixels
+from utils.pictures.listing import list_images
+from utils.pictures.reading import read_pixels
 from utils.pictures.writing import save_pil
 
 ALIGNED, EXISTS, NO_FACE, UNREADABLE = "aligned", "exists", "no face", "unreadable"

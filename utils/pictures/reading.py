@@ -1,6 +1,5 @@
 """Picture files to pixels: upright 8-bit RGB, whatever the file; no other module opens a picture."""
 
-import os
 import struct
 from datetime import date, datetime
 from pathlib import Path
@@ -13,8 +12,6 @@ from torch import Tensor
 from utils.errors import InputError
 from utils.pictures.tensors import to_float
 
-HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})  # read with pillow-heif, never written
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".tif", ".tiff", ".webp"}) | HEIF_EXTENSIONS
 RESAMPLE = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -29,31 +26,6 @@ _DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Imag
 
 class MissingReaderError(InputError):
     """A picture is in a format whose reader, an optional package, is not installed."""
-
-
-def list_images(folder: str | Path) -> list[Path]:
-    """Lists the pictures below a folder, recursively, by folder and then by name (the official order).
-
-    Hidden files are left out; extensions count in either case.
-
-    Raises:
-        InputError: there is no such folder, or no picture in it.
-    """
-    root = Path(folder)
-    if not root.exists():
-        raise InputError(f"no such folder: {root}")
-    if not root.is_dir():
-        raise InputError(f"{root} is a file; a folder of pictures is needed")
-    found = [
-        Path(parent) / name
-        for parent, _, names in os.walk(root)
-        for name in names
-        if Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
-    ]
-    if not found:
-        kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise InputError(f"no pictures in {root} (looked for {kinds}, in sub-folders too)")
-    return sorted(found, key=lambda path: (str(path.parent), path.name))
 
 
 def is_heif(path: str | Path) -> bool:
