@@ -168,9 +168,14 @@ def training_age_range(ages: Sequence[float], official: bool = False) -> AgeRang
 
 
 def closest_age(target: float, ages: Sequence[float], official: bool = False) -> float:
-    """The training age nearest to a target, the first in order on a tie; years."""
+    """The training age nearest to a target, the first in order on a tie; years.
+
+    The official target comes from the age plane of the picture, a float32, while the ages of the photos are
+    doubles: where a target lies in the middle between two ages, the rounding of the plane decides.
+    """
     if official:
-        return min(ages, key=lambda age: abs(scale_age(age) - scale_age(target)))
+        plane = float(np.float32(scale_age(target)))
+        return min(ages, key=lambda age: abs(scale_age(age) - plane))
     return min(ages, key=lambda age: abs(age - target))
 
 

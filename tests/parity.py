@@ -9,6 +9,7 @@ Typical use::
 
 import importlib.util
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,9 @@ import torch
 
 from models.loading import SkipInit
 
-FOLDER = Path(__file__).resolve().parent / "fixtures" / "parity"
+# AGELAB_PARITY names another folder of this layout, to try further golden numbers.
+BUNDLED = Path(__file__).resolve().parent / "fixtures" / "parity"
+FOLDER = Path(os.environ.get("AGELAB_PARITY") or BUNDLED).resolve()
 Module = TypeVar("Module", bound=torch.nn.Module)
 Entry = dict[str, Any]
 

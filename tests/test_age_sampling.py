@@ -36,6 +36,18 @@ def test_official_range_and_window(entry):
         assert len(window) == case["n_references"]
 
 
+@pytest.mark.parametrize(
+    ("ages", "target", "closest", "window"),
+    [
+        ([18.0, 21.0, 24.0, 29.0, 57.0], 22.5, 21.0, [18.0, 21.0, 24.0]),
+        ([41.0, 47.0], 44.0, 41.0, [41.0]),
+    ],
+)
+def test_official_near_ties_fall_as_the_float32_of_the_age_plane_does(ages, target, closest, window):
+    assert age_sampling.closest_age(target, ages, official=True) == closest
+    assert [ages[i] for i in age_sampling.neighbour_window(target, ages, official=True)] == window
+
+
 def test_repaired_range_and_window():
     assert age_sampling.training_age_range([58, 29.5, 30]) == (29.5, 58)
     assert age_sampling.neighbour_window(30, [30, 30, 33, 36, 41]) == [0, 1, 2]
