@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.architecture import checked_sizes
 from models.dex_vgg import VGG, expected_age, file_keys, official_keys
 from models.encoders.helpers import l2_norm
 from models.encoders.model_irse import Backbone
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.kinds import checkpoint_kind, what_is
-from models.loading import SkipInit, load_into
+from models.loading import built_from, described_by
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP, FractionalCrop
 from utils.files.checkpoints import Checkpoint, load_checkpoint
@@ -43,11 +44,11 @@ def build_network(architecture: Mapping[str, Any]) -> nn.Module:
     """
     arguments = {key: value for key, value in architecture.items() if key not in ("network", "crop")}
     name = architecture.get("network")
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise InputError(f"the file names an unknown network {name!r} (known: {', '.join(NETWORKS)})")
     try:
-        return NETWORKS[name](**arguments)
-    except (TypeError, ValueError) as error:
+        return NETWORKS[name](**checked_sizes(NETWORKS[name], arguments))
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"the file's architecture makes no {name} network: {error}") from error
 
 
@@ -191,15 +192,16 @@ def load_identity(path: str | Path, device: str | torch.device = "cpu") -> Ident
     state = checkpoint["state_dict"]
     architecture = checkpoint.get("architecture") or _official_face_network(state)
     network = _loaded(architecture, state, path)
-    crop = FractionalCrop(*architecture["crop"]) if architecture.get("crop") else FACE_CROP
+    with described_by(str(path)):
+        crop = FractionalCrop(*architecture["crop"]) if architecture.get("crop") else FACE_CROP
     return IdentityNetwork(network, crop).to(device)
 
 
 def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if checkpoint_kind({"state_dict": state}) != "facenet":
         return OFFICIAL_IDENTITY
-    head = state.get("logits.weight")
-    return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.shape[0]}
+    head = state.get("logits.bias")
+    return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.numel()}
 
 
 def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:
@@ -210,8 +212,11 @@ def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str,
 
 
 def _loaded(architecture: Mapping[str, Any], state: Mapping[str, Tensor], path: str | Path) -> nn.Module:
-    network = build_network(architecture)
-    load_into(network, state, str(path))
+    try:
+        own = architecture in (OFFICIAL_DEX, OFFICIAL_IDENTITY)
+        network = built_from(lambda: build_network(architecture), state, str(path), own_sizes=own)
+    except InputError as error:
+        raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     return network.to(memory_format=torch.channels_last)
 
 
@@ -249,10 +254,8 @@ def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
 
 def _fitted(architecture: Mapping[str, Any], state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """The state dict as the official network of that architecture has it."""
-    with SkipInit():
-        network = build_network(architecture)
     try:
-        load_into(network, state, source)
+        network = built_from(lambda: build_network(architecture), state, source, own_sizes=True)
     except InputError as error:
         raise InputError(f"there is no official file with a network such as this: {error}") from error
     return network.state_dict()

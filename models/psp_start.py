@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.blender import Blender, BlenderConfig
 from models.kinds import checkpoint_kind, what_is
-from models.loading import load_into, subset
+from models.loading import load_into, mean_latent, subset
 from models.psp import pSp
 from utils.errors import InputError
 
@@ -26,10 +26,20 @@ def load_generator(net: pSp, checkpoint: Mapping[str, Any], source: str) -> None
         raise InputError(f"{source} is {what_is(checkpoint)}, not a StyleGAN2 checkpoint")
     state = checkpoint.get("g_ema") or checkpoint.get("g") or checkpoint["state_dict"]
     load_into(net.decoder, state, source)
-    latent = checkpoint.get("latent_avg")
-    if latent is None:
-        latent = net.decoder.average_latent()
-    net.set_latent_avg(latent)
+    latent = mean_latent(checkpoint, source)
+    take_mean_latent(net, net.decoder.average_latent() if latent is None else latent, source)
+
+
+def take_mean_latent(net: pSp, latent: Tensor, source: str) -> None:
+    """Gives the network the mean latent of a file.
+
+    Raises:
+        InputError: it has another shape; names the file.
+    """
+    try:
+        net.set_latent_avg(latent)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 def load_prior(net: pSp, checkpoint: Mapping[str, Any], source: str) -> None:
@@ -61,7 +71,7 @@ def load_face_network(net: pSp, state: Mapping[str, Tensor], source: str, offici
         )
     first = body.get("input_layer.0.weight")
     extra = net.config.input_nc - 3
-    if first is not None and extra > 0:
+    if first is not None and first.dim() == 4 and extra > 0:
         shape = (first.shape[0], extra, *first.shape[2:])
         plane = torch.randn(shape) if official else torch.zeros(shape)
         body["input_layer.0.weight"] = torch.cat([first, plane.to(first.dtype)], dim=1)

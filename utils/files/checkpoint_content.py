@@ -42,7 +42,7 @@ def normalised(content: Any, path: Path) -> Checkpoint:
     does that of other training programs, and the names of layers lose what wrappers add.
 
     Raises:
-        InputError: an entry is not what its name says, or the content is nested or expanded beyond all bounds.
+        InputError: an entry is not what its name says, or the content is nested or expanded beyond bounds.
     """
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
@@ -80,8 +80,8 @@ class _Copy:
         self.items -= 1
         if len(place) > DEPTH or self.items < 0:
             raise InputError(
-                f"{self.path} is nested too deeply or inside itself ({_named(place[:3])}); save plain dictionaries "
-                f"of weights"
+                f"{self.path} is nested too deeply or inside itself ({_named(place[:3])}); save plain "
+                f"dictionaries of weights"
             )
         if isinstance(value, Tensor):
             return self._tensor(value, place)
@@ -89,7 +89,9 @@ class _Copy:
             return {self._key(key, place): self.of(item, (*place, str(key))) for key, item in value.items()}
         if isinstance(value, (list, tuple, set, frozenset)):
             items = [self.of(item, (*place, str(index))) for index, item in enumerate(value)]
-            return items if isinstance(value, list) else tuple(items) if isinstance(value, tuple) else set(items)
+            return (
+                items if isinstance(value, list) else tuple(items) if isinstance(value, tuple) else set(items)
+            )
         if not isinstance(value, LEAVES) or (isinstance(value, int) and value.bit_length() > BITS):
             found = "a number beyond all bounds" if isinstance(value, int) else f"a {type(value).__name__}"
             raise InputError(f"{self.path}: {_named(place)} is {found}; save the file without it")
@@ -106,8 +108,8 @@ class _Copy:
     def _tensor(self, value: Tensor, place: tuple[str, ...]) -> Tensor:
         if value.dtype not in NUMBERS or value.layout != torch.strided or value.is_meta:
             raise InputError(
-                f"{self.path}: {_named(place)} is a tensor of {value.dtype} ({value.layout}), not one of plain "
-                f"numbers; save it as floating-point numbers"
+                f"{self.path}: {_named(place)} is a tensor of {value.dtype} ({value.layout}), not one of "
+                f"plain numbers; save it as floating-point numbers"
             )
         self.bytes -= value.numel() * value.element_size()
         if self.bytes < 0:
@@ -125,7 +127,9 @@ def _check_entries(checkpoint: Checkpoint, path: Path) -> None:
         if value is None and (entry not in checkpoint or entry in OPTIONAL):
             continue
         if not isinstance(value, kind):
-            raise InputError(f"{path}: its entry {entry!r} is {_described(value)}, not {wanted}; save it again")
+            raise InputError(
+                f"{path}: its entry {entry!r} is {_described(value)}, not {wanted}; save it again"
+            )
     for entry in STATES:
         for key, value in checkpoint.get(entry, {}).items():
             if not isinstance(key, str) or not isinstance(value, Tensor):
@@ -146,7 +150,7 @@ def _without_wrappers(state: Mapping[str, Tensor], path: Path) -> dict[str, Tens
 
 
 def is_finite(value: Tensor) -> bool:
-    """Whether a tensor holds neither NaN nor infinity; a sum that is finite tells it at the speed of memory."""
+    """Whether a tensor holds neither NaN nor infinity; a finite sum tells it at the speed of memory."""
     if not value.is_floating_point():
         return True
     total = value.sum(dtype=torch.float64 if value.dtype == torch.float64 else torch.float32)
@@ -154,7 +158,9 @@ def is_finite(value: Tensor) -> bool:
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, dict) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+    return (
+        isinstance(value, dict) and bool(value) and all(isinstance(item, Tensor) for item in value.values())
+    )
 
 
 def _named(place: tuple[str, ...]) -> str:

@@ -89,8 +89,8 @@ def _reason(error: Exception) -> str:
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
     """Writes a checkpoint so that a reader sees the old file or the whole new one, never a part.
 
-    The format follows the suffix: safetensors, or that of ``torch.save``. What was written is read back before
-    it takes the place of an older file.
+    The format follows the suffix: safetensors, or that of ``torch.save``. What was written is read back
+    before it takes the place of an older file.
 
     Raises:
         InputError: the file cannot be written or its content does not fit the format; no part file is left.

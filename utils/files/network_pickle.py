@@ -78,7 +78,7 @@ def read_network_pickle(path: Path) -> dict[str, Any]:
 
 
 def _flattened(network: _Network, most: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """State dict and plain attributes of a module and the modules inside it, in no more bytes than ``most``."""
+    """State dict and plain attributes of a module and those inside it, in no more bytes than ``most``."""
     tensors: dict[str, Tensor] = {}
     settings: dict[str, Any] = {}
     modules = MODULES

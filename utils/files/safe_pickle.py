@@ -210,6 +210,8 @@ class _Counted(dict):
         self.left -= 1
         if self.left < 0:
             raise ValueError(f"more than {OPCODES} items")
+        if opcode not in self:
+            raise ValueError("no pickle of tensors")
         return super().__getitem__(opcode)
 
 
@@ -229,6 +231,10 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, unus
         further: more names that may be called.
     """
 
+    stack: list[Any]
+    append: Callable[[Any], None]
+    pop_mark: Callable[[], list[Any]]
+
     def __init__(
         self,
         file: Any,
@@ -247,9 +253,10 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, unus
             pickle.ADDITEMS: SafeUnpickler._add_items,
             pickle.FROZENSET: SafeUnpickler._frozen_set,
         }
-        table = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined, unused-ignore]
+        table: dict[int, Any] = dict(pickle._Unpickler.dispatch)  # type: ignore[attr-defined, unused-ignore]
         table.update({opcode[0]: function for opcode, function in own.items()})
-        self.dispatch = _Counted({code: f for code, f in table.items() if bytes([code]) not in _CLOSED})
+        open_codes = {code: function for code, function in table.items() if bytes([code]) not in _CLOSED}
+        self.dispatch = _Counted(open_codes)  # type: ignore[misc, unused-ignore]
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._allowed:

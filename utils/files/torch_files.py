@@ -1,7 +1,7 @@
 """Reads what ``torch.save`` writes, zip archives and the older format: checked, in bounds, nothing is run.
 
-An archive stores a CRC-32 of each of its parts, which torch does not look at; here all of them are compared at
-every reading. The older format has none: only its structure can be checked.
+An archive stores a CRC-32 of each of its parts, which torch does not look at; here all of them are compared
+at every reading. The older format has none: only its structure can be checked.
 """
 
 import io
@@ -145,7 +145,7 @@ def _parts(data: mmap.mmap) -> dict[str, Part]:
     """Every member of an archive; none is compressed, doubled, or lies over another."""
     _check_directory(data)
     parts: dict[str, Part] = {}
-    for member in zipfile.ZipFile(data).infolist():  # type: ignore[arg-type, unused-ignore]
+    for member in zipfile.ZipFile(data).infolist():  # type: ignore[call-overload, unused-ignore]
         if member.compress_type != zipfile.ZIP_STORED or member.compress_size != member.file_size:
             raise ValueError("compressed parts, which torch.save does not write")
         if member.flag_bits & 1 or member.filename in parts:
