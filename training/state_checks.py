@@ -55,18 +55,22 @@ def _check_optimizer(found: Any, own: torch.optim.Optimizer, entry: str, place: 
     for group, mine in zip(groups, own.param_groups, strict=True):
         parameters += mine["params"]
         for name, value in mine.items():
-            if name != "params" and not _alike(value, group[name]):
+            if name == "params" or (name not in group and (value is None or isinstance(value, bool))):
+                continue  # a switch that another version of torch does not know
+            if not _alike(value, group[name]):
                 raise InputError(_wrong(place, f"{entry}/{name}", group[name]))
     numbered = [number for group in groups for number in group["params"]]
     shapes = {number: parameter.shape for number, parameter in zip(numbered, parameters, strict=True)}
     for number, state in moments.items():
+        if state.keys() != next(iter(moments.values())).keys():
+            raise InputError(_wrong(place, f"{entry}/state/{number}", state))
         for name, value in state.items():
             where = f"{entry}/state/{number}/{name}"
             if isinstance(value, Tensor):
-                checked_numbers(value, where, place, None)
-                if value.numel() != 1 and value.shape != shapes[number]:
+                checked_numbers(value, where, place)
+                if value.shape != (() if name == "step" else shapes[number]):
                     raise InputError(_wrong(place, where, value))
-            elif not isinstance(value, (numbers.Real, type(None))):
+            elif name != "step" or not isinstance(value, numbers.Real) or value < 0:
                 raise InputError(_wrong(place, where, value))
 
 
@@ -84,7 +88,8 @@ def _alike(own: Any, found: Any) -> bool:
 
 
 def _wrong(place: str, entry: str, value: Any) -> str:
-    found = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else repr(value)[:40]
+    found = repr(value)[:40] if isinstance(value, (str, numbers.Real)) else f"a {type(value).__name__}"
+    found = f"a tensor {list(value.shape)}" if isinstance(value, Tensor) else found
     return (
         f"the state of the run in {place} is damaged: {entry} is {found}; "
         f"remove that state or use another --exp_dir"

@@ -136,7 +136,8 @@ def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
         _check_settings(checkpoint.get("settings", {}).get(name, {}), f"{source}, {name}")
     result: Checkpoint = {}
     for name, state in networks.items():
-        result[ENTRIES[name]] = _renamed(state, config, ENTRIES[name], f"{source}, {name}")
+        with described_by(f"{source}, {name}"):
+            result[ENTRIES[name]] = _renamed(state, config, ENTRIES[name], f"{source}, {name}")
     result.setdefault("g_ema", result.get("g"))
     average = networks[generators[0]].get("mapping.w_avg")
     if average is not None:

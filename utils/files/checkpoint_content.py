@@ -11,7 +11,7 @@ from torch import Tensor
 from utils.errors import InputError
 
 DEPTH = 32  # of containers in containers
-ITEMS = 2_000_000
+ITEMS = 300_000  # six times those of the state of a training at 1024 pixels
 BITS = 256  # of a whole number; the state of numpy's generators has 128
 EXPANSION, SLACK = 4, 1 << 24  # all tensors together may be that many times the file, and so many bytes
 NUMBERS = {torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.bool}

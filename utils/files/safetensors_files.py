@@ -1,7 +1,7 @@
 """Reads and writes ``.safetensors`` with a digest of ours, as the format has no checksum of its own.
 
 The keys of ``state_dict`` stand as they are, other state dicts as ``entry/key``, tensors of the top level
-under their name, all else as JSON in the metadata. Files of other programs have no digest and are read without.
+under their name, all else as JSON in the metadata. Files of other programs have no digest.
 """
 
 import hashlib
