@@ -14,7 +14,7 @@ from models.encoders.helpers import l2_norm
 from models.encoders.model_irse import Backbone
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.kinds import checkpoint_kind, what_is
-from models.loading import built_from, described_by
+from models.loading import built_from, described_by, weights_of
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP, FractionalCrop
 from utils.files.checkpoints import Checkpoint, load_checkpoint
@@ -174,7 +174,7 @@ def load_age_classifier(path: str | Path, device: str | torch.device = "cpu") ->
         InputError: the file cannot be read or is something else.
     """
     checkpoint = _checked(path, AGE_KINDS, "an age classifier")
-    state = official_keys(checkpoint["state_dict"])
+    state = official_keys(weights_of(checkpoint, str(path)))
     architecture = checkpoint.get("architecture") or OFFICIAL_DEX
     return AgeClassifier(_loaded(architecture, state, path)).to(device)
 
@@ -189,7 +189,7 @@ def load_identity(path: str | Path, device: str | torch.device = "cpu") -> Ident
         InputError: the file cannot be read or is something else.
     """
     checkpoint = _checked(path, IDENTITY_KINDS, "a face recognition network")
-    state = checkpoint["state_dict"]
+    state = weights_of(checkpoint, str(path))
     architecture = checkpoint.get("architecture") or _official_face_network(state)
     network = _loaded(architecture, state, path)
     with described_by(str(path)):
@@ -229,7 +229,7 @@ def official_age_classifier(checkpoint: Mapping[str, Any], source: str) -> Check
     Raises:
         InputError: the network is not of the official sizes.
     """
-    state = official_keys(checkpoint.get("state_dict") or {})
+    state = official_keys(weights_of(checkpoint, source))
     return {"state_dict": file_keys(_fitted(OFFICIAL_DEX, state, source))}
 
 
@@ -239,7 +239,7 @@ def official_identity(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Raises:
         InputError: the network is not of the official sizes.
     """
-    return _fitted(OFFICIAL_IDENTITY, checkpoint.get("state_dict") or {}, source)
+    return _fitted(OFFICIAL_IDENTITY, weights_of(checkpoint, source), source)
 
 
 def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
@@ -248,7 +248,7 @@ def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Raises:
         InputError: the layers do not fit.
     """
-    state = checkpoint.get("state_dict") or {}
+    state = weights_of(checkpoint, source)
     return _fitted(_official_face_network(state), state, source)
 
 

@@ -27,6 +27,17 @@ def subset(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
 
+def weights_of(checkpoint: Mapping[str, Any], source: str) -> Mapping[str, Tensor]:
+    """The entry ``state_dict`` of a file.
+
+    Raises:
+        InputError: there is none.
+    """
+    if not checkpoint.get("state_dict"):
+        raise InputError(f"{source} holds no weights (its entry state_dict is missing); give another file")
+    return checkpoint["state_dict"]
+
+
 def load_into(module: nn.Module, state: Mapping[str, Tensor], source: str, strict: bool = True) -> None:
     """Copies a state dict into a module, in the module's own precision.
 

@@ -8,7 +8,7 @@ from models.architecture import checked_sizes
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
 from models.kinds import checkpoint_kind, what_is
-from models.loading import described_by
+from models.loading import described_by, weights_of
 from models.stylegan2.model import StyleGAN2Config
 from utils.errors import InputError
 from utils.faces.alignment import CROPS
@@ -97,7 +97,7 @@ class PSPConfig:
     @classmethod
     def _official(cls, checkpoint: Mapping[str, Any], opts: Mapping[str, Any], source: str) -> "PSPConfig":
         """The configuration of an official file, which names no sizes."""
-        state = checkpoint["state_dict"]
+        state = weights_of(checkpoint, source)
         encoder_type = opts.get("encoder_type") or "GradualStyleEncoder"
         if encoder_type != "GradualStyleEncoder":
             raise InputError(f"{source} has an encoder of type {encoder_type}, not GradualStyleEncoder")

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from models.blender import BlenderConfig
-from models.loading import built_from, mean_latent
+from models.loading import built_from, mean_latent, weights_of
 from models.psp import pSp
 from models.psp_config import PSPConfig
 from models.psp_start import add_blender, take_mean_latent
@@ -52,7 +52,7 @@ def load_psp(checkpoint: Mapping[str, Any], source: str, blender: BlenderConfig 
         InputError: the file is of another kind, or its layers do not fit, or there is no mean latent.
     """
     config = PSPConfig.from_checkpoint(checkpoint, source)
-    state = {key: value for key, value in checkpoint["state_dict"].items() if key.startswith(PARTS)}
+    state = {key: value for key, value in weights_of(checkpoint, source).items() if key.startswith(PARTS)}
     told = bool((checkpoint.get("opts") or {}).get("architecture"))
     net = built_from(lambda: pSp.from_config(config), state, source, own_sizes=not told)
     latent = mean_latent(checkpoint, source)

@@ -1,4 +1,4 @@
-"""Ways in which the content of weight files can be wrong, drawn from a seed; ``damage.py`` harms their bytes."""
+"""Ways in which the content of weight files can be wrong, drawn from a seed; `damage.py` harms bytes."""
 
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping

@@ -10,6 +10,7 @@ import nvidia_toys
 import pytest
 import torch
 from damage import damaged
+from torch import Tensor, nn
 from toy_networks import (
     ADAPTER,
     INVERTER,
@@ -21,7 +22,6 @@ from toy_networks import (
     stylegan2_checkpoint,
     tiny_psp,
 )
-from torch import Tensor, nn
 
 from models.aging_model import load_aging_model
 from models.auxiliary import load_age_classifier, load_identity

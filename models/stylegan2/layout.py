@@ -20,7 +20,7 @@ MOST_LEVELS = 10  # above 4 pixels: 4096
 def rosinality_networks(checkpoint: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
     """The networks ``g_ema``, ``g`` and ``d`` of a StyleGAN2 checkpoint; a bare state dict is ``g_ema``."""
     found = {entry: checkpoint[entry] for entry in ENTRIES if isinstance(checkpoint.get(entry), Mapping)}
-    return found or {"g_ema": checkpoint["state_dict"]}
+    return found or {"g_ema": checkpoint.get("state_dict") or {}}
 
 
 def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Config:

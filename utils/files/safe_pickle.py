@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-OPCODES = 2_000_000  # of one file; the state of a training at 1024 pixels has some 250,000
+OPCODES = 600_000  # of one file; the state of a training at 1024 pixels has some 250,000
 DIMENSIONS = 16  # of a tensor
 SCALARS = (bool, int, float, str, bytes, type(None))
 KEY_PARTS = 8  # of a key that is a tuple
