@@ -259,14 +259,12 @@ import sys, resource
 sys.path[:0] = [{root!r}]
 from models.aging_model import load_aging_model
 from utils.errors import InputError
-from utils.files.checkpoints import load_checkpoint
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for path in sys.argv[1:]:
-    for load in (load_checkpoint, load_aging_model):
-        try:
-            load(path)
-        except InputError:
-            pass
+    try:
+        load_aging_model(path)
+    except InputError:
+        pass
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 

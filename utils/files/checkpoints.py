@@ -68,12 +68,13 @@ def _content(path: Path) -> Any:
     if head.lstrip()[:1] == b"<":
         raise InputError(f"{path} is a web page, not a checkpoint; the download failed, download it again")
     data = map_file(path)
+    mapped = len(data) >= MMAP_FROM_BYTES
     if head.startswith(ARCHIVE_START):
-        return read_archive(data, len(data) >= MMAP_FROM_BYTES)
+        return read_archive(data, mapped)
     if head.startswith(OLD_START):
         return read_old_file(data, len(data))
     if looks_like_safetensors(head):
-        return read_safetensors(path, data)
+        return read_safetensors(data, mapped)
     return read_network_pickle(path)
 
 
