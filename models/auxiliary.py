@@ -15,9 +15,10 @@ from models.encoders.model_irse import Backbone
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.kinds import checkpoint_kind, what_is
 from models.loading import built_from, described_by, weights_of
+from models.weights_folder import load_published
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP, FractionalCrop
-from utils.files.checkpoints import Checkpoint, load_checkpoint
+from utils.files.checkpoints import Checkpoint
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
@@ -205,7 +206,7 @@ def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_published(path)
     if checkpoint_kind(checkpoint) not in kinds:
         raise InputError(f"{path} is {what_is(checkpoint)}, not {wanted}")
     return checkpoint

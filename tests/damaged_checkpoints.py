@@ -76,14 +76,14 @@ STRUCTURES = ("another value", "missing", "renamed", "a number as key", "nested"
 
 
 def changed(
-    content: Content, count: int, seed: int, optional: Collection[str] = ()
+    content: Content, count: int, seed: int, optional: Collection[Place] = ()
 ) -> Iterator[tuple[str, Content]]:
     """Yields `count` changed copies of a checkpoint's content, each with what was changed.
 
-    Entries that are `optional` stay, as without them it is another sound file.
+    What stands at `optional` places stays, as without it it is another sound file.
     """
     draws = random.Random(seed)
-    places = [place for place in _places(content) if place not in {(entry,) for entry in optional}]
+    places = [place for place in _places(content) if place not in optional]
     tensors = [place for place in _places(content) if _is_float(_value(content, place))]
     kinds = [*TENSOR_CHANGES, *STRUCTURES]
     # Half of the places lie where few tensors are: options, entries, sizes.

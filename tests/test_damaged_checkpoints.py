@@ -90,9 +90,11 @@ def restored(path: Path) -> Any:
         raise InputError(f"{path} is not the resume state of a training")
     state.restore(content, str(path))
     content = state.content()
-    for group in content["optimizers"]["main"]["param_groups"]:
-        group.pop("one_more", None)  # torch keeps what it does not know
-    return content
+    (group,) = content["optimizers"]["main"]["param_groups"]
+    known = training().optimizers["main"].param_groups[0]
+    group = {key: value for key, value in group.items() if key in known}  # torch keeps what it does not know
+    content["optimizers"]["main"]["param_groups"] = [group]
+    return {key: value for key, value in content.items() if key != "coach"}
 
 
 CONTENTS: dict[str, tuple[Callable[[], dict[str, Any]], Loader]] = {
@@ -108,7 +110,9 @@ CONTENTS: dict[str, tuple[Callable[[], dict[str, Any]], Loader]] = {
 
 
 # Without these it is another sound file: one of fewer networks, or whose mean is yet to be computed.
-OPTIONAL = ("g_ema", "g", "d", "G_ema", "G", "D", "latent_avg")
+OPTIONAL = {(entry,) for entry in ("g_ema", "g", "d", "G_ema", "G", "D", "latent_avg")}
+# Optimisers remember nothing of a parameter that has had no gradient yet.
+OPTIONAL |= {("optimizers", "main", "state", number) for number in range(4)}
 
 
 def same(first: Any, second: Any) -> bool:

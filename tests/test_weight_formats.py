@@ -11,13 +11,16 @@ import torch
 from torch import Tensor, nn
 from toy_networks import SMALL_FACE, SMALL_VGG, network_file, stylegan2_checkpoint, tiny_psp
 
+from configs.weights import Weight
 from models.aging_model import load_aging_model
 from models.auxiliary import load_age_classifier, load_identity
 from models.kinds import checkpoint_kind
 from models.psp_files import psp_checkpoint
 from models.stylegan2.files import load_converted
+from models.weights_folder import OFFICIAL
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
+from utils.files.download import sha256_of
 
 DEMO = Path(__file__).resolve().parents[1] / "pretrained_models" / "demo"
 State = dict[str, Tensor]
@@ -197,3 +200,21 @@ def test_files_of_lightning(tmp_path: Path) -> None:
         {"state_dict": state, "epoch": 1}, tmp_path / "other.ckpt"
     )  # RRDBNet has such names of its own
     assert list(load_checkpoint(tmp_path / "other.ckpt")["state_dict"]) == list(state)
+
+
+@pytest.mark.parametrize("load", [load_identity, load_converted])
+def test_published_files_without_a_checksum_inside_are_compared_with_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[Path], Any]
+) -> None:
+    content = network_file("identity", SMALL_FACE)
+    path = tmp_path / "face.pth"
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+    weight = Weight("pretrained_models/face.pth", "", "", 32, "", 1, path.stat().st_size, sha256_of(path))
+    monkeypatch.setitem(OFFICIAL, "face", weight)
+    load(path)
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"face\.pth is damaged or is not the published file.*SHA-256"):
+        load(path)
+    load(path.rename(tmp_path / "own.pth"))

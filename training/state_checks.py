@@ -41,8 +41,11 @@ def check_state(
     for name, network in networks.items():
         own, found = network.state_dict(), content["networks"][name]
         for key, value in found.items():
-            floating = own[key].is_floating_point() if isinstance(own.get(key), Tensor) else None
-            checked_numbers(value, f"networks/{name}/{key}", place, floating)
+            mine = own[key]
+            if isinstance(mine, Tensor):
+                floating = mine.is_floating_point()
+                if checked_numbers(value, f"networks/{name}/{key}", place, floating).shape != mine.shape:
+                    raise ValueError(f"{key} is of another shape")
     for name, optimizer in optimizers.items():
         _check_optimizer(content["optimizers"][name], optimizer, f"optimizers/{name}", place)
 
