@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from criteria.perceptual_loss import PerceptualLoss
+from models.loading import load_into
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
@@ -87,7 +88,7 @@ def _load_backbone(backbone: nn.Module, path: Path) -> None:
     try:
         state: Mapping[str, Any] = load_checkpoint(path)["state_dict"]
         own = backbone.state_dict()
-        backbone.load_state_dict({key: state[torchvision_name(key)] for key in own})
+        load_into(backbone, {key: state[torchvision_name(key)] for key in own}, str(path))
     except Exception as error:  # any unreadable or foreign file ends here, with its own words
         raise InputError(
             f"{path} does not hold torchvision weights of this LPIPS backbone ({error}); "

@@ -14,9 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from models.aging_model import load_aging_model
+from models.architecture import checked_sizes
 from models.auxiliary import AgeClassifier, IdentityNetwork, load_age_classifier, load_identity
 from models.kinds import KINDS, what_is
-from models.loading import load_into
+from models.loading import built_from, described_by
 from models.psp_aging import PSPAgingModel
 from models.stylegan2.files import load_converted
 from models.stylegan2.model import Generator, StyleGAN2Config
@@ -186,9 +187,10 @@ def load_inventor(path: str) -> Generator:
         raise InputError(
             f"{path} is {what_is(checkpoint)}; a file of --coach=stylegan2 is needed, which tells its sizes"
         )
-    generator = Generator.from_config(StyleGAN2Config.from_dict(architecture["generator"]))
-    load_into(generator, checkpoint["g_ema"], path)
-    return generator
+    with described_by(path):
+        sizes = checked_sizes(StyleGAN2Config, architecture["generator"])
+        config = StyleGAN2Config.from_dict(sizes)
+    return built_from(lambda: Generator.from_config(config), checkpoint["g_ema"], path)
 
 
 def write_album(person: InventedPerson, ages: Sequence[int], folder: Path) -> None:

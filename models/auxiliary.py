@@ -8,15 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.architecture import checked_sizes
 from models.dex_vgg import VGG, expected_age, file_keys, official_keys
 from models.encoders.helpers import l2_norm
 from models.encoders.model_irse import Backbone
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.kinds import checkpoint_kind, what_is
-from models.loading import SkipInit, load_into
+from models.loading import built_from, described_by, weights_of
+from models.weights_folder import load_published
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP, FractionalCrop
-from utils.files.checkpoints import Checkpoint, load_checkpoint
+from utils.files.checkpoints import Checkpoint
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "vgg": VGG,
@@ -43,11 +45,11 @@ def build_network(architecture: Mapping[str, Any]) -> nn.Module:
     """
     arguments = {key: value for key, value in architecture.items() if key not in ("network", "crop")}
     name = architecture.get("network")
-    if name not in NETWORKS:
+    if not isinstance(name, str) or name not in NETWORKS:
         raise InputError(f"the file names an unknown network {name!r} (known: {', '.join(NETWORKS)})")
     try:
-        return NETWORKS[name](**arguments)
-    except (TypeError, ValueError) as error:
+        return NETWORKS[name](**checked_sizes(NETWORKS[name], arguments))
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"the file's architecture makes no {name} network: {error}") from error
 
 
@@ -173,7 +175,7 @@ def load_age_classifier(path: str | Path, device: str | torch.device = "cpu") ->
         InputError: the file cannot be read or is something else.
     """
     checkpoint = _checked(path, AGE_KINDS, "an age classifier")
-    state = official_keys(checkpoint["state_dict"])
+    state = official_keys(weights_of(checkpoint, str(path)))
     architecture = checkpoint.get("architecture") or OFFICIAL_DEX
     return AgeClassifier(_loaded(architecture, state, path)).to(device)
 
@@ -188,30 +190,34 @@ def load_identity(path: str | Path, device: str | torch.device = "cpu") -> Ident
         InputError: the file cannot be read or is something else.
     """
     checkpoint = _checked(path, IDENTITY_KINDS, "a face recognition network")
-    state = checkpoint["state_dict"]
+    state = weights_of(checkpoint, str(path))
     architecture = checkpoint.get("architecture") or _official_face_network(state)
     network = _loaded(architecture, state, path)
-    crop = FractionalCrop(*architecture["crop"]) if architecture.get("crop") else FACE_CROP
+    with described_by(str(path)):
+        crop = FractionalCrop(*architecture["crop"]) if architecture.get("crop") else FACE_CROP
     return IdentityNetwork(network, crop).to(device)
 
 
 def _official_face_network(state: Mapping[str, Tensor]) -> dict[str, Any]:
     if checkpoint_kind({"state_dict": state}) != "facenet":
         return OFFICIAL_IDENTITY
-    head = state.get("logits.weight")
-    return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.shape[0]}
+    head = state.get("logits.bias")
+    return {**OFFICIAL_FACENET, "num_classes": None if head is None else head.numel()}
 
 
 def _checked(path: str | Path, kinds: tuple[str, ...], wanted: str) -> dict[str, Any]:
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_published(path)
     if checkpoint_kind(checkpoint) not in kinds:
         raise InputError(f"{path} is {what_is(checkpoint)}, not {wanted}")
     return checkpoint
 
 
 def _loaded(architecture: Mapping[str, Any], state: Mapping[str, Tensor], path: str | Path) -> nn.Module:
-    network = build_network(architecture)
-    load_into(network, state, str(path))
+    try:
+        own = architecture in (OFFICIAL_DEX, OFFICIAL_IDENTITY)
+        network = built_from(lambda: build_network(architecture), state, str(path), own_sizes=own)
+    except InputError as error:
+        raise InputError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
     return network.to(memory_format=torch.channels_last)
 
 
@@ -224,7 +230,7 @@ def official_age_classifier(checkpoint: Mapping[str, Any], source: str) -> Check
     Raises:
         InputError: the network is not of the official sizes.
     """
-    state = official_keys(checkpoint.get("state_dict") or {})
+    state = official_keys(weights_of(checkpoint, source))
     return {"state_dict": file_keys(_fitted(OFFICIAL_DEX, state, source))}
 
 
@@ -234,7 +240,7 @@ def official_identity(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Raises:
         InputError: the network is not of the official sizes.
     """
-    return _fitted(OFFICIAL_IDENTITY, checkpoint.get("state_dict") or {}, source)
+    return _fitted(OFFICIAL_IDENTITY, weights_of(checkpoint, source), source)
 
 
 def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
@@ -243,16 +249,14 @@ def official_facenet(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Raises:
         InputError: the layers do not fit.
     """
-    state = checkpoint.get("state_dict") or {}
+    state = weights_of(checkpoint, source)
     return _fitted(_official_face_network(state), state, source)
 
 
 def _fitted(architecture: Mapping[str, Any], state: Mapping[str, Tensor], source: str) -> dict[str, Tensor]:
     """The state dict as the official network of that architecture has it."""
-    with SkipInit():
-        network = build_network(architecture)
     try:
-        load_into(network, state, source)
+        network = built_from(lambda: build_network(architecture), state, source, own_sizes=True)
     except InputError as error:
         raise InputError(f"there is no official file with a network such as this: {error}") from error
     return network.state_dict()

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.kinds import checkpoint_kind, official_content, what_is
-from models.loading import SkipInit, load_into
+from models.loading import built_from, mean_latent
 from models.stylegan2.layout import rosinality_config, rosinality_networks
 from models.stylegan2.model import Generator
 from models.stylegan2.nvidia import ENTRIES, from_nvidia, to_nvidia
@@ -56,6 +56,7 @@ def converted(before: Checkpoint, source: Path, layout: str) -> Checkpoint:
     if layout == "official":
         return official_content(before, str(source))
     if checkpoint_kind(before) == NVIDIA:
+        from_nvidia(before, str(source))  # which looks at every weight
         return _nvidia_networks(before)
     return to_nvidia(before, str(source))
 
@@ -133,9 +134,10 @@ def random_faces(content: Checkpoint, source: str) -> Image.Image:
     if checkpoint_kind(content) == NVIDIA:
         content = from_nvidia(content, source)
     networks = rosinality_networks(content)
-    with SkipInit():
-        generator = Generator.from_config(rosinality_config(content, source)).eval()
-    load_into(generator, networks.get("g_ema") or networks["g"], source)
+    config = rosinality_config(content, source)
+    state = networks.get("g_ema") or networks["g"]
+    generator = built_from(lambda: Generator.from_config(config), state, source).eval()
+    latent = mean_latent(content, source)
     z = torch.randn(SAMPLES, generator.style_dim, generator=torch.Generator().manual_seed(0))
     labels = torch.eye(generator.c_dim)[torch.arange(SAMPLES) % generator.c_dim] if generator.c_dim else None
     pictures = []
@@ -143,7 +145,7 @@ def random_faces(content: Checkpoint, source: str) -> Image.Image:
         picture, _ = generator(
             [z[index : index + 1]],
             truncation=SAMPLE_TRUNCATION,
-            truncation_latent=content["latent_avg"],
+            truncation_latent=generator.average_latent() if latent is None else latent,
             randomize_noise=False,
             labels=None if labels is None else labels[index : index + 1],
         )

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from torch import Tensor
+
 from utils.errors import InputError
 from utils.lazy import implementation
 
@@ -54,7 +56,7 @@ def _is_resume_state(checkpoint: Mapping[str, Any]) -> bool:
 
 def _is_ageing_encoder(checkpoint: Mapping[str, Any]) -> bool:
     first = _state(checkpoint).get("encoder.input_layer.0.weight")
-    return first is not None and first.shape[1] == 4
+    return isinstance(first, Tensor) and first.dim() == 4 and first.shape[1] == 4
 
 
 def _is_generator(checkpoint: Mapping[str, Any]) -> bool:

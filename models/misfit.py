@@ -23,7 +23,7 @@ def likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes:
         known = checkpoint_kind(whole) != UNKNOWN
         return f"its layers are those of {what_is(whole)}" if known else "its layers have other names"
     firsts = [key for key in shapes if key.endswith("input_layer.0.weight")]
-    if firsts and firsts == shapes:
+    if firsts and firsts == shapes and all(table[firsts[0]].dim() == 4 for table in (state, own)):
         found, wanted = (table[firsts[0]].shape[1] for table in (state, own))
         ages = {(3, 4): "it has no age channel", (4, 3): "it has an age channel, the network has none"}
         cause = ages.get((found, wanted), "the number of input channels differs")
@@ -42,7 +42,8 @@ def likely_cause(own: Mapping[str, Tensor], state: Mapping[str, Tensor], shapes:
 def _largest(pattern: str, dimension: int) -> Callable[[Mapping[str, Tensor]], int]:
     """A function that gives the largest size, along a dimension, of the tensors whose keys match."""
     return lambda state: max(
-        (item.shape[dimension] for key, item in state.items() if re.search(pattern, key)), default=0
+        (item.shape[dimension] for key, item in state.items() if item.dim() and re.search(pattern, key)),
+        default=0,
     )
 
 

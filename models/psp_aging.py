@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.aging_model import Ages, HasAdapter, StyleModel, TakesGlobalEncoder, age_grid
 from models.kinds import checkpoint_kind, what_is
-from models.loading import load_into, subset
+from models.loading import load_into, subset, weights_of
 from models.psp import append_age, pSp
 from models.psp_files import load_psp
 from utils.device import autocast
@@ -104,7 +104,7 @@ class PersonalizedModel(PSPAgingModel, HasAdapter, TakesGlobalEncoder):
         content = load_checkpoint(path)
         if checkpoint_kind(content) != "sam":
             raise InputError(f"--global_checkpoint: {path} is {what_is(content)}, not a SAM checkpoint")
-        load_into(self.network.encoder, subset(content["state_dict"], "encoder."), str(path))
+        load_into(self.network.encoder, subset(weights_of(content, str(path)), "encoder."), str(path))
 
 
 def load_psp_aging(content: Mapping[str, Any], source: str, precision: torch.dtype) -> PSPAgingModel:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from models.architecture import checked_sizes
 from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig
 from models.kinds import checkpoint_kind, what_is
+from models.loading import described_by, weights_of
 from models.stylegan2.model import StyleGAN2Config
 from utils.errors import InputError
+from utils.faces.alignment import CROPS
 
 
 def usual_crop(encoder: EncoderConfig) -> str:
@@ -49,15 +52,28 @@ class PSPConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "PSPConfig":
-        blender, encoder = values.get("blender"), EncoderConfig.from_dict(values["encoder"])
+        """The reverse of ``to_dict``, of whatever a file holds.
+
+        Raises:
+            ValueError, KeyError: it describes no network of this family.
+        """
+        values = checked_sizes(cls, values)
+        blender, encoder = (
+            values.get("blender"),
+            EncoderConfig.from_dict(checked_sizes(EncoderConfig, values["encoder"])),
+        )
+        generator = StyleGAN2Config.from_dict(checked_sizes(StyleGAN2Config, values["generator"]))
+        crop = values.get("crop") or usual_crop(encoder)
+        if crop not in CROPS or generator.size & (generator.size - 1):
+            raise ValueError(f"the crop {crop!r} or the size {generator.size} is unknown")
         return cls(
-            generator=StyleGAN2Config.from_dict(values["generator"]),
+            generator=generator,
             encoder=encoder,
             input_nc=values["input_nc"],
             start_from_latent_avg=values["start_from_latent_avg"],
             start_from_encoded_w_plus=values["start_from_encoded_w_plus"],
-            blender=BlenderConfig.from_dict(blender) if blender else None,
-            crop=values.get("crop") or usual_crop(encoder),
+            blender=BlenderConfig.from_dict(checked_sizes(BlenderConfig, blender)) if blender else None,
+            crop=crop,
         )
 
     @classmethod
@@ -70,20 +86,26 @@ class PSPConfig:
         if checkpoint_kind(checkpoint) not in ("psp", "sam", "mytimemachine"):
             found = what_is(checkpoint)
             raise InputError(f"{source} is {found}, not a pSp, SAM or MyTimeMachine checkpoint")
-        state, opts = checkpoint["state_dict"], checkpoint.get("opts") or {}
-        if opts.get("architecture"):
-            try:
+        opts = checkpoint.get("opts") or {}
+        with described_by(
+            f"{source}: the architecture in its options" if opts.get("architecture") else source
+        ):
+            if opts.get("architecture"):
                 return cls.from_dict(opts["architecture"])
-            except (KeyError, TypeError, AttributeError) as error:
-                message = f"{source}: the architecture in its options is incomplete ({error})"
-                raise InputError(message) from error
+            return cls._official(checkpoint, opts, source)
+
+    @classmethod
+    def _official(cls, checkpoint: Mapping[str, Any], opts: Mapping[str, Any], source: str) -> "PSPConfig":
+        """The configuration of an official file, which names no sizes."""
+        state = weights_of(checkpoint, source)
         encoder_type = opts.get("encoder_type") or "GradualStyleEncoder"
         if encoder_type != "GradualStyleEncoder":
             raise InputError(f"{source} has an encoder of type {encoder_type}, not GradualStyleEncoder")
         from_prior = any(key.startswith("pretrained_encoder.") for key in state)
         sides = [value.shape[-1] for key, value in state.items() if key.startswith("decoder.noises.")]
+        size = max(sides) if sides else opts.get("output_size") or 1024
         return cls(
-            generator=StyleGAN2Config(size=max(sides, default=int(opts.get("output_size") or 1024))),
+            generator=StyleGAN2Config(**checked_sizes(StyleGAN2Config, {"size": size})),
             input_nc=state["encoder.input_layer.0.weight"].shape[1],
             start_from_encoded_w_plus=from_prior and not opts.get("start_from_latent_avg"),
             start_from_latent_avg=bool(opts.get("start_from_latent_avg", not from_prior)),

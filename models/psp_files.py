@@ -6,10 +6,10 @@ from typing import Any
 import torch
 
 from models.blender import BlenderConfig
-from models.loading import SkipInit, load_into
+from models.loading import built_from, mean_latent, weights_of
 from models.psp import pSp
 from models.psp_config import PSPConfig
-from models.psp_start import add_blender
+from models.psp_start import add_blender, take_mean_latent
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint, halved
 
@@ -52,12 +52,12 @@ def load_psp(checkpoint: Mapping[str, Any], source: str, blender: BlenderConfig 
         InputError: the file is of another kind, or its layers do not fit, or there is no mean latent.
     """
     config = PSPConfig.from_checkpoint(checkpoint, source)
-    with SkipInit():
-        net = pSp.from_config(config)
-    state = {key: value for key, value in checkpoint["state_dict"].items() if key.startswith(PARTS)}
-    load_into(net, state, source)
-    if checkpoint.get("latent_avg") is not None:
-        net.set_latent_avg(checkpoint["latent_avg"])
+    state = {key: value for key, value in weights_of(checkpoint, source).items() if key.startswith(PARTS)}
+    told = bool((checkpoint.get("opts") or {}).get("architecture"))
+    net = built_from(lambda: pSp.from_config(config), state, source, own_sizes=not told)
+    latent = mean_latent(checkpoint, source)
+    if latent is not None:
+        take_mean_latent(net, latent, source)
     elif net.average_code is not None:
         raise InputError(f"{source} holds no latent_avg, without which its codes mean nothing")
     if blender is not None and config.blender is None:

@@ -6,10 +6,34 @@ from pathlib import Path
 
 from configs.weights import WEIGHTS, Weight
 from utils.errors import InputError
+from utils.files.checkpoints import Checkpoint, load_checkpoint
 from utils.files.download import Expected, difference
+from utils.files.torch_files import ARCHIVE_START
 from utils.files.weight_sources import fetch
 
 OFFICIAL = {name: weight for name, weight in WEIGHTS.items() if not weight.bundled}
+
+
+def load_published(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint; one that has the name and size of a published file must be that file.
+
+    Archives and safetensors are checked by :func:`load_checkpoint` already. Older files and pickles have no
+    checksum inside, so that of the table is compared.
+
+    Raises:
+        InputError: the file cannot be read, or differs from the published one.
+    """
+    path = Path(path)
+    for weight in OFFICIAL.values():
+        if path.is_file() and path.name == weight.name and path.stat().st_size == weight.size:
+            with path.open("rb") as file:
+                unchecked = not file.read(4).startswith(ARCHIVE_START)
+            if unchecked and (problem := difference(path, Expected(weight.size, weight.sha256))):
+                raise InputError(
+                    f"{path} is damaged or is not the published file: {problem}; download it again or, if it "
+                    f"is a file of your own, rename it"
+                )
+    return load_checkpoint(path)
 
 
 def chosen_weights(names: Sequence[str], everything: bool = False) -> list[str]:

@@ -61,7 +61,7 @@ class ConvertOptions(Options):
     def check(self) -> None:
         """Raises ``InputError`` if the output cannot be written."""
         target = Path(self.output)
-        if target.suffix not in WRITTEN_SUFFIXES:
+        if target.suffix.lower() not in WRITTEN_SUFFIXES:
             suffixes = ", ".join(WRITTEN_SUFFIXES)
             raise InputError(f"{target}: the output must end in {suffixes} (.pkl cannot be written)")
         if target.exists() and not self.overwrite:

@@ -115,6 +115,8 @@ def test_layout_is_official(table: str) -> None:
         "d": parity.quick(Discriminator.from_config, config).state_dict(),
         "latent_avg": torch.zeros(512),
     }
+    for value in [*content["g_ema"].values(), *content["d"].values()]:
+        value.zero_()
     theirs = to_nvidia(content, "ours.pt")
     parity.check_layout(theirs["G_ema"], KEYS, f"generator_{table}")
     parity.check_layout(theirs["D"], KEYS, f"discriminator_{table}")
@@ -234,7 +236,7 @@ def test_code_in_a_storage_is_refused_and_not_run(tmp_path: Path) -> None:
         (b"cdnnlib.tflib.network\nNetwork\n.", "TensorFlow pickle"),
         (b"ctorch._utils\n_rebuild_parameter\n(I1\ntR.", "parameter that is not a tensor"),
         (b"cnumpy\ndtype\n(S'O8'\ntR.", "numpy type 'O8'"),
-        (b"no pickle at all", "damaged or is not a pickle of networks"),
+        (b"no pickle at all", "damaged or is not a checkpoint"),
         (b"(dS'a'\nI1\ns.", "holds no networks"),
     ],
 )

@@ -292,7 +292,7 @@ def test_style_mixing_refuses_a_missing_style() -> None:
         ({"latent_avg": None}, "no latent_avg"),
         ({"latent_avg": torch.zeros(18, 512)}, "mean latent in the file is"),
         ({"state_dict": {"g": torch.zeros(1)}}, "not a pSp, SAM or MyTimeMachine"),
-        ({"opts": {"architecture": {"input_nc": 4}}}, "architecture in its options is incomplete"),
+        ({"opts": {"architecture": {"input_nc": 4}}}, "architecture in its options describes no network"),
         ({"opts": {"encoder_type": "BackboneEncoderUsingLastLayerIntoW"}}, "encoder of type"),
     ],
 )

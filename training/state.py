@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.randomness import random_state, set_random_state
+from training.state_checks import check_state
 from utils.errors import InputError
 
 ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}
@@ -72,22 +73,23 @@ class TrainingState:
         Raises:
             InputError: it is that of another coach, or was made with other networks or options.
         """
-        if content["coach"] != self.coach:
-            raise InputError(f"{place} holds a run of {content['coach']}; choose another --exp_dir")
+        if content.get("coach") != self.coach:
+            raise InputError(f"{place} holds a run of {content.get('coach')}; choose another --exp_dir")
         try:
+            check_state(content, self.networks, self.optimizers, place)
             for kind, parts in (("networks", self.networks), ("extra", self.extra)):
                 for name, part in parts.items():
                     part.load_state_dict(content[kind][name])
             for name, optimizer in self.optimizers.items():
                 optimizer.load_state_dict(content["optimizers"][name])
                 restore_layout(optimizer)
-        except (KeyError, RuntimeError, ValueError) as error:
+            set_random_state(content["random"])
+        except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"the run in {place} was made with other networks or options; "
                 f"use its own options or another --exp_dir"
             ) from error
         self.step, self.best_value = content["step"], content["best_value"]
-        set_random_state(content["random"])
 
 
 def is_training_state(content: Mapping[str, Any]) -> bool:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from models.kinds import checkpoint_kind
 from models.stylegan2.nvidia import from_nvidia
+from models.weights_folder import load_published
 from utils.errors import InputError
-from utils.files.checkpoints import Checkpoint, load_checkpoint
+from utils.files.checkpoints import Checkpoint
 
 
 def load_converted(path: str | Path) -> Checkpoint:
@@ -14,7 +15,7 @@ def load_converted(path: str | Path) -> Checkpoint:
     Raises:
         InputError: the file cannot be read or converted.
     """
-    checkpoint = load_checkpoint(path)
+    checkpoint = load_published(path)
     return (
         from_nvidia(checkpoint, str(path))
         if checkpoint_kind(checkpoint) == "stylegan2_nvidia"

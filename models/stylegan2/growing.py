@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from models.loading import load_into
+from models.loading import described_by, load_into
 from models.stylegan2.model import Discriminator, Generator
 from utils.errors import InputError
 
@@ -25,7 +25,8 @@ def grow(
     Raises:
         InputError: the weights are not those of the same network at half the size.
     """
-    found = _picture_size(generator_state)
+    with described_by(source):
+        found = _picture_size(generator_state)
     if 2 * found != generator.size:
         raise InputError(
             f"{source} is not half the size of the new network: it makes pictures of {found} pixels, "
@@ -34,7 +35,9 @@ def grow(
     _fill(generator, generator_state, source)
     with torch.no_grad():
         generator.to_rgbs[-1].conv.weight.zero_()
-    _fill(discriminator, _moved_up(discriminator_state), source)
+    with described_by(source):
+        moved = _moved_up(discriminator_state)
+    _fill(discriminator, moved, source)
 
 
 def _moved_up(discriminator_state: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -3,22 +3,24 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.loading import SkipInit, load_into
+from models.loading import built_from, described_by, mean_latent
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config, default_channels
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint
 
 ENTRIES = ("g_ema", "g", "d")
+MOST_LEVELS = 10  # above 4 pixels: 4096
 
 
 def rosinality_networks(checkpoint: Mapping[str, Any]) -> dict[str, Mapping[str, Tensor]]:
     """The networks ``g_ema``, ``g`` and ``d`` of a StyleGAN2 checkpoint; a bare state dict is ``g_ema``."""
     found = {entry: checkpoint[entry] for entry in ENTRIES if isinstance(checkpoint.get(entry), Mapping)}
-    return found or {"g_ema": checkpoint["state_dict"]}
+    return found or {"g_ema": checkpoint.get("state_dict") or {}}
 
 
 def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Config:
@@ -31,14 +33,19 @@ def rosinality_config(checkpoint: Mapping[str, Any], source: str) -> StyleGAN2Co
     state = networks.get("g_ema") or networks.get("g")
     if state is None:
         raise InputError(f"{source} holds no generator (g_ema or g)")
-    try:
-        channels = {4: state["conv1.conv.weight"].shape[1]}
-        levels = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.bias", key)) for key in state)
-        for level in range(levels):
-            channels[8 << level] = state[f"convs.{2 * level + 1}.conv.weight"].shape[1]
-        style_dim = state["conv1.conv.modulation.weight"].shape[1]
-    except KeyError as error:
-        raise InputError(f"{source} lacks {error.args[0]}; it is cut short or of another design") from error
+    with described_by(source):
+        return _config(state)
+
+
+def _config(state: Mapping[str, Tensor]) -> StyleGAN2Config:
+    """Sizes of a generator, from its weights."""
+    levels = sum(bool(re.fullmatch(r"to_rgbs\.\d+\.bias", key)) for key in state)
+    if levels > MOST_LEVELS:
+        raise ValueError(f"it has {levels} resolutions")
+    channels = {4: state["conv1.conv.weight"].shape[1]}
+    for level in range(levels):
+        channels[8 << level] = state[f"convs.{2 * level + 1}.conv.weight"].shape[1]
+    style_dim = state["conv1.conv.modulation.weight"].shape[1]
     n_mlp = sum(bool(re.fullmatch(r"style\.\d+\.weight", key)) for key in state)
     c_dim = state["embed.weight"].shape[1] if "embed.weight" in state else 0
     return compact_config(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))
@@ -61,11 +68,10 @@ def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     """
     config = rosinality_config(checkpoint, source)
     result: Checkpoint = {}
-    average: Tensor | None = checkpoint.get("latent_avg")
+    average = mean_latent(checkpoint, source)
     for entry, state in rosinality_networks(checkpoint).items():
-        with SkipInit():
-            network = (Discriminator if entry == "d" else Generator).from_config(config)
-        load_into(network, state, f"{source}, {entry}")
+        kind = Discriminator if entry == "d" else Generator
+        network: nn.Module = built_from(partial(kind.from_config, config), state, f"{source}, {entry}")
         result[entry] = network.state_dict()
         if average is None and isinstance(network, Generator):
             average = network.average_latent()

@@ -7,13 +7,14 @@ NVIDIA's clamp of activations at 256, which its half-precision networks have, is
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from models.kinds import checkpoint_kind, what_is
-from models.loading import SkipInit, load_into
+from models.loading import built_from, checked_numbers, described_by, empty_network, load_into, mean_latent
 from models.stylegan2.layers import make_kernel
 from models.stylegan2.layout import compact_config, rosinality_config, rosinality_networks
 from models.stylegan2.layout import official_content as rosinality_content
@@ -123,16 +124,20 @@ def from_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     if "network" in checkpoint:  # a file that holds one network and no names
         checkpoint = {**checkpoint, "G_ema": checkpoint["network"]}
     networks = {name: checkpoint[name] for name in ENTRIES if isinstance(checkpoint.get(name), Mapping)}
+    for name, state in networks.items():
+        for key, value in state.items():
+            checked_numbers(value, key, f"{source}, {name}")
     generators = [name for name in ("G_ema", "G") if name in networks]
     if not generators:
         raise InputError(f"{source} holds no generator (G_ema or G)")
-    config = read_config(networks[generators[0]], source)
-    for name in networks:
+    with described_by(source):
+        config = read_config(networks[generators[0]], source)
+    for name in networks if isinstance(checkpoint.get("settings", {}), Mapping) else ():
         _check_settings(checkpoint.get("settings", {}).get(name, {}), f"{source}, {name}")
     result: Checkpoint = {}
     for name, state in networks.items():
-        network = _network(config, ENTRIES[name])
-        result[ENTRIES[name]] = _renamed(network, state, config, ENTRIES[name], f"{source}, {name}")
+        with described_by(f"{source}, {name}"):
+            result[ENTRIES[name]] = _renamed(state, config, ENTRIES[name], f"{source}, {name}")
     result.setdefault("g_ema", result.get("g"))
     average = networks[generators[0]].get("mapping.w_avg")
     if average is not None:
@@ -158,7 +163,7 @@ def read_config(state: Mapping[str, Tensor], source: str) -> StyleGAN2Config:
     """
     if any(key.startswith("synthesis.L") or key.startswith("synthesis.input.") for key in state):
         raise InputError(f"{source} is a StyleGAN3 network; only StyleGAN2 networks can be converted")
-    sides = [int(found[1]) for key in state if (found := re.match(r"synthesis\.b(\d+)\.", key))]
+    sides = [int(found[1]) for key in state if (found := re.match(r"synthesis\.b(\d{1,4})\.", key))]
     if not sides or "synthesis.b4.const" not in state or "mapping.fc0.weight" not in state:
         raise InputError(f"{source} is not a StyleGAN2 generator in NVIDIA's layout")
     size = max(sides)
@@ -193,9 +198,7 @@ def _check_settings(settings: Mapping[str, Any], source: str) -> None:
 
 
 def _network(config: StyleGAN2Config, entry: str) -> nn.Module:
-    with SkipInit():
-        kind = Discriminator if entry == "d" else Generator
-        return kind.from_config(config)
+    return (Discriminator if entry == "d" else Generator).from_config(config)
 
 
 def _pairs(config: StyleGAN2Config, entry: str) -> list[NamedWeight]:
@@ -203,7 +206,7 @@ def _pairs(config: StyleGAN2Config, entry: str) -> list[NamedWeight]:
 
 
 def _renamed(
-    network: nn.Module, state: Mapping[str, Tensor], config: StyleGAN2Config, entry: str, source: str
+    state: Mapping[str, Tensor], config: StyleGAN2Config, entry: str, source: str
 ) -> dict[str, Tensor]:
     """One network's weights under our names, with our constant kernels beside them."""
     pairs = _pairs(config, entry)
@@ -215,7 +218,8 @@ def _renamed(
         first = f"lacks {missing[0]}" if missing else f"has {unexpected[0]}, which has no counterpart"
         raise InputError(f"{source} {first}; it is another design or does not belong to the generator")
     for key in filters:
-        if not torch.allclose(state[key].float(), make_kernel(FILTER), atol=1e-6):
+        kernel = make_kernel(FILTER)
+        if state[key].shape != kernel.shape or not torch.allclose(state[key].float(), kernel, atol=1e-6):
             raise InputError(f"{source}: {key} is not the filter 1-3-3-1 of StyleGAN2")
     renamed = {}
     for pair in pairs:
@@ -223,6 +227,7 @@ def _renamed(
         for dimension in pair.extra:
             value = value.unsqueeze(dimension)
         renamed[pair.ours] = value
+    network = empty_network(lambda: _network(config, entry), renamed, source)
     constants = {key: value for key, value in network.state_dict().items() if key.endswith("kernel")}
     load_into(network, {**constants, **renamed}, source)
     return {key: value.clone() for key, value in network.state_dict().items()}
@@ -248,13 +253,12 @@ def to_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     for theirs, entry in ENTRIES.items():
         if entry not in ours:
             continue
-        network = _network(config, entry)
-        load_into(network, ours[entry], f"{source}, {entry}")
+        network = built_from(partial(_network, config, entry), ours[entry], f"{source}, {entry}")
         result[theirs] = _exported(network, config, entry)
         if isinstance(network, Generator):
-            average = checkpoint.get("latent_avg")
+            average = mean_latent(checkpoint, source)
             result[theirs]["mapping.w_avg"] = (
-                network.average_latent() if average is None else average.float().reshape(-1).clone()
+                network.average_latent() if average is None else average.reshape(-1).clone()
             )
     return result
 

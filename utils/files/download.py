@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from utils.errors import InputError
+from utils.errors import InputError, explained
 from utils.files.writing import written_atomically
 
 CHUNK = 1 << 20
@@ -60,7 +60,7 @@ def download(url: str, target: Path, expected: Expected | None = None, pause: fl
         _fetch_whole(url, part, expected, pause)
         put_in_place(part, target, expected, url)
     except OSError as error:
-        raise InputError(f"cannot write {target}: {error.strerror or error}") from error
+        raise InputError(f"cannot write {target}: {explained(error) or error}") from error
     return target
 
 
@@ -131,20 +131,22 @@ def _fetch(url: str, part: Path, expected: Expected) -> None:
     if have:
         headers["Range"] = f"bytes={have}-"
         with contextlib.suppress(OSError):
-            headers["If-Range"] = _note(part).read_text()  # else the server sends all of a changed file
+            headers["If-Range"] = (
+                _note(part).read_text(encoding="utf-8").strip()
+            )  # else the server sends all of a changed file
     with _open(url, headers) as response:
         resumed = response.status == http.client.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise _OutdatedPartError
         have = have if resumed else 0
         length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
+        total = have + int(length) if length and length.isascii() and length.isdigit() else None
         _check_announced(url, response.headers.get_content_type(), total, expected)
         if total is not None and total - have > shutil.disk_usage(part.parent).free:
             raise InputError(f"{part.parent} has no room for the {total - have} bytes of {url}")
         validator = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
         if validator and not validator.startswith("W/"):
-            _note(part).write_text(validator)
+            _note(part).write_text(validator, encoding="utf-8", errors="replace")
         with part.open("ab" if resumed else "wb") as file, _bar(part.name[1:-5], total, have) as bar:
             while chunk := response.read(CHUNK):
                 file.write(chunk)

@@ -4,50 +4,119 @@ import contextlib
 import json
 import math
 import os
-import tempfile
+import re
+import secrets
+import socket
+import time
+import zlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from utils.errors import InputError
+from utils.errors import InputError, explained
+
+# A temporary file: its machine, its process, and random letters. The suffix follows.
+TEMPORARY = re.compile(r"\.agelab-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}(\.|$)")
+STALE_AFTER = 24 * 3600  # seconds without a change, after which the writer on another machine is gone
 
 
 @contextlib.contextmanager
 def written_atomically(path: str | Path) -> Iterator[Path]:
     """Gives a temporary file to write, which takes the name ``path`` at the end, or goes on any error.
 
+    What a process that was killed left in the folder is removed first.
+
     Raises:
         InputError: nothing can be written there.
     """
     path = Path(path)
-    temporary = None
+    # The suffix stays: some writers tell the format by it.
+    name = f".agelab-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
+    temporary = path.with_name(name) if path.name else path
     try:
+        _check_target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix stays: some writers tell the format by it.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-        os.close(handle)
-        temporary = Path(name)
+        remove_stale(path.parent.absolute())
+        os.close(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         yield temporary
         _flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}; choose another folder") from error
+        reason = explained(OSError(error.errno, "")) if error.errno else str(error)
+        raise InputError(f"cannot write {path}: {reason}") from error
     finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
+        if temporary != path:
+            with contextlib.suppress(OSError, ValueError):
                 temporary.unlink(missing_ok=True)
 
 
+def _check_target(path: Path) -> None:
+    """Finds out before the work what would not let a file have its name after it."""
+    try:
+        if path.exists() and not path.is_file():
+            kind = "a folder" if path.is_dir() else "a device or a pipe"
+            raise InputError(f"cannot write {path}: it is {kind}; name a file")
+        with contextlib.suppress(FileNotFoundError):
+            path.lstat()
+    except ValueError as error:  # a zero byte
+        raise InputError(f"cannot write {str(path)!r}: {error}; choose another name") from error
+
+
+@cache  # once in the life of a process: a folder may hold a hundred thousand pictures
+def remove_stale(folder: Path) -> None:
+    """Removes the temporary files that processes which are no more have left in a folder.
+
+    Those of this machine go when their process is gone, those of others (the folder may be shared) when
+    nothing has touched them for a day.
+    """
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = TEMPORARY.match(entry.name)
+            if found and _is_stale(entry, found[1], int(found[2])):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def _is_stale(entry: os.DirEntry[str], machine: str, process: int) -> bool:
+    if machine == _machine() and os.name == "posix":
+        return not _is_alive(process)
+    try:
+        return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_AFTER
+    except OSError:
+        return False
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        pass  # of another user, or no number of a process
+    return True
+
+
+@cache
+def _machine() -> str:
+    """Where process numbers mean what they mean here: the machine, or the container on it."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        space = ""
+    return f"{zlib.crc32(f'{socket.gethostname()} {space}'.encode()):08x}"
+
+
 def write_text(text: str, path: str | Path) -> Path:
-    """Writes a text file in UTF-8.
+    """Writes a text file in UTF-8; what is no text (parts of odd file names) stands as an escape.
 
     Raises:
         InputError: the file cannot be written.
     """
     with written_atomically(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     return Path(path)
 
 
