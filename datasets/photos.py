@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from utils.errors import InputError
 from utils.faces.alignment import Crop, detect_faces, face_square, warp_square
+from utils.files.text import find_file, is_heading, read_text
 from utils.parallel import worker_count
 from utils.pictures.listing import HEIF_EXTENSIONS, list_images
 from utils.pictures.reading import read_image, read_pixels
@@ -136,25 +137,23 @@ class Photos(Dataset[Sample]):
 def read_path_list(path: str | Path) -> list[Path]:
     """Reads a text file with the path of a picture on each line.
 
-    A relative path counts from the working directory, or else from the folder of the list.
+    A relative path counts from the working directory, or else from the folder of the list; ``~`` is the home
+    folder. A first line that heads a column (``file``, ``path`` ...) is no picture.
 
     Raises:
         InputError: there is no such list, it is empty, or a picture is missing.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise InputError(f"cannot read {path}; name a text file with the path of a picture a line") from None
     found = []
+    lines = read_text(path, "a text file with the path of a picture a line").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        choices = [Path(line.strip()), path.parent / line.strip()]
-        picture = next((choice for choice in choices if choice.is_file()), None)
-        if picture is None:
-            raise InputError(f"{path}, line {number}: no such picture: {line.strip()}")
-        found.append(picture)
+        picture = find_file(line, (".", path.parent))
+        if picture is not None:
+            found.append(picture)
+        elif number > 1 or not is_heading(line):
+            raise InputError(f"{path}, line {number}: no such picture: {line.strip()[:200]}")
     if not found:
         raise InputError(f"{path} is empty; write the path of a picture on each line")
     return found
