@@ -13,8 +13,8 @@ from PIL import Image
 
 from utils.errors import InputError
 from utils.pictures.listing import list_images
+from utils.pictures.opening import MissingReaderError
 from utils.pictures.reading import (
-    MissingReaderError,
     capture_date,
     open_photo,
     read_image,

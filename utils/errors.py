@@ -64,10 +64,13 @@ def _outcome(main: Callable[[], int | None]) -> int:
         return _say(f"error: {sentence}", BAD_INPUT)
 
 
+def one_line(text: str) -> str:
+    """Text for the terminal: a file's name may hold line breaks, control codes and what is no text."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
 def _say(text: str, code: int) -> int:
-    """One line for the terminal: a file's name may hold line breaks, control codes and what is no text."""
-    text = " ".join(text.split())
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text), file=sys.stderr)
+    print(one_line(text), file=sys.stderr)
     return code
 
 

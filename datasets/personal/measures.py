@@ -21,7 +21,8 @@ from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_sq
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
 from utils.files.writing import written_atomically
-from utils.pictures.reading import MissingReaderError, capture_date, read_pixels
+from utils.pictures.opening import MissingReaderError
+from utils.pictures.reading import capture_date, read_pixels
 
 VERSION = 1  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found

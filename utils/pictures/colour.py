@@ -24,14 +24,14 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         An RGB picture. Without a profile, and with one of sRGB, the values stay what they are.
     """
     profile = profile or b""
-    space = _space(profile)
+    space = space_of(profile)
     if (image.mode, space) == ("L", "RGB") or ((image.mode, space) == ("RGB", "L") and _is_grey(image)):
         image = image.convert(space)
     forward = _transform(profile, inverse=False) if space == image.mode else None
     if forward is None and image.mode == "LAB":
         forward = ImageCms.buildTransform(ImageCms.createProfile("LAB"), _srgb(), "LAB", "RGB")
     if forward is None:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     converted = forward.apply(image)
     converted.info = {}
     return converted
@@ -65,7 +65,7 @@ def _srgb() -> ImageCms.ImageCmsProfile:
 
 
 @lru_cache(maxsize=16)
-def _space(profile: bytes) -> str | None:
+def space_of(profile: bytes) -> str | None:
     """The mode of pictures that a profile is for; None where it cannot be read."""
     try:
         space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space
@@ -77,7 +77,7 @@ def _space(profile: bytes) -> str | None:
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, inverse: bool) -> ImageCms.ImageCmsTransform | None:
     """The way from a profile to sRGB or back; None where there is nothing to convert or no sound profile."""
-    mode = _space(profile)
+    mode = space_of(profile)
     if mode is None or (inverse and mode not in ("RGB", "L")):
         return None
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
