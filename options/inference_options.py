@@ -4,6 +4,7 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from configs.paths_config import model_paths
@@ -13,6 +14,16 @@ from options.target_ages import UNIFORM_RANDOM
 from utils.errors import InputError
 from utils.pictures.animation import require_video_writer
 from utils.typed_options import Options, Unread, at_least, number, option, path, positive, unread_flags
+
+# Below exp_dir.
+RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
+SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED = (
+    "inference_side_by_side",
+    "style_mixing",
+    "reference_guided_inference",
+)
+RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
+STATS = "stats.txt"
 
 
 def style_indices(text: str) -> tuple[int, ...]:
@@ -51,10 +62,18 @@ class FileOptions(Options):
         """The file of the model, the bundled one if none was named."""
         return self.checkpoint_path or model_paths["demo_sam"]
 
+    photos_flag = "--data_path"
+    checkpoint_flag = "--checkpoint_path"
+
     @property
     def photos(self) -> str:
         """A folder of photos, or one photo."""
         return self.data_path
+
+    @property
+    def own_output(self) -> Sequence[Path]:
+        """The folders of all inference commands."""
+        return [Path(self.exp_dir) / name for name in RESULT_FOLDERS]
 
     def check(self) -> None:
         """Raises ``InputError`` without a folder for the results."""

@@ -10,6 +10,8 @@ from options.ageing_options import AgeingOptions
 from utils.errors import InputError
 from utils.typed_options import Options, option, path
 
+SINGLES = "single_img"  # folder of the single pictures, by which a folder of results is known
+
 
 @dataclass(frozen=True, kw_only=True)
 class LifespanFileOptions(Options):
@@ -42,10 +44,20 @@ class LifespanFileOptions(Options):
         official = model_paths["sam_ffhq_aging"]
         return official if Path(official).is_file() else model_paths["demo_sam"]
 
+    photos_flag = "--img_dir"
+    checkpoint_flag = "--model_path"
+
     @property
     def photos(self) -> str:
         """A folder of photos, or one photo."""
         return self.img_dir
+
+    @property
+    def own_output(self) -> Sequence[Path]:
+        """The folder of the results, and those of earlier runs beside it."""
+        root = Path(self.output_dir)
+        earlier = [path.parent for path in root.glob(f"*/{SINGLES}")] if root.is_dir() else []
+        return [self.folder, *earlier]
 
     @property
     def folder(self) -> Path:

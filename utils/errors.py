@@ -74,6 +74,17 @@ def _say(text: str, code: int) -> int:
     return code
 
 
+@contextlib.contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Begins the message of an ``InputError`` with the flag that was meant, unless it begins with one."""
+    try:
+        yield
+    except InputError as error:
+        if not flag or str(error).startswith("--"):
+            raise
+        raise InputError(f"{flag}: {error}") from error
+
+
 def explained(error: BaseException) -> str | None:
     """What the system refused, as a sentence with a remedy; None for errors that are not the system's."""
     if isinstance(error, OSError) and error.errno is not None:

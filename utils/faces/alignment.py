@@ -86,9 +86,9 @@ def _networks() -> tuple[Any, Any]:
 def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE, every: bool = False) -> list[Face]:
     """Finds faces and their landmarks, the main one (area times score) first.
 
-    Searches the photo reduced to ``side`` pixels, then at twice that and so on up to its full size, until there
-    is a face. What the detector takes for one counts if it does so once more in the upright square about its
-    landmarks, with a score of :data:`FACE_SCORE` or more.
+    Searches the photo reduced to ``side`` pixels, then at twice that and so on up to its full size, until
+    there is a face. What the detector takes for one counts if it does so once more in the upright square
+    about its landmarks, with a score of :data:`FACE_SCORE` or more.
 
     Args:
         pixels: uint8 RGB (H, W, 3).
@@ -143,7 +143,7 @@ def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
 
 
 def _upright_score(face: Face, pixels: np.ndarray) -> float:
-    """The detector's best score near the middle of the upright square about a face; -1 where it finds none."""
+    """The detector's best score near the middle of the upright square about a face; -1 without one."""
     try:
         square = face_square(face.landmarks, 1.0, 0.3)
     except ValueError:  # landmarks in one place
