@@ -24,7 +24,7 @@ RESAMPLE = {
 _EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
 _ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
 _MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x927C, 0xA002, 0xA003
-_BAND = 2**26  # pixels that are copied at a time
+_BAND = 2**22  # pixels that are copied at a time
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -87,7 +87,7 @@ def _over_white(image: Image.Image, profile: bytes | None) -> Image.Image:
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode == "1":
         image = image.convert("L")
-    elif image.mode not in ("L", "CMYK", "LAB"):
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
     return to_srgb(image, profile)
 
