@@ -1,4 +1,4 @@
-"""Damaged and odd picture files: a picture or one sentence with the name; no wait, no noise, little memory."""
+"""Damaged and odd picture files: a picture or one sentence that names it; no wait, no noise, no harm."""
 
 import os
 import random
