@@ -76,8 +76,8 @@ def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> F
         return Found([root], [], [])
     if not root.is_dir():
         raise InputError(f"{root} is neither a folder nor a file; name a folder of pictures or a picture")
-    own = {_identity(path) for path in map(Path, own_output) if path.exists()}
-    if _identity(root) in own:
+    own = [path for path in map(Path, own_output) if path.exists()]
+    if _identity(root) in map(_identity, own):
         raise InputError(f"{root} is where this command writes its results; name the folder of your photos")
     return _Search(own).below(root)
 
@@ -91,8 +91,9 @@ def _identity(path: Path) -> tuple[int, int]:
 class _Search:
     """One walk through the folders, and what it passed over."""
 
-    def __init__(self, own: set[tuple[int, int]]) -> None:
-        self._own = own
+    def __init__(self, own: Sequence[Path]) -> None:
+        self._own = {_identity(path) for path in own}
+        self._own_places = {path.resolve() for path in own}
         self._seen: set[tuple[int, int]] = set()
         self._files: list[Path] = []
         self._passed: dict[str, list[str]] = {"own": [], "closed": [], "broken": []}
@@ -120,7 +121,7 @@ class _Search:
             if identity in self._seen:
                 return real, links
             self._seen.add(identity)
-            if identity in self._own:
+            if self._is_own(folder):
                 self._passed["own"].append(str(folder))
                 return real, links
             names = sorted(os.listdir(folder))
@@ -133,13 +134,20 @@ class _Search:
                     (links if path.is_symlink() else real).append(path)
                 elif not path.exists():
                     self._passed["broken"].append(str(path))
-                elif self._own and _identity(path) in self._own:
+                elif self._is_own(path):
                     self._passed["own"].append(str(path))
                 else:
                     self._files.append(path)
             except OSError as error:
                 self._passed["closed"].append(explained(error) or str(path))
         return real, links
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether the command wrote this itself; a link may lead right into its results."""
+        if not self._own:
+            return False
+        inside = path.is_symlink() and not self._own_places.isdisjoint(path.resolve().parents)
+        return inside or _identity(path) in self._own
 
     def _notes(self) -> Iterator[str]:
         for kind, reason in (
