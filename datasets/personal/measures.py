@@ -4,8 +4,6 @@ Nothing is decided here. The measurements of a photo are kept in a cache under t
 that an interrupted run goes on, and a run with other thresholds takes seconds.
 """
 
-import hashlib
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,7 +19,7 @@ from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_sq
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
 from utils.files.writing import written_atomically
-from utils.pictures.opening import MissingReaderError
+from utils.pictures.opening import MissingReaderError, digest_of
 from utils.pictures.reading import capture_date, read_pixels
 
 VERSION = 2  # of the measurements; a change makes old caches void
@@ -106,12 +104,9 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
     name = path.relative_to(album).as_posix() if album in path.parents else path.as_posix()
     known = Photo(path, name, "", 0)
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # reading it could wait for ever
-            return replace(known, problem="it is a pipe or device, not a file")
-        known = replace(known, sha256=_sha256(path), bytes=status.st_size)
-    except OSError as error:
-        return replace(known, problem=f"cannot be opened ({error.strerror})")
+        known = replace(known, sha256=digest_of(path), bytes=path.stat().st_size)
+    except InputError as error:
+        return replace(known, problem=str(error).removeprefix(f"cannot read {path}: "))
     if not known.bytes:
         return replace(known, problem="the file is empty")
     if path.suffix.lower() in UNREAD:
@@ -130,14 +125,6 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
         arrays = _measure(pixels, capture_date(path))
         _store(arrays, cached)
     return _measured(known, arrays)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(2**20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _measure(pixels: np.ndarray, taken: date | None) -> dict[str, np.ndarray]:
