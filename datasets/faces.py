@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.pictures.listing import list_images
 from utils.pictures.reading import read_pixels
 from utils.pictures.tensors import to_float
@@ -137,7 +137,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
                 f"the first: {self.skipped[0][1]}"
             )
         for _, reason in self.skipped[:_NAMED]:
-            print(f"skipped: {reason}", file=sys.stderr)
+            print(one_line(f"skipped: {reason}"), file=sys.stderr)
         print(f"{bad} of {total} pictures in {self.folder} skipped", file=sys.stderr)
 
     @property
@@ -150,14 +150,15 @@ class FaceFolder(Dataset[dict[str, Any]]):
 
     def _read(self, index: int) -> tuple[int, np.ndarray]:
         """Decodes one picture; a bad one is replaced by the next good one, within the limit on bad files."""
-        try:
-            return index, read_pixels(self.paths[index], self.size, self.resample)
-        except InputError as error:
+        while True:
             path = self.paths[index]
-            if path not in (known for known, _ in self.skipped):
-                self.skipped.append((path, str(error)))
-                self._report()
-            return self._read((index + 1) % len(self.paths))
+            try:
+                return index, read_pixels(path, self.size, self.resample)
+            except InputError as error:
+                if path not in (known for known, _ in self.skipped):
+                    self.skipped.append((path, str(error)))
+                    self._report()  # refuses too many, so that the search ends
+            index = (index + 1) % len(self.paths)
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, flip = item if isinstance(item, tuple) else (item, False)

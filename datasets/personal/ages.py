@@ -1,6 +1,6 @@
 """The age of the person in each photo: from a table, from the day of the photo, or from the file name."""
 
-import re
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,8 +11,6 @@ from datasets.personal.measures import Photo
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
 from utils.files.text import NameIndex, is_heading, parse_number, read_table
-
-_AGE_AND_NUMBER = re.compile(r"\d{1,3}(\.\d+)?_\d+")
 
 
 @dataclass(frozen=True)
@@ -103,11 +101,7 @@ def years_between(birth: date, day: date) -> int:
 
 
 def age_of(photo: Photo, table: Mapping[str, float] | None = None, birth: date | None = None) -> Age:
-    """The age in one photo; the table comes first, then the day of the photo, then the file name.
-
-    Where a table or a birth date is given, a file name counts only in the full form ``{age}_{idx}``, so that
-    the counter of a camera is not taken for an age.
-    """
+    """The age in one photo; the table comes first, then the day of the photo, then a name ``{age}_{idx}``."""
     if table is not None and photo.name in table:
         return Age(table[photo.name], "table")
     if birth is not None and photo.taken is not None:
@@ -115,14 +109,11 @@ def age_of(photo: Photo, table: Mapping[str, float] | None = None, birth: date |
         if photo.taken < birth or years > OLDEST_LABEL:
             return Age(None, f"taken on {photo.taken}, which does not fit the birth date {birth}")
         return Age(float(min(years, OLDEST)), "EXIF date")
-    if (table is None and birth is None) or _AGE_AND_NUMBER.fullmatch(photo.path.stem):
-        try:
-            return Age(parse_age(photo.path), "file name")
-        except InputError:
-            pass
+    with contextlib.suppress(InputError):
+        return Age(parse_age(photo.path), "file name")
     sources = [
         "is not in the table" if table is not None else "",
         "has no EXIF date" if birth is not None else "",
-        "its name does not begin with an age",
+        "its name is not {age}_{idx}",
     ]
     return Age(None, ", ".join(source for source in sources if source))

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import hashlib
 import importlib
 import logging
 import os
@@ -21,7 +22,7 @@ from utils.pictures.bare import JPEG, PNG, bare_jpeg, bare_png, png_without_extr
 LARGEST = 512  # megapixels; of so many Pillow's memory takes 2 GB
 DRAFT_FROM = 64  # megapixels; larger ones are decoded one at a time, and JPEG no finer than is needed
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "PPM", "BMP", "DIB", "TIFF", "JPEG2000", "HEIF")
-_PLUGINS = ("Jpeg", "Mpo", "Png", "Gif", "Webp", "Avif", "Ppm", "Bmp", "Tiff", "Jpeg2K")
+_PLUGINS = ("Jpeg", "Mpo", "Png", "Gif", "WebP", "Avif", "Ppm", "Bmp", "Tiff", "Jpeg2K")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -79,6 +80,25 @@ def with_picture(
         if refused is not None:
             raise InputError(f"cannot read {path}: {refused.removeprefix(f'{path}: ')}") from error
         raise InputError(f"cannot read {path} ({_reason(error)}); {_REMEDY}") from error
+
+
+def digest_of(path: str | Path) -> str:
+    """SHA-256 of a picture file, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read or is no file.
+    """
+    path, digest = Path(path), hashlib.sha256()
+    try:
+        with _regular(path) as file:
+            while part := file.read(2**20):
+                digest.update(part)
+    except FileNotFoundError as error:
+        raise InputError(f"no such picture: {path}") from error
+    except (OSError, ValueError) as error:
+        reason = (explained(error) or str(error)).removeprefix(f"{path}: ")
+        raise InputError(f"cannot read {path}: {reason}") from error
+    return digest.hexdigest()
 
 
 def date_time_original(path: str | Path) -> str:

@@ -21,7 +21,7 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_BAND = 2**26  # pixels that are copied at a time
+_BAND = 2**22  # pixels that are copied at a time
 
 
 def open_rgb(path: str | Path) -> Image.Image:
@@ -61,7 +61,7 @@ def _over_white(image: Image.Image, profile: bytes | None) -> Image.Image:
         return Image.alpha_composite(white, image).convert("RGB")
     if image.mode == "1":
         image = image.convert("L")
-    elif image.mode not in ("L", "CMYK", "LAB"):
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
         image = image.convert("RGB")
     return to_srgb(image, profile)
 
