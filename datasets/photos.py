@@ -154,9 +154,8 @@ class Photos(Dataset[Sample]):
                 done += len(good)
         if squashed:
             many = f"{len(squashed)} photos are" if len(squashed) > 1 else "1 photo is"
-            note(
-                f"{many} not square and went in squashed; for ordinary photos give --align: {listed(squashed)}"
-            )
+            named = listed(squashed)
+            note(f"{many} not square and went in squashed; for ordinary photos give --align: {named}")
         if not done:
             raise InputError(f"not one of the {len(self)} pictures can be used; see the lines above")
 

@@ -73,7 +73,7 @@ class FileOptions(Options):
     @property
     def own_output(self) -> Sequence[Path]:
         """The folders of all inference commands."""
-        return [Path(self.exp_dir) / name for name in RESULT_FOLDERS]
+        return [Path(self.exp_dir) / name for name in (*RESULT_FOLDERS, STATS)]
 
     def check(self) -> None:
         """Raises ``InputError`` without a folder for the results."""

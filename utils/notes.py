@@ -5,12 +5,14 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from utils.errors import one_line
+
 NAMED = 10  # things that a note names before it only counts
 
 
 def note(text: str, kind: str = "note") -> None:
     """Says something that does not end the work; ``kind`` begins the line."""
-    tqdm.write(f"{kind}: {' '.join(text.split())}", file=sys.stderr)
+    tqdm.write(one_line(f"{kind}: {text}"), file=sys.stderr)
 
 
 def listed(things: Sequence[object]) -> str:

@@ -26,8 +26,9 @@ def refuse_overwriting(writes: Iterable[str | Path], reads: Iterable[str | Path 
     for target in writes:
         source = inputs.get(_identity(target)) if os.path.exists(target) else None
         if source is not None:
+            which = "" if str(source) == str(target) else f" as {source}"
             raise InputError(
-                f"{target} would be overwritten, and this command reads it ({source}); choose another place "
+                f"{target} would be overwritten, and this command reads it{which}; choose another place "
                 "for the results"
             )
 

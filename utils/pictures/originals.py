@@ -88,8 +88,8 @@ def read_original(path: str | Path) -> Original:
         InputError: see :func:`utils.pictures.opening.with_picture`.
     """
     path = Path(path)
-    encoding, deep, turn = _header(path)
     values, mode, profile, exif = with_picture(path, _parts)
+    encoding, deep, turn = _header(path)
     if mode == "":  # of a kind that no result is written in
         return Original(np.asarray(open_rgb(path)), "RGB", None, exif)
     if deep:
