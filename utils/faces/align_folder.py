@@ -67,12 +67,11 @@ class Outcome:
         return self.status in (ALIGNED, EXISTS)
 
     def __str__(self) -> str:
-        if self.status in (UNREADABLE, KEPT, NOT_WRITTEN):
-            return one_line(f"{self.status:<11} {self.detail}")
-        arrow = f" -> {self.target}" if self.has_result else ""
-        return one_line(
-            f"{self.status:<11} {self.source}{arrow}" + (f" ({self.detail})" if self.detail else "")
-        )
+        text = self.detail
+        if self.status not in (UNREADABLE, KEPT, NOT_WRITTEN):
+            arrow = f" -> {self.target}" if self.has_result else ""
+            text = f"{self.source}{arrow}" + (f" ({self.detail})" if self.detail else "")
+        return f"{self.status:<11} {one_line(text)}"
 
 
 # ---------------------------------------------------------------- one photo
