@@ -16,7 +16,8 @@ from inference.loading import load_as_it_is, load_model, with_styles
 from inference.run import InferenceRun
 from models.aging_model import HasAdapter, StyleModel
 from models.kinds import KINDS
-from options.lifespan_options import SINGLES, LifespanOptions
+from options.ageing_options import SINGLES
+from options.lifespan_options import LifespanOptions
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.files.writing import written_atomically

@@ -13,7 +13,8 @@ from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
 from models.aging_model import StyleModel
 from models.stylegan2.styles import mix_styles
-from options.inference_options import MIXTURES, REFERENCE_GUIDED, ReferenceOptions, StyleMixingOptions
+from options.ageing_options import MIXTURES, REFERENCE_GUIDED
+from options.inference_options import ReferenceOptions, StyleMixingOptions
 from utils.pictures.sheets import tile
 from utils.pictures.tensors import to_pil
 from utils.pictures.writing import save_pil

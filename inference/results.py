@@ -9,15 +9,8 @@ from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
 from inference.sweep import sweep_file, write_sweep
 from models.aging_model import AgingModel
-from options.inference_options import (
-    COUPLED,
-    RESULTS,
-    SIDE_BY_SIDE,
-    STATS,
-    SWEEP,
-    InferenceOptions,
-    SideBySideOptions,
-)
+from options.ageing_options import COUPLED, RESULTS, SIDE_BY_SIDE, SWEEP
+from options.inference_options import STATS, InferenceOptions, SideBySideOptions
 from utils.files.writing import write_text
 from utils.pictures.sheets import tile
 from utils.pictures.writing import save_pil

@@ -11,9 +11,25 @@ from options.machine_options import MachineOptions
 from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_target_ages
 from utils.errors import InputError
 from utils.faces.alignment import CROPS, predictor_path
+from utils.files.outputs import folders_below
 from utils.typed_options import Options, count, option, path, positive, years
 
 AUTO = "auto"
+# Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
+RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
+SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
+REFERENCE_GUIDED = "reference_guided_inference"
+RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
+SINGLES = "single_img"
+
+
+def earlier_results(photos: str) -> list[Path]:
+    """Folders below that of the photos in which some inference command wrote its results."""
+    found = []
+    for folder in folders_below(photos):
+        if folder.name in RESULT_FOLDERS or (folder / SINGLES).is_dir():
+            found.append(folder)
+    return found
 
 
 def which_faces(text: str) -> str | int:
@@ -161,4 +177,4 @@ class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, BatchOptions, ABC
     @property
     @abstractmethod
     def own_output(self) -> Sequence[Path]:
-        """What this command and those like it write: pictures there are no input."""
+        """What this command and others like it write or wrote: pictures there are no input."""

@@ -9,21 +9,13 @@ from typing import TypeVar
 
 from configs.paths_config import model_paths
 from options import parser
-from options.ageing_options import AgeingOptions, TargetOptions
+from options.ageing_options import RESULT_FOLDERS, AgeingOptions, TargetOptions, earlier_results
 from options.target_ages import UNIFORM_RANDOM
 from utils.errors import InputError
 from utils.pictures.animation import require_video_writer
 from utils.typed_options import Options, Unread, at_least, number, option, path, positive, unread_flags
 
-# Below exp_dir.
-RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
-SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED = (
-    "inference_side_by_side",
-    "style_mixing",
-    "reference_guided_inference",
-)
-RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
-STATS = "stats.txt"
+STATS = "stats.txt"  # in exp_dir
 
 
 def style_indices(text: str) -> tuple[int, ...]:
@@ -72,8 +64,9 @@ class FileOptions(Options):
 
     @property
     def own_output(self) -> Sequence[Path]:
-        """The folders of all inference commands."""
-        return [Path(self.exp_dir) / name for name in (*RESULT_FOLDERS, STATS)]
+        """The folders of all inference commands in ``exp_dir`` and among the photos."""
+        own = [Path(self.exp_dir) / name for name in (*RESULT_FOLDERS, STATS)]
+        return [*own, *earlier_results(self.data_path)]
 
     def check(self) -> None:
         """Raises ``InputError`` without a folder for the results."""

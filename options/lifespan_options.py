@@ -6,11 +6,9 @@ from pathlib import Path
 
 from configs.paths_config import model_paths
 from options import parser
-from options.ageing_options import AgeingOptions
+from options.ageing_options import AgeingOptions, earlier_results
 from utils.errors import InputError
 from utils.typed_options import Options, option, path
-
-SINGLES = "single_img"  # folder of the single pictures, by which a folder of results is known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +52,8 @@ class LifespanFileOptions(Options):
 
     @property
     def own_output(self) -> Sequence[Path]:
-        """The folder of the results, and those of earlier runs beside it."""
-        root = Path(self.output_dir)
-        earlier = [path.parent for path in root.glob(f"*/{SINGLES}")] if root.is_dir() else []
-        return [self.folder, *earlier]
+        """The folder of the results, and those of all inference commands among the photos."""
+        return [self.folder, *earlier_results(self.img_dir)]
 
     @property
     def folder(self) -> Path:

@@ -30,7 +30,7 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.zeros((68, 2))
     points[36:42], points[42:48], points[48], points[54] = (20, 20), (40, 20), (24, 40), (36, 40)
 
-    def detect(pixels: np.ndarray) -> list[Face]:
+    def detect(pixels: np.ndarray, every: bool = False) -> list[Face]:
         return [Face(points + number, score=1.0, width=20.0) for number in range(len(pixels) - 48)]
 
     monkeypatch.setattr(module, "detect_faces", detect)

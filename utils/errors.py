@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
@@ -44,6 +45,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     outputs = [_forgiving(name) for name in ("stdout", "stderr")]
     _stop_on_signals()
+    if not sys.warnoptions:
+        warnings.showwarning = _show_warning
     code = _outcome(main)
     sys.exit(max(code, *(output.finish() for output in outputs)))
 
@@ -83,6 +86,12 @@ def naming(flag: str) -> Iterator[None]:
         if not flag or str(error).startswith("--"):
             raise
         raise InputError(f"{flag}: {error}") from error
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning for users as one line, without source code; those for programmers not at all."""
+    if category is UserWarning:
+        _say(f"warning: {message}", DONE)
 
 
 def explained(error: BaseException) -> str | None:

@@ -1,5 +1,6 @@
 """What a command will write against what it reads: no result ever lands on an input, or on another result."""
 
+import contextlib
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,6 +46,21 @@ def require_writable(folders: Iterable[Path]) -> None:
             raise InputError(f"cannot write to {folder}: {there} is no folder; choose another one")
         if not os.access(there, os.W_OK | os.X_OK):
             raise InputError(f"cannot write to {folder}: {there} is read-only; choose another folder")
+
+
+def folders_below(root: str | Path) -> Iterator[Path]:
+    """Yields every folder below one, through links too, each once, of those that can be opened."""
+    seen: set[tuple[int, int]] = set()
+    waiting = [str(root)]
+    while waiting:
+        with contextlib.suppress(OSError):
+            folder = waiting.pop()
+            if _identity(folder) in seen:
+                continue
+            seen.add(_identity(folder))
+            below = [entry.path for entry in os.scandir(folder) if entry.is_dir()]
+            yield from map(Path, below)
+            waiting += below
 
 
 def distinct(items: Sequence[Path], files: Callable[[int, Path], Iterable[Path]]) -> list[Path]:
