@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.pictures.listing import list_images
 from utils.pictures.reading import read_pixels
 from utils.pictures.tensors import to_float
@@ -47,6 +47,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         cache_bytes: budget of "auto".
         progress: whether a long decode shows a bar.
         select: keeps only the files for which it holds, e.g. `in_share`.
+        own_output: where the calling command writes, see `list_images`.
 
     Raises:
         InputError: no such folder, no picture left, or more than a tenth of the files are bad.
@@ -69,9 +70,11 @@ class FaceFolder(Dataset[dict[str, Any]]):
         cache_bytes: int = CACHE_BYTES,
         progress: bool = True,
         select: Callable[[Path], bool] | None = None,
+        own_output: Sequence[str | Path] = (),
     ) -> None:
         self.folder = Path(folder)
         self._select = select
+        self._own_output = own_output
         self.size = size
         self.augment = augment
         self.resample = resample
@@ -91,7 +94,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
     def _scan(self, require_age: bool, official_ages: bool) -> tuple[list[Path], list[float]]:
         """Lists the pictures and reads their ages; files whose age is needed and missing are bad."""
         paths, ages = [], []
-        for path in list_images(self.folder):
+        for path in list_images(self.folder, self._own_output):
             if self._select is not None and not self._select(path):
                 continue
             try:
@@ -137,7 +140,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
                 f"the first: {self.skipped[0][1]}"
             )
         for _, reason in self.skipped[:_NAMED]:
-            print(f"skipped: {reason}", file=sys.stderr)
+            print(one_line(f"skipped: {reason}"), file=sys.stderr)
         print(f"{bad} of {total} pictures in {self.folder} skipped", file=sys.stderr)
 
     @property
@@ -150,14 +153,15 @@ class FaceFolder(Dataset[dict[str, Any]]):
 
     def _read(self, index: int) -> tuple[int, np.ndarray]:
         """Decodes one picture; a bad one is replaced by the next good one, within the limit on bad files."""
-        try:
-            return index, read_pixels(self.paths[index], self.size, self.resample)
-        except InputError as error:
+        while True:
             path = self.paths[index]
-            if path not in (known for known, _ in self.skipped):
-                self.skipped.append((path, str(error)))
-                self._report()
-            return self._read((index + 1) % len(self.paths))
+            try:
+                return index, read_pixels(path, self.size, self.resample)
+            except InputError as error:
+                if path not in (known for known, _ in self.skipped):
+                    self.skipped.append((path, str(error)))
+                    self._report()  # refuses too many, so that the search ends
+            index = (index + 1) % len(self.paths)
 
     def __getitem__(self, item: Item) -> dict[str, Any]:
         index, flip = item if isinstance(item, tuple) else (item, False)

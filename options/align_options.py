@@ -19,7 +19,7 @@ class PhotoFolders(Options):
     input_dir: str = option(kind=path, help="photos, searched recursively", metavar="DIR")
     output_dir: str = option(kind=path, help="results: same tree, same names", metavar="DIR")
     format: str = option("png", str, "of the results", choices=("png", "jpg"))
-    overwrite: bool = option(False, help="align again where a result exists")
+    overwrite: bool = option(False, help="replace whatever has the name of a result")
 
 
 @dataclass(frozen=True, kw_only=True)

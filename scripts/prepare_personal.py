@@ -15,7 +15,7 @@ from pathlib import Path
 from datasets.personal.ages import age_of, read_age_table, resolve_names
 from datasets.personal.album import open_album
 from datasets.personal.aligned import FaceFormat, cut_faces
-from datasets.personal.output import earlier_outputs, report, write_data_set
+from datasets.personal.output import check_output, report, write_data_set
 from datasets.personal.verdicts import judge, split
 from models.restorer import Restorer
 from options.parser import parse_options
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = read_age_table(opts.ages, album.names) if opts.ages else None
     keep = resolve_names(opts.keep, album.names, "--keep").values()
     drop = resolve_names(opts.drop, album.names, "--drop").values()
-    old = earlier_outputs(output)
+    check_output(output)
     form = face_format(opts)
 
     photos, references = album.measure(opts.reference, cache / "photos", opts.num_workers)
@@ -43,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     verdicts = split(verdicts, opts.test_range, opts.test_share or 0.0)
 
     faces = cut_faces(verdicts, form, cache / "faces", opts.num_workers)
-    write_data_set(output, verdicts, faces, old, opts.settings(), album.ignored)
-    report(verdicts, album.ignored, output)
+    written = write_data_set(output, verdicts, faces, opts.settings(), album.ignored)
+    report(verdicts, album.ignored, written)
 
 
 def face_format(opts: PersonalOptions) -> FaceFormat:

@@ -153,4 +153,4 @@ def _broken(album: Album, picture: Image.Image) -> None:
     album.add("33_87.jpg", b"\xff\xd8\xff\xe0" + bytes(40), "unreadable")
     album.add("33_88.heic", b"\0\0\0\x18ftypheic" + bytes(40), "unreadable")
     album.add("33_89.jpg", b"\0\0\0\x18ftypmif1" + bytes(40), "unreadable")
-    album.add("33_90.gif", b"GIF89a" + bytes(40), "unsupported")
+    album.add("33_90.dng", b"II*\0" + bytes(40), "unsupported")

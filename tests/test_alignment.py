@@ -204,7 +204,7 @@ def test_align_faces_gives_a_verdict_for_every_file(photos: Path, tmp_path: Path
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     statuses = ["no face", "aligned", "aligned", "unreadable", "aligned"]
-    assert [line[:10].strip() for line in lines[:5]] == statuses
+    assert [line[:11].strip() for line in lines[:5]] == statuses
     assert "47_4.jpg" in lines[3] and "truncated" in lines[3]
     assert lines[5].startswith("3 aligned, 0 already there, 1 without a face, 1 unreadable")
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*.*"))
@@ -257,7 +257,7 @@ def test_names_that_differ_in_the_extension_only(photos: Path, tmp_path: Path) -
     from utils.faces.align_folder import plan
 
     (photos / "47_0.png").touch()
-    targets = [target.name for _, target in plan(photos, photos / "aligned")]
+    targets = [pair.target.name for pair in plan(photos, photos / "aligned")]
     assert targets == ["30_3.png", "47_0.png", "47_0_png.png", "47_2.png", "47_4.png", "47.5_1.png"]
 
 

@@ -1,6 +1,7 @@
 """Ages in names, folders of faces decoded once, and the sampler that is a function of its seed."""
 
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,14 @@ def make_faces(folder: Path, count: int, size: int = 16) -> Path:
     ("name", "age"),
     [
         ("/a/b/30_1.jpg", 30),
-        ("/a/7 3.png", 7),
-        ("x/64.jpeg", 64),
-        ("05_2_x.png", 5),
+        ("x/64_2.jpeg", 64),
+        ("05_2.png", 5),
         ("100_0.png", 100),
         ("34.5_7.png", 34.5),
-        ("34.5.png", 34.5),
         ("0_1.jpg", 0),
         ("110_3.jpg", 100),
         ("116_3.jpg", 100),
+        ("26_1_0_20170116174525125.jpg.chip.jpg", 26),
     ],
 )
 def test_age_of_a_name(name: str, age: float) -> None:
@@ -46,11 +46,50 @@ def test_age_of_a_name(name: str, age: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["me.jpg", "_30.jpg", "30a.jpg", "-3_1.jpg", "IMG_30.jpg", "117_1.jpg", "20240131_1.jpg"]
+    "name",
+    [
+        *(
+            "me.jpg",
+            "_30.jpg",
+            "30a.jpg",
+            "-3_1.jpg",
+            "IMG_30.jpg",
+            "117_1.jpg",
+            "20240131_1.jpg",
+            "DSC_7.jpg",
+        ),
+        *(
+            "1.jpg",
+            "34.jpg",
+            "34.5.png",
+            "2 (1).jpg",
+            "7 3.png",
+            "12_05_2019.jpg",
+            "34_7_2.png",
+            "34_7 (1).png",
+        ),
+        *(
+            "34_.png",
+            "34_x.png",
+            "34__7.png",
+            "34,5_7.png",
+            "34_7_.png",
+            "34-7.png",
+            "1e1_7.png",
+            "34_7 .png",
+        ),
+        "٣٤_٧.png",
+    ],
 )
 def test_no_age_in_a_name(name: str) -> None:
-    with pytest.raises(InputError, match=name):
-        parse_age(name)
+    for official in (False, True):
+        with pytest.raises(InputError, match=re.escape(name)):
+            parse_age(name, official)
+
+
+def test_a_number_alone_is_told_how_to_become_an_age() -> None:
+    with pytest.raises(InputError, match=r"34\.jpg; name it {age}_{idx}, e\.g\. 34_0\.jpg$"):
+        parse_age("x/34.jpg")
 
 
 @pytest.mark.parametrize("cache", [True, False, "auto"])

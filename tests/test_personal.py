@@ -125,7 +125,7 @@ def test_manifest_holds_reasons_and_numbers(finished: tuple[Album, Path]) -> Non
         "the other person of the photo was taken"
     )
     assert group["face"]["distance"] < 0.5 < entries["40_30.jpg"]["face"]["distance"]
-    assert "GIF" in entries["33_90.gif"]["reason"] and "truncated" in entries["33_80.jpg"]["reason"]
+    assert "DNG" in entries["33_90.dng"]["reason"] and "truncated" in entries["33_80.jpg"]["reason"]
     assert entries["30_9.png"]["reason"] == "the same file as 30_0.png"
     assert Image.open(out / "contact_sheet.jpg").width > 1000
 
@@ -147,23 +147,44 @@ def test_another_split_measures_nothing_and_leaves_nothing_behind(done: tuple[Al
 
 
 @pytest.mark.usefixtures("no_measuring")
-def test_a_killed_run_is_continued(done: tuple[Album, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_stopped_run_leaves_the_earlier_data_set(
+    done: tuple[Album, Path], monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
     album, out = done
-    copied = []
+    copied, before = [], data_set(out)
 
     def copy_two(source: Path, target: Path) -> None:
         if len(copied) == 2:
-            raise KeyboardInterrupt
+            raise trouble
         copied.append(target.write_bytes(source.read_bytes()))
 
     with monkeypatch.context() as patch:
         patch.setattr(output.shutil, "copyfile", copy_two)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises((KeyboardInterrupt, InputError)):
             prepare(album, out, "--test_range=70-80", "--drop", "30_0.png")
-    assert not manifest_of(out)["complete"]
+    assert data_set(out) == before
     prepare(album, out, "--test_range=70-80", "--drop", "30_0.png")
-    assert manifest_of(out)["complete"]
+    assert data_set(out) != before
     assert pictures(out) == sorted(p["output"] for p in manifest_of(out)["photos"] if p["output"])
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_a_run_without_a_usable_photo_leaves_the_earlier_data_set(done: tuple[Album, Path]) -> None:
+    album, out = done
+    before = data_set(out)
+    with pytest.raises(InputError, match=r"rejected/contact_sheet\.jpg shows why; the data set .* stays"):
+        prepare(album, out, "--min_sharpness=99")
+    after = data_set(out)
+    assert {name: after[name] for name in before} == before
+    assert sorted(set(after) - set(before)) == ["rejected/contact_sheet.jpg", "rejected/manifest.json"]
+    prepare(album, out, SPLIT)
+    assert sorted(data_set(out)) == sorted(before)
+
+
+def data_set(folder: Path) -> dict[str, tuple[str, int]]:
+    """Everything in the output folder but the cache."""
+    return {name: value for name, value in content(folder).items() if not name.startswith("cache")}
 
 
 def test_reference_and_table(done: tuple[Album, Path], tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The age of the person in each photo: from a table, from the day of the photo, or from the file name."""
 
-import csv
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,8 +10,7 @@ from datasets.age_parsing import OLDEST_LABEL, parse_age
 from datasets.personal.measures import Photo
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
-
-_AGE_AND_NUMBER = re.compile(r"\d{1,3}(\.\d+)?_\d+")
+from utils.files.text import NameIndex, is_heading, parse_number, read_table
 
 
 @dataclass(frozen=True)
@@ -34,28 +31,26 @@ def resolve_names(names: Iterable[str], known: Iterable[str], where: str) -> dic
         InputError: no such photo, or several of that name.
     """
     known = list(known)
-    exact, count = set(known), Counter(Path(name).name for name in known)
-    short = {Path(name).name: name for name in known}
+    whole = NameIndex((name, name) for name in known)
+    last = NameIndex((Path(name).name, name) for name in known)
     found = {}
     for name in names:
         plain = name.replace("\\", "/").removeprefix("./")
-        if plain in exact:
-            found[name] = plain
-        elif count[plain] == 1:
-            found[name] = short[plain]
-        else:
-            problem = (
-                f"{count[plain]} photos have that name, give the path" if count[plain] else "no such photo"
-            )
-            raise InputError(f"{where}: {name}: {problem} (paths count from --input_dir)")
+        matches = whole.find(plain) or last.find(plain)
+        if len(matches) != 1:
+            problem = f"{len(matches)} photos have that name, give the path" if matches else "no such photo"
+            raise InputError(f"{where}: {name[:200]}: {problem} (paths count from --input_dir)")
+        found[name] = matches[0]
     return found
 
 
 def read_age_table(path: str | Path, photos: Iterable[str]) -> dict[str, float]:
-    """Reads a CSV of two columns, file and age in years; a header line is optional.
+    """Reads a table of two columns, file and age in years, as spreadsheets and editors write it.
+
+    A first line that names the columns is optional; with it there may be others, in any order.
 
     Args:
-        path: the CSV, separated by commas or semicolons.
+        path: the table, see ``utils.files.text.read_table``.
         photos: paths of the photos below the album.
 
     Returns:
@@ -65,33 +60,39 @@ def read_age_table(path: str | Path, photos: Iterable[str]) -> dict[str, float]:
         InputError: the file cannot be read, a line is wrong, or names a photo twice or one that is not there.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot read the ages in {path} ({error}); give a CSV in UTF-8: file,age"
-        ) from error
-    first_line = text.partition("\n")[0]
-    separator = ";" if ";" in first_line and "," not in first_line else ","
+    rows = read_table(path, "a table of the ages, with lines of file,age")
+    columns = _columns(rows[0][1]) if rows else None
     ages: dict[str, float] = {}
-    for number, row in enumerate(csv.reader(text.splitlines(), delimiter=separator), 1):
-        cells = [cell.strip() for cell in row]
-        if not any(cells) or (number == 1 and cells[:2] == ["file", "age"]):
-            continue
-        try:
-            name, years = cells[0], float(cells[1])
-        except (ValueError, IndexError):
-            raise InputError(f"{path}, line {number}: {','.join(row)!r} is not file,age") from None
-        if not YOUNGEST <= years <= OLDEST_LABEL:
-            allowed = f"{YOUNGEST:g} to {OLDEST_LABEL:g} years"
-            raise InputError(f"{path}, line {number}: {cells[1]} is not an age ({allowed})")
+    for number, cells in rows[0 if columns is None else 1 :]:
+        name, years = _file_and_age(cells, columns, f"{path}, line {number}")
         if name in ages:
             raise InputError(f"{path}, line {number}: {name} occurs twice")
-        ages[name] = min(years, OLDEST)
+        ages[name] = years
     found = resolve_names(ages, photos, str(path))
     if len(set(found.values())) < len(found):
-        raise InputError(f"{path} names a photo twice, once by its path and once by its name")
+        raise InputError(f"{path} names a photo twice, in two spellings or by its path and by its name")
     return {found[name]: years for name, years in ages.items()}
+
+
+def _columns(first: Sequence[str]) -> tuple[int, int] | None:
+    """Where file and age stand by the first line; None if it names no columns."""
+    names = [cell.casefold() for cell in first]
+    age = next((place for place, name in enumerate(names) if name in ("age", "years")), None)
+    if age is None:
+        return None
+    file = next((place for place, name in enumerate(names) if is_heading(name)), 0 if age else 1)
+    return file, age
+
+
+def _file_and_age(cells: Sequence[str], columns: tuple[int, int] | None, where: str) -> tuple[str, float]:
+    file, age = columns or (0, 1)
+    years = parse_number(cells[age]) if len(cells) > max(file, age) else None
+    if years is None or not cells[file] or (columns is None and len(cells) > 2):
+        raise InputError(f"{where}: {','.join(cells)[:200]!r} is not file,age")
+    if not YOUNGEST <= years <= OLDEST_LABEL:
+        allowed = f"{YOUNGEST:g} to {OLDEST_LABEL:g} years"
+        raise InputError(f"{where}: {cells[age]} is not an age ({allowed})")
+    return cells[file], min(years, OLDEST)
 
 
 def years_between(birth: date, day: date) -> int:
@@ -100,11 +101,7 @@ def years_between(birth: date, day: date) -> int:
 
 
 def age_of(photo: Photo, table: Mapping[str, float] | None = None, birth: date | None = None) -> Age:
-    """The age in one photo; the table comes first, then the day of the photo, then the file name.
-
-    Where a table or a birth date is given, a file name counts only in the full form ``{age}_{idx}``, so that
-    the counter of a camera is not taken for an age.
-    """
+    """The age in one photo; the table comes first, then the day of the photo, then a name ``{age}_{idx}``."""
     if table is not None and photo.name in table:
         return Age(table[photo.name], "table")
     if birth is not None and photo.taken is not None:
@@ -112,14 +109,11 @@ def age_of(photo: Photo, table: Mapping[str, float] | None = None, birth: date |
         if photo.taken < birth or years > OLDEST_LABEL:
             return Age(None, f"taken on {photo.taken}, which does not fit the birth date {birth}")
         return Age(float(min(years, OLDEST)), "EXIF date")
-    if (table is None and birth is None) or _AGE_AND_NUMBER.fullmatch(photo.path.stem):
-        try:
-            return Age(parse_age(photo.path), "file name")
-        except InputError:
-            pass
+    with contextlib.suppress(InputError):
+        return Age(parse_age(photo.path), "file name")
     sources = [
         "is not in the table" if table is not None else "",
         "has no EXIF date" if birth is not None else "",
-        "its name does not begin with an age",
+        "its name is not {age}_{idx}",
     ]
     return Age(None, ", ".join(source for source in sources if source))

@@ -1,6 +1,6 @@
 """An album of photos: which files it has, and all its photos measured."""
 
-import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.personal.measures import UNREAD, Photo, measure_photo
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.faces.alignment import predictor_path
 from utils.parallel import parallel_map
-from utils.pictures.listing import EXTENSIONS
+from utils.pictures.listing import EXTENSIONS, find_pictures
 
 
 @dataclass(frozen=True)
@@ -66,31 +66,28 @@ class PhotoAlbum:
 
 
 def open_album(folder: str | Path, leave_out: str | Path) -> PhotoAlbum:
-    """Finds the files below a folder.
+    """Finds the files below a folder, see ``utils.pictures.listing.find_pictures``; notes go to stderr.
 
-    Hidden files, and the folder ``leave_out`` if it lies inside, do not belong to the album.
+    The folder ``leave_out``, if it lies inside, does not belong to the album.
 
     Raises:
         InputError: no such folder, or no photo in it.
     """
-    root, inside = Path(folder), Path(leave_out).resolve()
-    if not root.is_dir():
-        raise InputError(
-            f"{root} is a file; name the folder of photos" if root.exists() else f"no such folder: {root}"
-        )
-    photos: list[Path] = []
-    others: list[Path] = []
-    for parent, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f[0] != "." and (Path(parent) / f).resolve() != inside)
-        for name in sorted(names):
-            if name.startswith("."):
-                continue
-            known = Path(name).suffix.lower() in EXTENSIONS | UNREAD
-            (photos if known else others).append(Path(parent) / name)
-    if not photos:
+    root = Path(folder)
+    if root.is_file():
+        raise InputError(f"{root} is a file; name the folder of photos")
+    found = find_pictures(root, [leave_out])
+    for note in found.notes:
+        print(one_line(f"note: {note}"), file=sys.stderr)
+    unread = [path for path in found.others if path.suffix.lower() in UNREAD]
+    if not found.pictures and not unread:
         kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
         raise InputError(f"no photos in {root} (looked for {kinds}, in sub-folders too)")
-    return PhotoAlbum(root, photos, others)
+    return PhotoAlbum(
+        root,
+        sorted([*found.pictures, *unread], key=lambda path: (str(path.parent), path.name)),
+        [path for path in found.others if path.suffix.lower() not in UNREAD],
+    )
 
 
 def _descriptors(references: Sequence[Photo]) -> np.ndarray | None:

@@ -4,8 +4,6 @@ Nothing is decided here. The measurements of a photo are kept in a cache under t
 that an interrupted run goes on, and a run with other thresholds takes seconds.
 """
 
-import hashlib
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -21,15 +19,16 @@ from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_sq
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
 from utils.files.writing import written_atomically
-from utils.pictures.reading import MissingReaderError, capture_date, read_pixels
+from utils.pictures.opening import MissingReaderError, digest_of
+from utils.pictures.reading import capture_date, read_pixels
 
-VERSION = 1  # of the measurements; a change makes old caches void
+VERSION = 2  # of the measurements; a change makes old caches void
 SEARCH_SIDE = 960  # faces from a twelfth of the longer side on are found
 MEASURED_SIZE = 128  # pixels of the aligned face in which sharpness is measured
 BORDER = 0.3  # of the longer side
 THUMBNAIL = 160
 # Photos that phones and cameras write and that are not read here.
-UNREAD = frozenset({".avif", ".gif", ".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf"})
+UNREAD = frozenset({".dng", ".raw", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2", ".orf"})
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,12 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
         InputError: dlib or its model files are not installed, or the cache cannot be written.
     """
     name = path.relative_to(album).as_posix() if album in path.parents else path.as_posix()
+    known = Photo(path, name, "", 0)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return Photo(path, name, "", 0, f"cannot be opened ({error.strerror})")
-    known = Photo(path, name, hashlib.sha256(content).hexdigest(), len(content))
-    if not content:
+        known = replace(known, sha256=digest_of(path), bytes=path.stat().st_size)
+    except InputError as error:
+        return replace(known, problem=str(error).removeprefix(f"cannot read {path}: "))
+    if not known.bytes:
         return replace(known, problem="the file is empty")
     if path.suffix.lower() in UNREAD:
         kind = path.suffix[1:].upper()
@@ -121,7 +120,7 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
         except MissingReaderError as error:
             return replace(known, problem=str(error).removeprefix(f"{path}: "), unsupported=True)
         except InputError as error:
-            reason = str(error).removeprefix(f"cannot read {path} (").partition("); the file")[0]
+            reason = str(error).removeprefix(f"cannot read {path}").strip(" :(").partition("); the file")[0]
             return replace(known, problem=reason)
         arrays = _measure(pixels, capture_date(path))
         _store(arrays, cached)
@@ -196,7 +195,7 @@ def _load(path: Path) -> dict[str, np.ndarray] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+    except Exception:  # whatever numpy and its zip reader make of a damaged file
         return None
 
 

@@ -1,9 +1,9 @@
 """The folder of a personal data set: `train/`, `test/`, the manifest and the contact sheet.
 
-The manifest is written first, with what is about to appear and what is about to go, so that a run that was
-killed half way leaves no file that the next one would not know.
+They are made aside and put in place together, so that an earlier data set stays whatever ends the run.
 """
 
+import contextlib
 import json
 import shutil
 import sys
@@ -15,14 +15,15 @@ from typing import Any
 from PIL import Image, ImageDraw
 
 from datasets.personal.measures import THUMBNAIL, Photo
+from datasets.personal.replacement import finish_replacement, new_file, replaced
 from datasets.personal.verdicts import REASONS, TEST, TRAIN, Verdict
-from utils.errors import InputError
+from utils.errors import InputError, one_line
 from utils.files.writing import write_json, written_atomically
 from utils.pictures.contact_sheet import Cell, contact_sheet
 from utils.pictures.reading import open_rgb
 from utils.pictures.writing import save_pil
 
-MANIFEST, SHEET = "manifest.json", "contact_sheet.jpg"
+MANIFEST, SHEET, REJECTED = "manifest.json", "contact_sheet.jpg", "rejected"
 FEW_PHOTOS = 20  # MyTimeMachine was published with about 50 photos of a person
 _COLOURS = {TRAIN: "green", TEST: "royalblue"}
 
@@ -42,21 +43,24 @@ def output_names(verdicts: Sequence[Verdict]) -> dict[str, str]:
     }
 
 
-def earlier_outputs(folder: Path) -> set[str]:
-    """Pictures that earlier runs made in the output folder, by their manifest.
+def check_output(folder: Path) -> set[str]:
+    """Finishes what an earlier run left undone; returns the pictures that it made, by its manifest.
 
     Raises:
         InputError: the manifest is damaged, or there are pictures that it does not know.
     """
+    finish_replacement(folder)
     path = folder / MANIFEST
     known: set[str] = set()
+    if not path.exists() and (folder / SHEET).exists():
+        raise InputError(f"{folder / SHEET} was not made by this command; name another --output_dir")
     if path.exists():
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             known = {photo["output"] for photo in content["photos"] if photo["output"]} | set(
                 content["stale"]
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"{path} is damaged or no manifest; name another --output_dir") from error
     found = {
         f"{part}/{file.name}"
@@ -138,67 +142,59 @@ def write_data_set(
     folder: Path,
     verdicts: Sequence[Verdict],
     faces: Mapping[str, Path],
-    old: set[str],
     settings: Mapping[str, Any],
     ignored: Sequence[str],
-) -> None:
-    """Writes `train/`, `test/`, the manifest and the contact sheet.
+) -> Path:
+    """Writes `train/`, `test/`, the manifest and the contact sheet, all together at the end.
+
+    Where no photo is accepted for training and there is an earlier data set, that one stays, and manifest and
+    contact sheet go into the sub-folder `rejected/`.
 
     Args:
         folder: the output folder.
         verdicts: on all photos.
         faces: name of an accepted photo -> file with its aligned face.
-        old: what earlier runs made, see :func:`earlier_outputs`.
         settings: the options, for the manifest.
         ignored: files of the album that are no photos.
+
+    Returns:
+        the folder with the manifest and the contact sheet.
 
     Raises:
         InputError: a file cannot be written.
     """
     outputs = output_names(verdicts)
     content = manifest(verdicts, outputs, settings, ignored)
-    update_folder(folder, {outputs[name]: path for name, path in faces.items()}, old, content)
-    write_contact_sheet(verdicts, faces, folder)
+    if check_output(folder) and not any(verdict.status == TRAIN for verdict in verdicts):
+        write_json(content, folder / REJECTED / MANIFEST)
+        write_contact_sheet(verdicts, faces, folder / REJECTED / SHEET)
+        return folder / REJECTED
+    with replaced(folder, (TRAIN, TEST, MANIFEST, SHEET)) as new:
+        for name, source in faces.items():
+            with written_atomically(new / outputs[name]) as temporary:
+                shutil.copyfile(source, temporary)
+        write_json(content, new_file(new, MANIFEST))
+        write_contact_sheet(verdicts, faces, new_file(new, SHEET))
+        check_output(folder)  # a picture that someone put there meanwhile must not go
+    _forget_rejected(folder / REJECTED)
+    return folder
 
 
-def update_folder(
-    folder: Path, faces: Mapping[str, Path], old: set[str], finished: Mapping[str, Any]
-) -> None:
-    """Brings `train/` and `test/` up to date and writes the manifest before and after.
-
-    Args:
-        folder: the output folder.
-        faces: path below the folder -> file with the picture.
-        old: what earlier runs made, see :func:`earlier_outputs`.
-        finished: the manifest as it is at the end.
-
-    Raises:
-        InputError: a file cannot be written.
-    """
-    stale = sorted(old - set(faces))
-    write_json({**finished, "complete": False, "stale": stale}, folder / MANIFEST)
-    for name, source in faces.items():
-        with written_atomically(folder / name) as temporary:
-            shutil.copyfile(source, temporary)
-    for name in stale:
-        _remove(folder / name)
-    write_json(finished, folder / MANIFEST)
+def _forget_rejected(folder: Path) -> None:
+    """Removes what an earlier run without a usable photo left."""
+    with contextlib.suppress(OSError):
+        for name in (MANIFEST, SHEET):
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
-def _remove(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot remove {path}: {error.strerror}; the same command continues") from error
-
-
-def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], folder: Path) -> Path:
+def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], path: Path) -> None:
     """Draws accepted faces by age, then rejected photos by reason with the judged face framed.
 
     Args:
         verdicts: on all photos.
         faces: name of an accepted photo -> file with its aligned face.
-        folder: the output folder.
+        path: of the sheet.
     """
     sections: list[tuple[str, list[Cell]]] = []
     for status in (TRAIN, TEST, *REASONS):
@@ -219,8 +215,7 @@ def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], 
             cells.append(Cell(picture, [line for line in lines if line], _COLOURS.get(status, "firebrick")))
         kind = "accepted" if status in (TRAIN, TEST) else "rejected"
         sections.append((f"{kind}: {status} ({len(cells)})", cells))
-    save_pil(contact_sheet(sections, side=THUMBNAIL), folder / SHEET)
-    return folder / SHEET
+    save_pil(contact_sheet(sections, side=THUMBNAIL), path)
 
 
 def _framed_thumbnail(photo: Photo, face: int | None) -> Image.Image | None:
@@ -240,20 +235,21 @@ def report(verdicts: Sequence[Verdict], ignored: Sequence[str], folder: Path) ->
     Args:
         verdicts: on all photos.
         ignored: other files of the album.
-        folder: of the data set.
+        folder: of the manifest and the contact sheet.
 
     Raises:
         InputError: not one photo was accepted.
     """
     for verdict in verdicts:
         if not verdict.accepted:
-            print(f"{verdict.status:<12} {verdict.photo.name}: {verdict.reason}")
+            print(f"{verdict.status:<12} {one_line(f'{verdict.photo.name}: {verdict.reason}')}")
     train, test = (sum(verdict.status == status for verdict in verdicts) for status in (TRAIN, TEST))
     others = f"; {len(ignored)} other files ignored" if ignored else ""
     kinds = f"{train} for training, {test} for testing, {len(verdicts) - train - test} rejected"
     print(f"{len(verdicts)} photos: {kinds}{others}")
     print(f"look at {folder / SHEET}; every reason and number is in {folder / MANIFEST}")
     if train == 0:
-        raise InputError(f"no photo in this folder can be used; {folder / SHEET} shows why")
+        kept = "; the data set of the earlier run stays" if folder.name == REJECTED else ""
+        raise InputError(f"no photo in this folder can be used; {folder / SHEET} shows why{kept}")
     if train < FEW_PHOTOS:
         print(f"note: {train} training photos are few; about 50 are usual", file=sys.stderr)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from utils.pictures.lettering import Font, lettered
 from utils.pictures.sheets import fit
 
 _GAP, _FRAME = 8, 3
@@ -23,10 +24,10 @@ def contact_sheet(
     sections: Sequence[tuple[str, Sequence[Cell]]], columns: int = 8, side: int = 160, text_size: int = 11
 ) -> Image.Image:
     """Draws sections of cells; pictures are fitted into a square of ``side`` pixels, long lines wrapped."""
-    font, bold = ImageFont.load_default(text_size), ImageFont.load_default(text_size + 6)
+    bold = ImageFont.load_default(text_size + 6)
     line_height, title_height = text_size + 3, text_size + 18
     wrapped = [
-        [[part for line in cell.lines for part in _wrap(line, font, side)] for cell in cells]
+        [[part for line in cell.lines for part in _wrap(line, text_size, side)] for cell in cells]
         for _, cells in sections
     ]
     rows = [
@@ -46,7 +47,7 @@ def contact_sheet(
                 number = row * columns + column
                 x = _GAP + column * (side + _GAP)
                 _draw_cell(sheet, draw, cells[number], x, y, side)
-                for index, text in enumerate(texts[number]):
+                for index, (text, font) in enumerate(texts[number]):
                     draw.text((x, y + side + 1 + index * line_height), text, "black", font)
             y += side + _GAP + lines * line_height
     return sheet
@@ -60,8 +61,9 @@ def _draw_cell(sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, x: int
     sheet.paste(picture, (x + (side - picture.width) // 2, y + (side - picture.height) // 2))
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
-    """Breaks a line at spaces, and within words that are wider than the line."""
+def _wrap(text: str, size: int, width: int) -> list[tuple[str, Font]]:
+    """Breaks a line at spaces, and within words wider than the line; each part comes with its font."""
+    text, font = lettered(text, size)
     lines = [""]
     for word in text.split():
         candidate = f"{lines[-1]} {word}".strip()
@@ -74,4 +76,4 @@ def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: 
             if font.getlength(lines[-1] + letter) > width:
                 lines.append("")
             lines[-1] += letter
-    return lines
+    return [(line, font) for line in lines]

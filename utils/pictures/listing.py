@@ -4,50 +4,82 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import InputError, explained
+from utils.errors import InputError, explained, one_line
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})  # read with pillow-heif, never written
 EXTENSIONS = HEIF_EXTENSIONS | {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     *(".png", ".gif", ".webp", ".avif", ".ppm", ".bmp", ".tif", ".tiff"),
 }
-_NAMED = 3  # kinds of other files that are named
+_NAMED = 3  # of every kind of thing that is passed over so many are named
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies at a place, in the official order: by folder and then by name.
+
+    Attributes:
+        pictures: the pictures.
+        others: files that are none by their extension.
+        notes: a sentence for every other kind of thing that was passed over.
+    """
+
+    pictures: list[Path]
+    others: list[Path]
+    notes: list[str]
 
 
 def list_images(place: str | Path, own_output: Sequence[str | Path] = ()) -> list[Path]:
-    """Lists the pictures below a folder, recursively, by folder and then by name (the official order).
+    """Lists the pictures at a place, see :func:`find_pictures`; notes on stderr say what is passed over.
 
-    Linked folders are searched too, each folder once. Hidden files are left out; extensions count in either
-    case. What is passed over (other files, folders that cannot be opened, links that lead nowhere, the
-    command's own results) is counted in a note on stderr.
+    Raises:
+        InputError: see :func:`find_pictures`; or there is no picture.
+    """
+    root = Path(place)
+    found = find_pictures(root, own_output)
+    kinds = Counter(path.suffix.lower() or "no suffix" for path in found.others)
+    if kinds:
+        named = ", ".join(f"{kind} {count}" for kind, count in kinds.most_common(_NAMED))
+        more = ", ..." if len(kinds) > _NAMED else ""
+        found.notes.append(
+            f"passed over {_count(kinds.total(), 'file')} of other kinds in {root} ({named}{more})"
+        )
+    for note in found.notes:
+        print(one_line(f"note: {note}"), file=sys.stderr)
+    if not found.pictures:
+        known = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
+        raise InputError(f"no pictures in {root} (looked for {known}, in sub-folders too)")
+    return found.pictures
+
+
+def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> Found:
+    """Finds the pictures below a folder, recursively; extensions count in either case.
+
+    Linked folders are searched too, every folder once, and under its own name where it has one below the
+    place. Hidden files and folders do not count.
 
     Args:
         place: a folder, or a single picture, whatever its extension.
-        own_output: folders or files that the calling command writes; pictures there, however reached, are its
-            own results and no input.
+        own_output: folders or files that the calling command writes; what is there, however it is reached, is
+            its own result and no input.
 
     Raises:
-        InputError: there is no such folder, it cannot be opened, or there is no picture in it.
+        InputError: there is no such folder, or the command writes its results into it.
     """
     root = Path(place)
     if not root.exists():
         raise InputError(f"no such folder: {root}")
     if root.is_file():
-        return [root]
+        return Found([root], [], [])
     if not root.is_dir():
         raise InputError(f"{root} is neither a folder nor a file; name a folder of pictures or a picture")
-    search = _Search({_identity(path) for path in map(Path, own_output) if path.exists()})
-    found = sorted(search.pictures(root), key=lambda path: (str(path.parent), path.name))
-    if _identity(root) in search.own:
+    own = [path for path in map(Path, own_output) if path.exists()]
+    if _identity(root) in map(_identity, own):
         raise InputError(f"{root} is where this command writes its results; name the folder of your photos")
-    for note in search.notes(root):
-        print(f"note: {note}", file=sys.stderr)
-    if not found:
-        kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
-        raise InputError(f"no pictures in {root} (looked for {kinds}, in sub-folders too)")
-    return found
+    return _Search(own).below(root)
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -59,60 +91,75 @@ def _identity(path: Path) -> tuple[int, int]:
 class _Search:
     """One walk through the folders, and what it passed over."""
 
-    def __init__(self, own: set[tuple[int, int]]) -> None:
-        self.own = own
-        self._own_results = 0
+    def __init__(self, own: Sequence[Path]) -> None:
+        self._own = {_identity(path) for path in own}
+        self._own_places = {path.resolve() for path in own}
         self._seen: set[tuple[int, int]] = set()
-        self._others: Counter[str] = Counter()
-        self._closed: list[str] = []
-        self._broken: list[Path] = []
+        self._files: list[Path] = []
+        self._passed: dict[str, list[str]] = {"own": [], "closed": [], "broken": []}
 
-    def pictures(self, folder: Path) -> Iterator[Path]:
-        """Yields the pictures below a folder."""
+    def below(self, root: Path) -> Found:
+        """Everything below a folder: first what lies there, then what links lead to."""
+        linked = [root]
+        while linked:
+            folders = [linked.pop(0)]
+            while folders:
+                real, links = self._enter(folders.pop())
+                folders += real
+                linked += links
+        files = sorted(self._files, key=lambda path: (str(path.parent), path.name))
+        pictures = [path for path in files if path.suffix.lower() in EXTENSIONS]
+        others = [path for path in files if path.suffix.lower() not in EXTENSIONS]
+        return Found(pictures, others, list(self._notes()))
+
+    def _enter(self, folder: Path) -> tuple[list[Path], list[Path]]:
+        """Notes the files of a folder; returns the folders in it and those that links in it lead to."""
+        real: list[Path] = []
+        links: list[Path] = []
         try:
             identity = _identity(folder)
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            if identity in self._seen:
+                return real, links
+            self._seen.add(identity)
+            if self._is_own(folder):
+                self._passed["own"].append(str(folder))
+                return real, links
+            names = sorted(os.listdir(folder))
         except OSError as error:
-            self._closed.append(explained(error) or str(folder))
-            return
-        if identity in self.own:
-            self._own_results += sum(_is_picture(entry.name) for entry in entries)
-            return
-        if identity in self._seen:
-            return
-        self._seen.add(identity)
-        for entry in entries:
-            path = folder / entry.name
+            self._passed["closed"].append(explained(error) or str(folder))
+            return real, links
+        for path in (folder / name for name in names if not name.startswith(".")):
             try:
-                if not path.exists():
-                    self._broken.append(path)
-                elif path.is_dir():
-                    yield from self.pictures(path)
-                elif entry.name.startswith("."):
-                    continue
-                elif _identity(path) in self.own:
-                    self._own_results += 1
-                elif _is_picture(entry.name):
-                    yield path
+                if path.is_dir():
+                    (links if path.is_symlink() else real).append(path)
+                elif not path.exists():
+                    self._passed["broken"].append(str(path))
+                elif self._is_own(path):
+                    self._passed["own"].append(str(path))
                 else:
-                    self._others[path.suffix.lower() or "no suffix"] += 1
+                    self._files.append(path)
             except OSError as error:
-                self._closed.append(explained(error) or str(path))
+                self._passed["closed"].append(explained(error) or str(path))
+        return real, links
 
-    def notes(self, root: Path) -> Iterator[str]:
-        """What was passed over, a sentence for each kind of thing."""
-        if self._own_results:
-            yield f"{self._own_results} pictures in {root} are results of this command and are no input"
-        for reason in self._closed:
-            yield f"passed over {reason}"
-        for path in self._broken:
-            yield f"passed over {path}: the link leads nowhere"
-        if self._others:
-            kinds = ", ".join(f"{kind} {count}" for kind, count in self._others.most_common(_NAMED))
-            more = ", ..." if len(self._others) > _NAMED else ""
-            count = sum(self._others.values())
-            yield f"passed over {count} files in {root} that are no pictures ({kinds}{more})"
+    def _is_own(self, path: Path) -> bool:
+        """Whether the command wrote this itself; a link may lead right into its results."""
+        if not self._own:
+            return False
+        inside = path.is_symlink() and not self._own_places.isdisjoint(path.resolve().parents)
+        return inside or _identity(path) in self._own
+
+    def _notes(self) -> Iterator[str]:
+        for kind, reason in (
+            ("own", ", where this command writes its results"),
+            ("closed", ""),
+            ("broken", ": links that lead nowhere"),
+        ):
+            passed = self._passed[kind]
+            if passed:
+                more = f" and {len(passed) - _NAMED} more" if len(passed) > _NAMED else ""
+                yield f"passed over {', '.join(passed[:_NAMED])}{more}{reason}"
 
 
-def _is_picture(name: str) -> bool:
-    return Path(name).suffix.lower() in EXTENSIONS and not name.startswith(".")
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

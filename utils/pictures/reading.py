@@ -1,15 +1,19 @@
-"""Picture files to pixels: upright 8-bit RGB, whatever the file; no other module opens a picture."""
+"""Picture files to pixels: upright 8-bit RGB, whatever the file."""
 
-import struct
 from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
-from utils.errors import InputError
+from utils.pictures.colour import to_srgb
+from utils.pictures.opening import (
+    UnsupportedPixelsError,
+    date_time_original,
+    with_picture,
+)
 from utils.pictures.tensors import to_float
 
 RESAMPLE = {
@@ -17,96 +21,65 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
-_EXIF_IFD, _DATE_TIME_ORIGINAL = 0x8769, 0x9003
-_MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x927C, 0xA002, 0xA003
-_HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-
-
-class MissingReaderError(InputError):
-    """A picture is in a format whose reader, an optional package, is not installed."""
-
-
-def is_heif(path: str | Path) -> bool:
-    """Whether the content of a file, whatever its name, is HEIC (phone photos) or another HEIF picture."""
-    with open(path, "rb") as file:
-        head = file.read(12)
-    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
-
-
-def _open(path: Path) -> Image.Image:
-    """Opens a picture; Pillow learns of HEIF at the first such file."""
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError:
-        if not is_heif(path):
-            raise
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError as error:
-        raise MissingReaderError(
-            f"{path}: HEIC photos need pillow-heif; run: pip install pillow-heif (or export it as JPEG)"
-        ) from error
-    register_heif_opener()
-    return Image.open(path)
+_BAND = 2**22  # pixels that are copied at a time
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """Decodes a picture to 8-bit RGB, upright.
+    """Decodes a picture to 8-bit sRGB, upright.
 
-    EXIF rotation is applied, transparency laid over white; grey, palette, CMYK and 16-bit are converted.
+    EXIF rotation is applied, the colour profile too, transparency laid over white; grey, palette, CMYK and
+    16-bit are converted. Of several pictures in a file it is the first.
 
     Raises:
-        InputError: the file is missing, truncated or not a picture; the message names it and the remedy.
+        InputError: see :func:`utils.pictures.opening.with_picture`.
     """
-    return _to_rgb_or_refuse(path, with_metadata=False)[0]
+    image = with_picture(path, _srgb)
+    image.info = {}  # no profile or rotation counts any more
+    return image
 
 
-def open_photo(path: str | Path) -> tuple[Image.Image, dict[str, bytes]]:
-    """Decodes a picture as :func:`open_rgb` does and keeps what the camera wrote beside it.
-
-    Returns:
-        The upright picture, and its ``exif`` (without the rotation, which is applied, and without the
-        thumbnail, which shows the picture as it was) and ``icc_profile`` where there are any: the
-        ``metadata`` of :func:`save_pil`.
-    """
-    return _to_rgb_or_refuse(path, with_metadata=True)
+def _profile(image: Image.Image) -> bytes | None:
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None
 
 
-def _to_rgb_or_refuse(path: str | Path, with_metadata: bool) -> tuple[Image.Image, dict[str, bytes]]:
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"no such picture: {path}")
-    try:
-        with _open(path) as file:
-            file.load()
-            upright = ImageOps.exif_transpose(file)
-            return _to_rgb(upright), _metadata(upright) if with_metadata else {}
-    except _DECODE_ERRORS as error:
-        reason = " ".join(str(error).split()).replace(f" '{path}'", "").replace(f" {str(path)!r}", "")
-        raise InputError(
-            f"cannot read {path} ({reason}); the file is damaged or no picture: replace or remove it"
-        ) from error
+def _srgb(image: Image.Image) -> Image.Image:
+    return _over_white(image, _profile(image))
 
 
-def _metadata(upright: Image.Image) -> dict[str, bytes]:
-    """EXIF and colour profile of an upright picture; a damaged EXIF block counts as none."""
-    kept: dict[str, bytes] = {}
-    if upright.mode in ("RGB", "RGBA") and upright.info.get("icc_profile"):
-        kept["icc_profile"] = upright.info["icc_profile"]
-    try:
-        exif = upright.getexif()
-        details = exif.get_ifd(_EXIF_IFD)
-        if _EXIF_WIDTH in details:
-            details[_EXIF_WIDTH], details[_EXIF_HEIGHT] = upright.size
-        block = exif.tobytes() if len(exif) else b""
-        if len(block) > _EXIF_LIMIT:
-            details.pop(_MAKER_NOTE, None)
-            block = exif.tobytes()
-    except Exception:  # whatever Pillow makes of a block that some camera or program wrote wrongly
-        return kept
-    return {**kept, "exif": block} if 0 < len(block) <= _EXIF_LIMIT else kept
+def _over_white(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """Converts any Pillow mode to RGB; 16-bit values do not wrap, hidden colours stay hidden."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bit(image)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if profile is not None:
+            colours = to_srgb(image.convert("RGB"), profile)
+            colours.putalpha(image.getchannel("A"))
+            image = colours
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, image).convert("RGB")
+    if image.mode == "1":
+        image = image.convert("L")
+    elif image.mode not in ("L", "RGB", "CMYK", "LAB"):
+        image = image.convert("RGB")
+    return to_srgb(image, profile)
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Reduces grey of 16 bits to 8; hidden values become white."""
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise UnsupportedPixelsError(
+            "its floating-point or 32-bit values have no fixed range; save it with 8 or 16 bits"
+        )
+    grey = (values / np.float32(257) + np.float32(0.5)).astype(np.uint8)
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey[values == hidden] = 255
+    result = Image.fromarray(grey)
+    result.info = {name: value for name, value in image.info.items() if name != "transparency"}
+    return result
 
 
 def capture_date(path: str | Path) -> date | None:
@@ -115,36 +88,39 @@ def capture_date(path: str | Path) -> date | None:
     The dates of digitisation and of the last change are not used: for a scan they say nothing.
     """
     try:
-        with _open(Path(path)) as file:
-            text = str(file.getexif().get_ifd(_EXIF_IFD).get(_DATE_TIME_ORIGINAL, ""))
-        return datetime.strptime(text[:10].replace("-", ":"), "%Y:%m:%d").date()
-    except _DECODE_ERRORS:
+        return datetime.strptime(date_time_original(path)[:10].replace("-", ":"), "%Y:%m:%d").date()
+    except ValueError:
         return None
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Converts any Pillow mode to RGB; 16-bit values do not wrap, hidden colours stay hidden."""
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16-bit grey
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.clip(values / 257.0 + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
-
-
 def read_pixels(path: str | Path, size: int | None = None, resample: str = "bilinear") -> np.ndarray:
-    """Reads a picture as uint8 ``(H, W, 3)``; with ``size`` resized to a square, with antialiasing.
+    """Reads a picture as uint8 sRGB ``(H, W, 3)``; with ``size`` resized to a square, with antialiasing.
 
     Bilinear is what the official transforms use; ``lanczos`` keeps more detail when training data is reduced.
+
+    Raises:
+        InputError: see :func:`utils.pictures.opening.with_picture`.
     """
-    image = open_rgb(path)
-    if size is not None and image.size != (size, size):
-        image = image.resize((size, size), RESAMPLE[resample])
-    return np.array(image)
+
+    def pixels(image: Image.Image) -> np.ndarray:
+        image = _srgb(image)
+        if size is not None and image.size != (size, size):
+            image = image.resize((size, size), RESAMPLE[resample])
+        return _array(image)
+
+    return with_picture(path, pixels, at_least=size)
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    """The values of an RGB picture; of a large one band by band, to have them in memory only twice."""
+    if image.width * image.height <= _BAND:
+        return np.array(image)
+    result = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        result[top : box[3]] = np.asarray(image.crop(box))
+    return result
 
 
 def read_image_uint8(path: str | Path, size: int | None = None, resample: str = "bilinear") -> Tensor:
