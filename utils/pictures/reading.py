@@ -61,8 +61,8 @@ def _profile(image: Image.Image) -> bytes | None:
 
 
 def _keeps_profile(image: Image.Image) -> bool:
-    """Whether the picture's values, as RGB, are those that its profile describes."""
-    return image.mode not in ("CMYK", "LAB") and space_of(_profile(image) or b"") == "RGB"
+    """Whether the picture's values, as RGB, are those that its profile describes, if it can be read."""
+    return image.mode not in ("CMYK", "LAB") and space_of(_profile(image) or b"") in ("RGB", None)
 
 
 def _own_rgb(image: Image.Image) -> Image.Image:
