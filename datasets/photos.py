@@ -1,6 +1,5 @@
 """Photos for inference: any folder or single file, read batch by batch; a bad file is named and skipped."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,53 +11,69 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from utils.errors import InputError
-from utils.faces.alignment import Crop, detect_faces, face_square, warp_square
+from utils.faces.alignment import Crop, Face, detect_faces, face_square, warp_square
 from utils.files.text import find_file, is_heading, read_text
+from utils.notes import listed, note
 from utils.parallel import worker_count
 from utils.pictures.listing import HEIF_EXTENSIONS, list_images
+from utils.pictures.originals import is_square
 from utils.pictures.reading import read_image, read_pixels
 from utils.pictures.tensors import to_float
+from utils.pictures.writing import WRITTEN
+
+MAIN, ALL = "main", "all"  # of a photo's faces
+SQUARE = 1.05  # ratio of the sides up to which a photo counts as a square
 
 
 @dataclass(frozen=True)
 class PhotoBatch:
-    """Some photos in folder order.
+    """Some photos in folder order, with one face or several of each.
 
     Attributes:
-        images: ``(B, 3, S, S)`` float32 in [-1, 1].
-        names: path of each result below its folder.
+        images: ``(B, 3, S, S)`` float32 in [-1, 1], a row a face.
+        names: path of each photo's result below its folder.
         paths: the files.
-        squares: corners (4, 2) of the aligned face in each upright photo; None where nothing was aligned.
+        faces: which rows are each photo's, from the left of the photo to its right.
+        squares: corners (4, 2) of the face of each row in its upright photo; None where nothing was aligned.
         first: number of the first photo, counted over the readable photos of the whole run.
     """
 
     images: Tensor
     names: list[Path]
     paths: list[Path]
+    faces: list[slice]
     squares: list[np.ndarray | None]
     first: int
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One photo ``(3, S, S)`` and the square of its face, or why it cannot be used."""
+    """One photo's faces ``(F, 3, S, S)`` and their squares, or why it cannot be used.
+
+    Attributes:
+        squashed: the photo is no square and was made one.
+    """
 
     index: int
-    image: Tensor | None = None
-    square: np.ndarray | None = None
+    images: Tensor | None = None
+    squares: tuple[np.ndarray | None, ...] = ()
+    squashed: bool = False
     reason: str = ""
 
 
 class Photos(Dataset[Sample]):
-    """Photos resized to a square, or the main face of each, aligned.
+    """Photos resized to a square, or faces of each, aligned.
 
     Args:
         path: a folder, searched recursively, one picture, or a list of pictures.
         size: side in pixels.
         limit: use only the first so many files.
-        crop: align the main face of each photo to this square instead of resizing the whole photo.
+        crop: align faces of each photo to this square instead of resizing the whole photo.
+        faces: which faces, see :func:`chosen_faces`.
+        own_output: what the command writes; pictures there are no input.
 
     Attributes:
+        names: path of each photo's result below its folder.
         skipped: files met so far that are unreadable or show no face, with the reason.
 
     Raises:
@@ -66,17 +81,24 @@ class Photos(Dataset[Sample]):
     """
 
     def __init__(
-        self, path: str | Path | Sequence[Path], size: int, limit: int | None = None, crop: Crop | None = None
+        self,
+        path: str | Path | Sequence[Path],
+        size: int,
+        limit: int | None = None,
+        crop: Crop | None = None,
+        faces: str | int = MAIN,
+        own_output: Sequence[str | Path] = (),
     ) -> None:
         if isinstance(path, (str, Path)):
             root = Path(path)
-            self.paths = list_images(root)[:limit]
+            self.paths = list_images(root, own_output)[:limit]
             self.names = result_names(self.paths, root.parent if root.is_file() else root)
         else:
             self.paths = list(path)[:limit]
             self.names = [Path(file.name) for file in self.paths]
         self.size = size
         self.crop = crop
+        self.faces = faces
         self.skipped: list[tuple[Path, str]] = []
 
     def __len__(self) -> int:
@@ -85,22 +107,30 @@ class Photos(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         try:
             if self.crop is None:
-                return Sample(index, read_image(self.paths[index], self.size))
+                return self._whole(index)
             return self._aligned(index, self.crop)
         except InputError as error:
             return Sample(index, reason=str(error))
 
+    def _whole(self, index: int) -> Sample:
+        path = self.paths[index]
+        return Sample(index, read_image(path, self.size)[None], (None,), not is_square(path, SQUARE))
+
     def _aligned(self, index: int, crop: Crop) -> Sample:
-        pixels = read_pixels(self.paths[index])
-        faces = detect_faces(pixels)
-        if not faces:
-            raise InputError(f"no face found in {self.paths[index]}")
-        square = face_square(faces[0].landmarks, crop.s, crop.k)
-        face = np.array(warp_square(pixels, square, self.size, crop.fade))
-        return Sample(index, to_float(torch.from_numpy(face).permute(2, 0, 1).contiguous()), square)
+        path = self.paths[index]
+        pixels = read_pixels(path)
+        found = detect_faces(pixels, every=self.faces != MAIN)
+        if not found:
+            raise InputError(f"no face found in {path}")
+        squares = [
+            face_square(face.landmarks, crop.s, crop.k) for face in chosen_faces(found, self.faces, path)
+        ]
+        faces = np.stack([warp_square(pixels, square, self.size, crop.fade) for square in squares])
+        images = to_float(torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous())
+        return Sample(index, images, tuple(squares))
 
     def batches(self, batch_size: int, workers: int = 0) -> Iterator[PhotoBatch]:
-        """Yields the usable photos; names the others on stderr.
+        """Yields the usable photos; names the others, and in the end those that were squashed, on stderr.
 
         Raises:
             InputError: at the end, if not one photo could be used.
@@ -112,26 +142,61 @@ class Photos(Dataset[Sample]):
             collate_fn=list,
         )
         done = 0
+        squashed: list[Path] = []
         for samples in loader:
-            images, good = [], []
+            good = [sample for sample in samples if sample.images is not None]
+            squashed += [self.paths[sample.index] for sample in good if sample.squashed]
             for sample in samples:
-                if sample.image is None:
-                    self.skipped.append((self.paths[sample.index], sample.reason))
-                    print(f"skipped: {sample.reason}", file=sys.stderr)
-                else:
-                    images.append(sample.image)
-                    good.append(sample)
+                if sample.images is None:
+                    self.skip(self.paths[sample.index], sample.reason)
             if good:
-                yield PhotoBatch(
-                    images=torch.stack(images),
-                    names=[self.names[sample.index] for sample in good],
-                    paths=[self.paths[sample.index] for sample in good],
-                    squares=[sample.square for sample in good],
-                    first=done,
-                )
+                yield self._batch(good, done)
                 done += len(good)
+        if squashed:
+            many = f"{len(squashed)} photos are" if len(squashed) > 1 else "1 photo is"
+            named = listed(squashed)
+            note(f"{many} not square and went in squashed; for ordinary photos give --align: {named}")
         if not done:
             raise InputError(f"not one of the {len(self)} pictures can be used; see the lines above")
+
+    def skip(self, path: Path, reason: str) -> None:
+        """Names a photo that has no results, and why."""
+        self.skipped.append((path, reason))
+        note(reason, kind="skipped")
+
+    def _batch(self, samples: Sequence[Sample], first: int) -> PhotoBatch:
+        images = [sample.images for sample in samples if sample.images is not None]
+        ends = np.cumsum([len(faces) for faces in images]).tolist()
+        return PhotoBatch(
+            images=torch.cat(images),
+            names=[self.names[sample.index] for sample in samples],
+            paths=[self.paths[sample.index] for sample in samples],
+            faces=[slice(end - len(faces), end) for faces, end in zip(images, ends, strict=True)],
+            squares=[square for sample in samples for square in sample.squares],
+            first=first,
+        )
+
+
+def chosen_faces(found: Sequence[Face], which: str | int, path: Path) -> list[Face]:
+    """Some of a photo's faces.
+
+    Args:
+        found: all of them, the main one first.
+        which: ``main``; ``all``, from left to right; or a number, counted from the left.
+        path: the photo, for the message.
+
+    Raises:
+        InputError: the photo has fewer faces.
+    """
+    if which == MAIN:
+        return [found[0]]
+    in_order = sorted(found, key=lambda face: float(face.landmarks[:, 0].mean()))
+    if isinstance(which, str):
+        return in_order
+    if which > len(found):
+        count = f"{len(found)} face" + ("s" if len(found) > 1 else "")
+        raise InputError(f"--faces={which}: {path} has {count} only")
+    return [in_order[which - 1]]
 
 
 def read_path_list(path: str | Path) -> list[Path]:
@@ -162,14 +227,17 @@ def read_path_list(path: str | Path) -> list[Path]:
 def result_names(paths: Sequence[Path], root: Path) -> list[Path]:
     """Names the result of each photo: its file name, or its path below ``root`` where names recur.
 
-    A format that is only read gets `.jpg` appended.
+    A format that is only read gets another suffix appended: `.jpg`, or `.png` for what is no photo.
     """
     count = Counter(path.name for path in paths)
     names = [Path(path.name) if count[path.name] == 1 else path.relative_to(root) for path in paths]
-    return [
-        name.with_name(f"{name.name}.jpg") if name.suffix.lower() in HEIF_EXTENSIONS else name
-        for name in names
-    ]
+    return [name.with_name(f"{name.name}{_written_suffix(name.suffix.lower())}") for name in names]
+
+
+def _written_suffix(suffix: str) -> str:
+    if suffix in HEIF_EXTENSIONS:
+        return ".jpg"
+    return "" if suffix in WRITTEN else ".png"
 
 
 def result_stems(names: Sequence[Path], official: bool = False) -> list[Path]:

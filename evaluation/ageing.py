@@ -22,7 +22,7 @@ from evaluation.figures import (
 from evaluation.judges import Judges
 from models.aging_model import AgingModel
 from utils.errors import InputError
-from utils.pictures.listing import list_images
+from utils.pictures.listing import find_pictures
 from utils.pictures.sheets import image_sheet
 from utils.pictures.tensors import resize
 from utils.spacing import evenly
@@ -108,15 +108,19 @@ class AgeingEvaluation:
         return image_sheet(self.examples, column_labels=columns)
 
 
-def spread_photos(folder: str | Path, size: int, limit: int | None = None) -> FaceFolder:
+def spread_photos(
+    folder: str | Path, size: int, limit: int | None = None, own_output: Sequence[str | Path] = ()
+) -> FaceFolder:
     """The photos of a folder, or ``limit`` of them spread evenly over its sorted files.
 
     Raises:
         InputError: no such folder, no pictures, or more than a tenth of them are bad.
     """
-    paths = list_images(folder)
+    if limit is None:
+        return FaceFolder(folder, size, own_output=own_output)
+    paths = find_pictures(folder, own_output).pictures
     chosen = {paths[i] for i in evenly(len(paths), limit)}
-    return FaceFolder(folder, size, select=chosen.__contains__)
+    return FaceFolder(folder, size, select=chosen.__contains__, own_output=own_output)
 
 
 @torch.inference_mode()

@@ -60,7 +60,7 @@ def evaluate_age_classifier(
 
 
 def evaluate_age_classifiers(
-    files: Sequence[str], folder: str | Path, device: torch.device
+    files: Sequence[str], folder: str | Path, device: torch.device, own_output: Sequence[str | Path] = ()
 ) -> list[dict[str, Any]]:
     """The figures of several age classifiers on one folder, each with its ``file``.
 
@@ -68,6 +68,7 @@ def evaluate_age_classifiers(
         files: of age classifiers or age judges.
         folder: aligned photos named `{age}_{idx}`.
         device: where to compute.
+        own_output: what the command writes; pictures there do not count.
 
     Raises:
         InputError: a file or the photos cannot be used.
@@ -78,6 +79,8 @@ def evaluate_age_classifiers(
         classifier = load_age_classifier(file, device)
         size = aligned_size(classifier.input_size)
         if size not in folders:
-            folders[size] = FaceFolder(folder, size, require_age=True, resample="lanczos")
+            folders[size] = FaceFolder(
+                folder, size, require_age=True, resample="lanczos", own_output=own_output
+            )
         rows.append({"file": file, **evaluate_age_classifier(classifier, folders[size])})
     return rows

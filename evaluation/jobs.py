@@ -34,7 +34,7 @@ def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
     notes = independence_notes(judges, options.model_path)
     device = select_device(options.device)
     model = load_aging_model(options.model_path, device, options.global_checkpoint, options.mixed_precision)
-    photos = spread_photos(options.data_path, model.input_size, options.n_images)
+    photos = spread_photos(options.data_path, model.input_size, options.n_images, options.own_output)
     result = evaluate_ageing(
         model,
         photos,
@@ -67,7 +67,8 @@ def report_age_classifiers(options: EvaluateOptions, made_by: Mapping[str, str])
         InputError: a file or the photos cannot be used.
     """
     files = options.age_classifier or ()
-    rows = evaluate_age_classifiers(files, options.data_path, select_device(options.device))
+    device = select_device(options.device)
+    rows = evaluate_age_classifiers(files, options.data_path, device, options.own_output)
     figures = {**made_by, "data": options.data_path, "classifiers": rows}
     notes = [f"labels: the ages in the names of the files in {options.data_path}"]
     table = classifier_table(rows)
@@ -88,9 +89,9 @@ def report_personalization(options: EvaluateOptions, made_by: Mapping[str, str])
     global_model = load_aging_model(options.model_path, device, None, precision)
     personal_model = load_aging_model(personalized, device, options.global_checkpoint, precision)
     check_models(global_model, personal_model)
-    truths = load_person(options.data_path, global_model.input_size)
+    truths = load_person(options.data_path, global_model.input_size, own_output=options.own_output)
     inputs = (
-        load_person(options.input_path, global_model.input_size, require_age=False)
+        load_person(options.input_path, global_model.input_size, False, options.own_output)
         if options.input_path
         else truths
     )

@@ -100,7 +100,7 @@ def evaluate_person(
     Raises:
         InputError: the photos cannot be used, or a training fails.
     """
-    photos = list_images(folder)
+    photos = list_images(folder, [options.exp_dir])
     pairs: list[Pair] = []
     rows = []
     folds = make_folds(photos, options.folds, Path(options.exp_dir) / folder.name)

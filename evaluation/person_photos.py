@@ -37,7 +37,9 @@ class PersonPhotos:
         return PersonPhotos(self.images[chosen], self.ages[chosen], tuple(self.names[i] for i in chosen))
 
 
-def load_person(path: str | Path, size: int, require_age: bool = True) -> PersonPhotos:
+def load_person(
+    path: str | Path, size: int, require_age: bool = True, own_output: Sequence[str | Path] = ()
+) -> PersonPhotos:
     """Reads the photos `{age}_{idx}` of a folder, or one photo.
 
     Raises:
@@ -52,7 +54,7 @@ def load_person(path: str | Path, size: int, require_age: bool = True) -> Person
                 raise
             age = math.nan
         return PersonPhotos(read_image(path, size)[None], torch.tensor([age]), (path.name,))
-    folder = FaceFolder(path, size, require_age)
+    folder = FaceFolder(path, size, require_age, own_output=own_output)
     images = folder.batch(list(range(len(folder))))["image"]
     return PersonPhotos(images, folder.ages, tuple(str(p.relative_to(path)) for p in folder.paths))
 

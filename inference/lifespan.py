@@ -2,7 +2,6 @@
 
 import io
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,19 +11,22 @@ from PIL import Image
 from torch import Tensor
 
 from configs.paths_config import model_paths
-from datasets.photos import result_stems
 from inference.aged_photo import AgedPhoto
 from inference.loading import load_as_it_is, load_model, with_styles
 from inference.run import InferenceRun
 from models.aging_model import HasAdapter, StyleModel
 from models.kinds import KINDS
+from options.ageing_options import SINGLES
 from options.lifespan_options import LifespanOptions
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.files.writing import written_atomically
+from utils.notes import note
 from utils.pictures.reading import open_rgb
 from utils.pictures.sheets import tile
+from utils.pictures.writing import save_pil
 
+OPTIONS_FILE = "opt.json"
 GAP = 2  # pixels around each picture of a strip, as officially
 
 
@@ -35,14 +37,25 @@ def write_life_spans(run: InferenceRun[StyleModel], opts: LifespanOptions) -> No
         InputError: not one photo can be used, or a file cannot be written.
     """
     folder = opts.folder
-    stems = dict(zip(run.photos.names, result_stems(run.photos.names, official=True), strict=True))
+
+    def files(name: Path, stem: Path, path: Path) -> list[Path]:
+        top = [name, inversion_name(name), *(latent_name(stem, label) for label in run.labels)]
+        singles = [
+            copy_name(name, path),
+            inversion_name(name),
+            *(single_name(stem, label) for label in run.labels),
+        ]
+        return [folder / file for file in top] + [folder / SINGLES / file for file in singles]
+
+    run.will_write(files, [folder / OPTIONS_FILE], official_stems=True)
     for batch, ages in run.batches():
         codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for row, (name, path) in enumerate(zip(batch.names, batch.paths, strict=True)):
-            with torch.inference_mode():
-                photo = run.show(batch, row, ages[row], run.model.render(codes[row]))
-            write_latents(codes[row], run.labels, folder / stems[name])
-            write_pictures(photo, path, run.labels, folder, stems[name])
+        for index, rows in enumerate(batch.faces):
+            with run.writing(batch.paths[index]):
+                with torch.inference_mode():
+                    photo = run.show(batch, index, ages[rows], run.model.render(codes[rows]))
+                write_latents(codes[rows], run.labels, folder / photo.stem)
+                write_pictures(photo, run.labels, folder)
     copy_training_options(opts.checkpoint, folder)
     run.report(folder)
 
@@ -59,46 +72,63 @@ def load_chosen_model(opts: LifespanOptions) -> StyleModel:
             f"--blender needs a personalised checkpoint; {opts.checkpoint} is {KINDS[model.kind].title}"
         )
     if not opts.blender and isinstance(model, HasAdapter):
-        note = f"note: without --blender the personalisation in {opts.checkpoint} is left out"
-        print(note, file=sys.stderr)
+        note(f"without --blender the personalisation in {opts.checkpoint} is left out")
         model.switch_off_adapter()
     return model
 
 
+def inversion_name(name: Path) -> Path:
+    """What the inversion of a photo is called."""
+    return name.with_name(f"inversion_{name.name}")
+
+
+def latent_name(stem: Path, label: str) -> Path:
+    """What the codes of a photo at one age are called."""
+    return stem.with_name(f"latent_{stem.name}_{label}.npy")
+
+
+def single_name(stem: Path, label: str) -> Path:
+    """What the single picture of a photo at one age is called."""
+    return stem.with_name(f"{stem.name}_{label}.jpg")
+
+
+def copy_name(name: Path, path: Path) -> Path:
+    """What the copy of a photo is called, whose format may be one that results are not written in."""
+    bare = name if name.suffix.lower() == path.suffix.lower() else name.with_suffix("")
+    return bare if bare.suffix.lower() == path.suffix.lower() else bare.with_name(bare.name + path.suffix)
+
+
 def write_latents(codes: Tensor, labels: Sequence[str], stem: Path) -> None:
-    """Writes ``latent_STEM_AGE.npy``, (1, n_styles, style_dim), for codes (A, n_styles, style_dim)."""
-    for label, code in zip(labels, codes.float().cpu().numpy(), strict=True):
+    """Writes ``latent_STEM_AGE.npy``, (F, n_styles, style_dim), for codes (F, A, n_styles, style_dim)."""
+    for label, code in zip(labels, codes.float().cpu().numpy().swapaxes(0, 1), strict=True):
         content = io.BytesIO()
-        np.save(content, code[None])
-        with written_atomically(stem.with_name(f"latent_{stem.name}_{label}.npy")) as temporary:
+        np.save(content, code)
+        with written_atomically(latent_name(stem, label)) as temporary:
             temporary.write_bytes(content.getvalue())
 
 
-def write_pictures(photo: AgedPhoto, path: Path, labels: Sequence[str], folder: Path, stem: Path) -> None:
+def write_pictures(photo: AgedPhoto, labels: Sequence[str], folder: Path) -> None:
     """Writes the strip, the inversion, and the single pictures with a copy of the input.
 
     Args:
         photo: with its results.
-        path: its file.
         labels: of the results.
         folder: of all results.
-        stem: names the single pictures, below the folder.
     """
-    singles, inversion = folder / "single_img", photo.name.with_name(f"inversion_{photo.name.name}")
-    _copy(path, singles / photo.name.with_name(path.name))
-    pictures = photo.pictures()
-    for label, picture in zip(labels, pictures, strict=True):
-        photo.save(picture, singles / stem.with_name(f"{stem.name}_{label}.jpg"))
-    photo.save(pictures[-1], singles / inversion)
+    singles, inversion = folder / SINGLES, inversion_name(photo.name)
+    _copy(photo.path, singles / copy_name(photo.name, photo.path))
+    for label, faces in zip(labels, photo.results.unbind(1), strict=True):
+        photo.save(faces, singles / single_name(photo.stem, label))
+    photo.save(photo.results[:, -1], singles / inversion)
     shown = photo.for_sheet()
     first = (
         shown.original()
         if shown.photo
-        else open_rgb(path).resize((shown.face.shape[-1],) * 2, Image.Resampling.BICUBIC)
+        else open_rgb(photo.path).resize((shown.faces.shape[-1],) * 2, Image.Resampling.BICUBIC)
     )
     reduced = shown.pictures()
-    shown.save(tile([[first, reduced[-1]]], GAP), folder / inversion)
-    shown.save(tile([[first, *reduced]], GAP), folder / photo.name)
+    save_pil(tile([[first, reduced[-1]]], GAP), folder / inversion)
+    save_pil(tile([[first, *reduced]], GAP), folder / photo.name)
 
 
 def copy_training_options(checkpoint: str, folder: Path) -> None:
@@ -107,11 +137,11 @@ def copy_training_options(checkpoint: str, folder: Path) -> None:
         return
     searched = []
     for place in _run_folders(checkpoint):
-        if (place / "opt.json").is_file():
-            _copy(place / "opt.json", folder / "opt.json")
+        if (place / OPTIONS_FILE).is_file():
+            _copy(place / OPTIONS_FILE, folder / OPTIONS_FILE)
             return
         searched.append(str(place))
-    print(f"note: no opt.json in {' or '.join(searched)}", file=sys.stderr)
+    note(f"no {OPTIONS_FILE} in {' or '.join(searched)}")
 
 
 def _run_folders(checkpoint: str) -> Iterator[Path]:

@@ -1,14 +1,15 @@
 """Loads what ages faces, as the options of a command say, with the encoder that belongs to it."""
 
-import sys
 from pathlib import Path
 
 from configs.paths_config import model_paths
 from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_aging_model
+from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
 from options.ageing_options import AgeingOptions
 from utils.device import select_device
-from utils.errors import InputError
+from utils.errors import InputError, naming
+from utils.notes import note
 
 
 def load_model(opts: AgeingOptions) -> AgingModel:
@@ -31,7 +32,15 @@ def load_as_it_is(opts: AgeingOptions) -> AgingModel:
     """
     device = select_device(opts.device)
     choose_ops(opts.ops, device)
-    return load_aging_model(opts.checkpoint, device, opts.global_checkpoint, opts.mixed_precision)
+    with naming(opts.checkpoint_flag):
+        model = load_aging_model(opts.checkpoint, device, None, opts.mixed_precision)
+    if opts.global_checkpoint is not None:
+        with naming("--global_checkpoint"):
+            if not isinstance(model, TakesGlobalEncoder):
+                kind = KINDS[model.kind].title
+                raise InputError(f"for MyTimeMachine checkpoints only; {opts.checkpoint} is {kind}")
+            model.take_global_encoder(opts.global_checkpoint)
+    return model
 
 
 def load_style_model(opts: AgeingOptions) -> StyleModel:
@@ -73,8 +82,7 @@ def replace_drifted_encoder(model: AgingModel, checkpoint: str) -> None:
         print(f"the encoder of {checkpoint} has drifted in training; taking that of {global_checkpoint}")
         model.take_global_encoder(global_checkpoint)
         return
-    print(
-        f"note: the encoder of {checkpoint} has drifted in training; for the official pictures give "
-        "--global_checkpoint=FILE, the SAM file that it was trained from",
-        file=sys.stderr,
+    note(
+        f"the encoder of {checkpoint} has drifted in training; for the official pictures give "
+        "--global_checkpoint=FILE, the SAM file that it was trained from"
     )

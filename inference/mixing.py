@@ -13,9 +13,11 @@ from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
 from models.aging_model import StyleModel
 from models.stylegan2.styles import mix_styles
+from options.ageing_options import MIXTURES, REFERENCE_GUIDED
 from options.inference_options import ReferenceOptions, StyleMixingOptions
 from utils.pictures.sheets import tile
 from utils.pictures.tensors import to_pil
+from utils.pictures.writing import save_pil
 
 
 @dataclass(frozen=True)
@@ -32,34 +34,58 @@ def write_random_mixtures(run: InferenceRun[StyleModel], opts: StyleMixingOption
     Raises:
         InputError: there is no such style, not one photo can be used, or a file cannot be written.
     """
-    folder = Path(opts.exp_dir) / "style_mixing" / run.labels[0]
+    folder = Path(opts.exp_dir) / MIXTURES / run.labels[0]
+    run.will_write(lambda name, *_: [folder / name])
     for batch, ages in run.batches():
         codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for row in range(len(batch.names)):
-            invented = run.model.random_codes(opts.n_outputs_to_generate, run.generator)
-            results = mixtures(run.model, codes[row, 0], invented, opts)
-            photo = run.show(batch, row, ages[row], results).for_sheet()
-            photo.save(tile([[photo.original(), *photo.pictures()]]), folder / photo.name)
+        for index, rows in enumerate(batch.faces):
+            results = torch.stack(
+                [
+                    mixtures(
+                        run.model,
+                        code,
+                        run.model.random_codes(opts.n_outputs_to_generate, run.generator),
+                        opts,
+                    )
+                    for code in codes[rows, 0]
+                ]
+            )
+            with run.writing(batch.paths[index]):
+                photo = run.show(batch, index, ages[rows], results).for_sheet()
+                save_pil(tile([[photo.original(), *photo.pictures()]]), folder / photo.name)
     run.report(folder)
 
 
 def write_reference_mixtures(
-    run: InferenceRun[StyleModel], opts: ReferenceOptions, references: Sequence[Reference]
+    run: InferenceRun[StyleModel], opts: ReferenceOptions, paths: Sequence[Path]
 ) -> None:
     """Writes ``reference_guided_inference/AGE/NAME`` below ``exp_dir``, a sheet for each photo and age.
 
+    Args:
+        run: the photos and their target ages.
+        opts: which styles are taken.
+        paths: the reference photos.
+
     Raises:
-        InputError: there is no such style, not one photo can be used, or a file cannot be written.
+        InputError: there is no such style, no photo or no reference can be used, or a file cannot be written.
     """
-    root = Path(opts.exp_dir) / "reference_guided_inference"
+    root = Path(opts.exp_dir) / REFERENCE_GUIDED
+    run.will_write(
+        lambda name, *_: [root / label / name for label in run.labels],
+        reads=[opts.ref_images_paths_file, *paths],
+    )
+    references = read_references(run, paths)
     wanted = torch.stack([reference.code for reference in references])
     for batch, ages in run.batches():
         codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for row in range(len(batch.names)):
-            for column, label in enumerate(run.labels):
-                results = mixtures(run.model, codes[row, column], wanted, opts)
-                photo = run.show(batch, row, ages[row, column : column + 1], results).for_sheet()
-                photo.save(reference_sheet(photo, references), root / label / photo.name)
+        for index, rows in enumerate(batch.faces):
+            with run.writing(batch.paths[index]):
+                for column, label in enumerate(run.labels):
+                    results = torch.stack(
+                        [mixtures(run.model, code, wanted, opts) for code in codes[rows, column]]
+                    )
+                    photo = run.show(batch, index, ages[rows, column : column + 1], results).for_sheet()
+                    save_pil(reference_sheet(photo, references), root / label / photo.name)
     run.report(root)
 
 

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.photos import result_stems
 from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
-from inference.sweep import write_sweep
+from inference.sweep import sweep_file, write_sweep
 from models.aging_model import AgingModel
-from options.inference_options import InferenceOptions, SideBySideOptions
+from options.ageing_options import COUPLED, RESULTS, SIDE_BY_SIDE, SWEEP
+from options.inference_options import STATS, InferenceOptions, SideBySideOptions
 from utils.files.writing import write_text
 from utils.pictures.sheets import tile
+from utils.pictures.writing import save_pil
 
 COUPLED_EVERY = 100  # without --couple_outputs, every hundredth photo is coupled (the official interval)
 
@@ -24,24 +25,30 @@ def write_results(run: InferenceRun[AgingModel], opts: InferenceOptions) -> None
         InputError: not one photo can be used, or a file cannot be written.
     """
     root = Path(opts.exp_dir)
-    stems = dict(zip(run.photos.names, result_stems(run.photos.names), strict=True))
-    for photo in run.aged():
+
+    def files(name: Path, stem: Path, _: Path) -> list[Path]:
+        found = [root / kind / label / name for kind in (RESULTS, COUPLED) for label in run.labels]
+        return found + ([sweep_file(root / SWEEP / stem, opts.sweep)] if opts.sweep else [])
+
+    def write(photo: AgedPhoto) -> None:
         couple = opts.couple_outputs or photo.number % COUPLED_EVERY == 0
         write_pictures(photo, run.labels, root, couple)
         if opts.sweep:
-            stem = root / "inference_sweep" / stems[photo.name]
-            write_sweep(run, photo, stem, opts.sweep, opts.sweep_frames)
-    write_stats(run.seconds, opts.test_batch_size, root / "stats.txt")
-    run.report(root / "inference_results")
+            write_sweep(run, photo, root / SWEEP / photo.stem, opts.sweep, opts.sweep_frames)
+
+    run.will_write(files, [root / STATS])
+    run.age(write)
+    write_stats(run.seconds, opts.test_batch_size, root / STATS)
+    run.report(root / RESULTS)
 
 
 def write_pictures(photo: AgedPhoto, labels: Sequence[str], root: Path, couple: bool) -> None:
     """Writes one photo at all ages, and each coupled with the input where that is wanted."""
-    for label, result in zip(labels, photo.results, strict=True):
-        picture = photo.picture(result)
-        photo.save(picture, root / "inference_results" / label / photo.name)
+    for label, faces in zip(labels, photo.results.unbind(1), strict=True):
+        photo.save(faces, root / RESULTS / label / photo.name)
         if couple:
-            photo.save(tile([[photo.original(), picture]]), root / "inference_coupled" / label / photo.name)
+            pair = tile([[photo.original(), photo.picture(faces)]])
+            save_pil(pair, root / COUPLED / label / photo.name)
 
 
 def write_stats(seconds: Sequence[float], batch_size: int, path: Path) -> None:
@@ -58,7 +65,12 @@ def write_strips(run: InferenceRun[AgingModel], opts: SideBySideOptions) -> None
     Raises:
         InputError: not one photo can be used, or a file cannot be written.
     """
-    folder = Path(opts.exp_dir) / "inference_side_by_side"
-    for photo in map(AgedPhoto.for_sheet, run.aged()):
-        photo.save(tile([[photo.original(), *photo.pictures()]]), folder / photo.name)
+    folder = Path(opts.exp_dir) / SIDE_BY_SIDE
+
+    def write(photo: AgedPhoto) -> None:
+        shown = photo.for_sheet()
+        save_pil(tile([[shown.original(), *shown.pictures()]]), folder / photo.name)
+
+    run.will_write(lambda name, *_: [folder / name])
+    run.age(write)
     run.report(folder)

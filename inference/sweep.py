@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -15,6 +16,11 @@ from utils.pictures.sheets import fit
 from utils.pictures.writing import save_pil
 
 GRID_SIDE, FILM_SIDES = 512, {"gif": 512, "mp4": 1024}  # pixels of the longer side of a cell or frame
+
+
+def sweep_file(stem: Path, kind: str) -> Path:
+    """The file of a sweep: of a grid a PNG."""
+    return stem.with_name(f"{stem.name}.{'png' if kind == 'grid' else kind}")
 
 
 def write_sweep(run: InferenceRun[AgingModel], photo: AgedPhoto, stem: Path, kind: str, count: int) -> None:
@@ -30,19 +36,22 @@ def write_sweep(run: InferenceRun[AgingModel], photo: AgedPhoto, stem: Path, kin
     Raises:
         InputError: the file cannot be written.
     """
+    file = sweep_file(stem, kind)
     if kind == "grid":
-        save_pil(age_grid(run, photo), stem.with_name(f"{stem.name}.png"))
+        save_pil(age_grid(run, photo), file)
         return
     write = write_gif if kind == "gif" else write_mp4
-    write(film(run, photo, count, FILM_SIDES[kind]), stem.with_name(f"{stem.name}.{kind}"))
+    write(film(run, photo, count, FILM_SIDES[kind]), file)
 
 
 def age_grid(run: InferenceRun[AgingModel], photo: AgedPhoto) -> Image.Image:
-    """The input and the target ages, each with its age below."""
+    """The input and the target ages, each with its age below; of several faces all ages."""
     shown = photo.for_sheet(GRID_SIDE)
     labels = [
-        f"{age:.0f} ({target.label})" if target.relative else f"{age:.3g}"
-        for age, target in zip(photo.ages.tolist(), run.targets, strict=True)
+        ", ".join(f"{age:.0f}" for age in ages) + f" ({target.label})"
+        if target.relative
+        else ", ".join(dict.fromkeys(f"{age:.3g}" for age in ages))
+        for ages, target in zip(photo.ages.T.tolist(), run.targets, strict=True)
     ]
     pictures = [fit(picture, GRID_SIDE) for picture in (shown.original(), *shown.pictures())]
     return labelled_grid(pictures, ["input", *labels])
@@ -51,9 +60,14 @@ def age_grid(run: InferenceRun[AgingModel], photo: AgedPhoto) -> Image.Image:
 def film(run: InferenceRun[AgingModel], photo: AgedPhoto, count: int, side: int) -> list[Image.Image]:
     """Frames of at most ``side`` pixels: ``count`` ages from the first to the last target age, and back."""
     shown = photo.for_sheet(side)
-    faces = run.faces(photo.image, frame_ages(photo.ages, count))
-    bar = tqdm(faces, desc=f"film of {photo.name}", total=count, unit="frame", leave=False)
-    return there_and_back([fit(shown.picture(face), side) for face in bar])
+    rendered = [
+        run.faces(image, frame_ages(ages, count))
+        for image, ages in zip(photo.images, photo.ages, strict=True)
+    ]
+    bar = tqdm(
+        zip(*rendered, strict=True), desc=f"film of {photo.name}", total=count, unit="frame", leave=False
+    )
+    return there_and_back([fit(shown.picture(torch.stack(faces)), side) for faces in bar])
 
 
 def frame_ages(targets: Tensor, count: int) -> list[float]:

@@ -1,6 +1,5 @@
 """The target ages of a command as years for each photo: fixed, drawn, or counted from the photo's own age."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from datasets.photos import PhotoBatch
 from options.ageing_options import PhotoOptions
 from options.target_ages import TargetAge
 from utils.ages import OLDEST, YOUNGEST
+from utils.notes import note
 
 
 def input_ages(opts: PhotoOptions, crop: str, device: torch.device) -> InputAges:
@@ -47,24 +47,32 @@ class TargetYears:
         self.generator = generator
 
     def __call__(self, batch: PhotoBatch) -> Tensor:
-        """Years ``(B, A)``; ``uniform_random`` draws a whole year from 0 to 100 for each photo.
+        """Years ``(B, A)`` of the faces of a batch; ``uniform_random`` draws a whole year for each.
 
         Raises:
             InputError: an age classifier is needed and cannot be loaded.
         """
-        own = self._own(batch) if any(target.relative for target in self.targets) else torch.empty(0)
-        return torch.stack([self._column(target, batch, own) for target in self.targets], dim=1)
+        relative = any(target.relative for target in self.targets)
+        faces = face_names(batch)
+        own = self._own(batch, faces) if relative else torch.empty(0)
+        return torch.stack([self._column(target, faces, own) for target in self.targets], dim=1)
 
-    def _own(self, batch: PhotoBatch) -> Tensor:
+    def _own(self, batch: PhotoBatch, faces: Sequence[str]) -> Tensor:
         """Ages ``(B,)`` of the people in the photos; says what tells them."""
-        found = self.own_ages(batch.paths, batch.images)
-        for name, age in zip(batch.names, found, strict=True):
+        # The name of a photo tells the age of one person only.
+        paths = [
+            path if rows.stop - rows.start == 1 else Path()
+            for path, rows in zip(batch.paths, batch.faces, strict=True)
+            for _ in range(rows.start, rows.stop)
+        ]
+        found = self.own_ages(paths, batch.images)
+        for name, age in zip(faces, found, strict=True):
             tqdm.write(f"{name}: {age.years:.3g} years ({age.source})")
         return torch.tensor([age.years for age in found])
 
-    def _column(self, target: TargetAge, batch: PhotoBatch, own: Tensor) -> Tensor:
+    def _column(self, target: TargetAge, faces: Sequence[str], own: Tensor) -> Tensor:
         """Years ``(B,)`` of one target age."""
-        count = len(batch.names)
+        count = len(faces)
         if target.years is None:
             youngest, oldest = int(YOUNGEST), int(OLDEST)
             return torch.randint(youngest, oldest + 1, (count,), generator=self.generator).float()
@@ -72,8 +80,16 @@ class TargetYears:
             return torch.full((count,), target.years)
         wanted = own + target.years
         taken = wanted.clamp(YOUNGEST, OLDEST)
-        for name, years, age in zip(batch.names, wanted.tolist(), taken.tolist(), strict=True):
+        for name, years, age in zip(faces, wanted.tolist(), taken.tolist(), strict=True):
             if years != age:
-                note = f"note: {name}: {target.label} gives {years:.3g} years, taken as {age:g}"
-                tqdm.write(note, file=sys.stderr)
+                note(f"{name}: {target.label} gives {years:.3g} years, taken as {age:g}")
         return taken
+
+
+def face_names(batch: PhotoBatch) -> list[str]:
+    """What each face of a batch is called in messages: its photo, and its number where there are several."""
+    names = []
+    for name, rows in zip(batch.names, batch.faces, strict=True):
+        count = rows.stop - rows.start
+        names += [str(name)] if count == 1 else [f"{name}, face {number + 1}" for number in range(count)]
+    return names

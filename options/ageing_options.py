@@ -1,14 +1,47 @@
 """Options of every command that ages photos: target ages, the photos' faces, the model, the machine."""
 
+import argparse
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
 
 from options.machine_options import MachineOptions
 from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_target_ages
+from utils.errors import InputError
 from utils.faces.alignment import CROPS, predictor_path
+from utils.files.outputs import folders_below
 from utils.typed_options import Options, count, option, path, positive, years
 
 AUTO = "auto"
+# Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
+RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
+SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
+REFERENCE_GUIDED = "reference_guided_inference"
+RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
+SINGLES = "single_img"
+
+
+def earlier_results(photos: str) -> list[Path]:
+    """Folders below that of the photos in which some inference command wrote its results."""
+    found = []
+    for folder in folders_below(photos):
+        if folder.name in RESULT_FOLDERS or (folder / SINGLES).is_dir():
+            found.append(folder)
+    return found
+
+
+def which_faces(text: str) -> str | int:
+    """``main``, ``all``, or the number of a face."""
+    if text in ("main", "all"):
+        return text
+    try:
+        return positive(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither main nor all nor the number of a face"
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +94,13 @@ class PhotoOptions(Options):
         help="the photos are ordinary ones: find the main face, age it and put it back into the photo, whose "
         "size and EXIF data stay",
     )
+    faces: str | int = option(
+        "main",
+        which_faces,
+        "which of a photo's faces are aged, with --align: main is the largest and clearest, all is every "
+        "one, a number counts from the left",
+        metavar="main|all|N",
+    )
     crop: str = option(
         AUTO,
         str,
@@ -86,6 +126,8 @@ class PhotoOptions(Options):
         """Raises ``InputError`` where faces cannot be found: told now, not once a photo."""
         if self.align:
             predictor_path()
+        elif self.faces != "main":
+            raise InputError(f"--faces={self.faces} needs --align, which finds the faces of a photo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +152,12 @@ class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, BatchOptions, ABC
         n_images: use only the first so many photos.
         resize_outputs: reduce the results to the input size of the model.
         seed: of ages and styles that are drawn.
+        photos_flag: what names the photos.
+        checkpoint_flag: what names the model.
     """
+
+    photos_flag: ClassVar[str]
+    checkpoint_flag: ClassVar[str]
 
     # Not every command has flags for these.
     n_images: int | None = None
@@ -126,3 +173,8 @@ class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, BatchOptions, ABC
     @abstractmethod
     def photos(self) -> str:
         """A folder of photos, or one photo."""
+
+    @property
+    @abstractmethod
+    def own_output(self) -> Sequence[Path]:
+        """What this command and others like it write or wrote: pictures there are no input."""

@@ -12,6 +12,7 @@ from options.parser import parse_known_options, parse_options
 from options.target_ages import fixed_ages
 from options.train_options import parse_train_options
 from utils.errors import InputError
+from utils.files.outputs import refuse_overwriting
 from utils.typed_options import Options, at_least, option, path, paths, positive
 
 DEFAULT_TARGETS = "10,20,30,40,50,60,70,80"
@@ -88,6 +89,8 @@ class ResultFolder(Options):
 
 # ---------------------------------------------------------------- evaluate.py
 
+PICTURES = ("curves.png", "examples.png", "personalization.png", "life_span.png")  # in exp_dir
+
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedFiles(ResultFolder):
@@ -108,6 +111,18 @@ class EvaluatedFiles(ResultFolder):
     def model_path(self) -> str:
         """The file of the ageing model, or of the global one of two."""
         return self.checkpoint_path or model_paths["demo_sam"]
+
+    @property
+    def own_output(self) -> Sequence[Path]:
+        """The pictures that this command writes: they are no photos."""
+        return [Path(self.exp_dir) / name for name in PICTURES]
+
+    def check(self) -> None:
+        """Raises ``InputError`` if a picture would replace a file that is read."""
+        reads = [self.checkpoint_path, self.global_checkpoint]
+        if Path(self.data_path).is_file():
+            reads.append(self.data_path)
+        refuse_overwriting(self.own_output, reads)
 
 
 @dataclass(frozen=True, kw_only=True)

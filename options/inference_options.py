@@ -4,15 +4,18 @@ import argparse
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from configs.paths_config import model_paths
 from options import parser
-from options.ageing_options import AgeingOptions, TargetOptions
+from options.ageing_options import RESULT_FOLDERS, AgeingOptions, TargetOptions, earlier_results
 from options.target_ages import UNIFORM_RANDOM
 from utils.errors import InputError
 from utils.pictures.animation import require_video_writer
 from utils.typed_options import Options, Unread, at_least, number, option, path, positive, unread_flags
+
+STATS = "stats.txt"  # in exp_dir
 
 
 def style_indices(text: str) -> tuple[int, ...]:
@@ -51,10 +54,19 @@ class FileOptions(Options):
         """The file of the model, the bundled one if none was named."""
         return self.checkpoint_path or model_paths["demo_sam"]
 
+    photos_flag = "--data_path"
+    checkpoint_flag = "--checkpoint_path"
+
     @property
     def photos(self) -> str:
         """A folder of photos, or one photo."""
         return self.data_path
+
+    @property
+    def own_output(self) -> Sequence[Path]:
+        """The folders of all inference commands in ``exp_dir`` and among the photos."""
+        own = [Path(self.exp_dir) / name for name in (*RESULT_FOLDERS, STATS)]
+        return [*own, *earlier_results(self.data_path)]
 
     def check(self) -> None:
         """Raises ``InputError`` without a folder for the results."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs.paths_config import model_paths
 from options import parser
-from options.ageing_options import AgeingOptions
+from options.ageing_options import AgeingOptions, earlier_results
 from utils.errors import InputError
 from utils.typed_options import Options, option, path
 
@@ -42,10 +42,18 @@ class LifespanFileOptions(Options):
         official = model_paths["sam_ffhq_aging"]
         return official if Path(official).is_file() else model_paths["demo_sam"]
 
+    photos_flag = "--img_dir"
+    checkpoint_flag = "--model_path"
+
     @property
     def photos(self) -> str:
         """A folder of photos, or one photo."""
         return self.img_dir
+
+    @property
+    def own_output(self) -> Sequence[Path]:
+        """The folder of the results, and those of all inference commands among the photos."""
+        return [self.folder, *earlier_results(self.img_dir)]
 
     @property
     def folder(self) -> Path:

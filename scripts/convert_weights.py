@@ -14,12 +14,14 @@ from options.parser import parse_options
 from options.weights_options import ConvertOptions
 from utils.errors import run_command
 from utils.files.checkpoints import load_checkpoint
+from utils.files.outputs import refuse_overwriting
 from utils.pictures.writing import save_pil
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the converted file and, if wished, a sheet of samples."""
     opts = parse_options(ConvertOptions, arguments, __doc__ or "")
+    refuse_overwriting([opts.output, *([opts.samples] if opts.samples else [])], [opts.input])
     before = load_checkpoint(opts.input)
     print(f"{opts.input}: {what_is(before)}")
     if opts.samples:

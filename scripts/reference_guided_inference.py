@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from datasets.photos import read_path_list
 from inference.loading import load_style_model
-from inference.mixing import read_references, write_reference_mixtures
+from inference.mixing import write_reference_mixtures
 from inference.run import InferenceRun
 from options.inference_options import ReferenceOptions, parse_inference_options
 from utils.errors import run_command
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = InferenceRun(opts, load_style_model(opts))
     if opts.latent_mask is None:
         print("note: without --latent_mask nothing is taken from the references")
-    write_reference_mixtures(run, opts, read_references(run, paths))
+    write_reference_mixtures(run, opts, paths)
 
 
 if __name__ == "__main__":

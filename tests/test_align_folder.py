@@ -18,7 +18,8 @@ from utils.errors import InputError
 from utils.faces import align_folder as module
 from utils.faces.align_folder import Outcome, Pair, Settings, align_file, align_folder, plan, report
 from utils.faces.alignment import CROPS, Face
-from utils.pictures.reading import open_photo, read_pixels
+from utils.pictures.originals import read_original
+from utils.pictures.reading import read_pixels
 
 SETTINGS = Settings(32, CROPS["tight"], all_faces=True)
 
@@ -29,7 +30,7 @@ def faces(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.zeros((68, 2))
     points[36:42], points[42:48], points[48], points[54] = (20, 20), (40, 20), (24, 40), (36, 40)
 
-    def detect(pixels: np.ndarray) -> list[Face]:
+    def detect(pixels: np.ndarray, every: bool = False) -> list[Face]:
         return [Face(points + number, score=1.0, width=20.0) for number in range(len(pixels) - 48)]
 
     monkeypatch.setattr(module, "detect_faces", detect)
@@ -201,5 +202,5 @@ def test_an_aligned_face_holds_what_it_holds(tmp_path: Path) -> None:
     for suffix in (".png", ".jpg"):
         align_folder(plan(tmp_path / "p", tmp_path / "o", suffix), SETTINGS, 1, lambda outcome: None)
         assert align_file(plan(tmp_path / "p", tmp_path / "o", suffix)[0], SETTINGS).status == "exists"
-        image, _ = open_photo(tmp_path / "o" / f"a{suffix}")
-        assert np.array_equal(np.asarray(image), read_pixels(tmp_path / "o" / f"a{suffix}"))
+        original = read_original(tmp_path / "o" / f"a{suffix}")
+        assert np.array_equal(original.values, read_pixels(tmp_path / "o" / f"a{suffix}"))

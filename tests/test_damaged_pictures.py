@@ -20,7 +20,8 @@ from datasets.faces import FaceFolder
 from datasets.personal import measures
 from utils.errors import InputError
 from utils.pictures.opening import LARGEST, with_picture
-from utils.pictures.reading import capture_date, open_photo, open_rgb, read_pixels
+from utils.pictures.originals import read_original
+from utils.pictures.reading import capture_date, open_rgb, read_pixels
 
 FILES = sound_files()
 
@@ -28,7 +29,7 @@ FILES = sound_files()
 def outcome(path: Path) -> str:
     """Reads a file in every way; "read", or "refused" with a good sentence each time."""
     outcomes = set()
-    for read in (open_rgb, open_photo, read_pixels):
+    for read in (open_rgb, read_original, read_pixels):
         try:
             read(path)
             outcomes.add("read")

@@ -14,9 +14,9 @@ from PIL import Image
 from utils.errors import InputError
 from utils.pictures.listing import list_images
 from utils.pictures.opening import MissingReaderError
+from utils.pictures.originals import read_original
 from utils.pictures.reading import (
     capture_date,
-    open_photo,
     read_image,
     read_image_uint8,
 )
@@ -110,7 +110,7 @@ def test_heic_photos_are_read_upright_with_their_date(tmp_path: Path) -> None:
         assert found.shape == upright.shape and (found - upright).abs().mean() < 0.05
         assert capture_date(path) == date(2021, 3, 4)
         kept = Image.Exif()
-        kept.load(open_photo(path)[1]["exif"])
+        kept.load(read_original(path).exif)
         assert kept.get(0x0112, 1) == 1
     half = (tmp_path / "a.HEIC").read_bytes()
     (tmp_path / "half.heic").write_bytes(half[: len(half) // 2])

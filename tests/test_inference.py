@@ -183,7 +183,7 @@ def bad_inputs(folder: Path, checkpoint: Path) -> dict[str, tuple[list[str], str
     return {
         "no such folder": ([f"--data_path={folder / 'nowhere'}", weights], "no such folder"),
         "empty folder": ([f"--data_path={empty}", weights], "no pictures in"),
-        "a file that is no picture": ([f"--data_path={text}", weights], "text.pt is a file"),
+        "a file that is no picture": ([f"--data_path={text}", weights], "not one of the 1 pictures"),
         "only a truncated picture": ([f"--data_path={torn}", weights], "not one of the 1 pictures"),
         "no such checkpoint": ([data, f"--checkpoint_path={folder / 'no.pt'}"], "no such checkpoint"),
         "no checkpoint": ([data, f"--checkpoint_path={text}"], "text.pt"),

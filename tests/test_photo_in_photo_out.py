@@ -21,8 +21,8 @@ from utils.faces.alignment import detect_faces, face_square, warp_square
 from utils.faces.boxes import TIGHT_IN_FFHQ
 from utils.faces.paste import FacePhoto, paste_square
 from utils.pictures.animation import labelled_grid, there_and_back, write_gif, write_mp4
-from utils.pictures.reading import open_photo
-from utils.pictures.writing import save_pil
+from utils.pictures.originals import read_original
+from utils.pictures.writing import save_original
 
 
 @pytest.fixture(scope="module")
@@ -97,10 +97,10 @@ def test_smaller_and_larger_pictures_land_in_the_same_place(size: int) -> None:
 
 def test_a_reduced_photo_takes_its_square_along(astronaut: np.ndarray) -> None:
     square = face_square(detect_faces(astronaut)[0].landmarks, 0.58, 0.5)
-    small = FacePhoto(astronaut, square).reduced(256)
+    small = FacePhoto(astronaut, [square]).reduced(256)
     assert small.size == (256, 256) and small.reduced(300) is small
     whole = warp_square(astronaut, square, 40).astype(int)
-    assert np.abs(warp_square(small.pixels, small.square, 40) - whole).mean() < 4
+    assert np.abs(warp_square(small.pixels, small.squares[0], 40) - whole).mean() < 4
 
 
 # ---------------------------------------------------------------- what the camera wrote
@@ -123,9 +123,9 @@ def test_metadata_is_kept_and_the_rotation_applied(
 ) -> None:
     lossless = {"lossless": True} if suffix == ".webp" else {}
     source = photo_with_exif(tmp_path / f"in{suffix}", astronaut[:, :400], **lossless)
-    image, metadata = open_photo(source)
-    assert image.size == (400, 512)
-    save_pil(image, tmp_path / f"out{suffix}", metadata)
+    original = read_original(source)
+    assert original.values.shape == (512, 400, 3)
+    save_original(original.values, original, tmp_path / f"out{suffix}")
     with Image.open(tmp_path / f"out{suffix}") as result:
         exif = result.getexif()
         details = exif.get_ifd(0x8769)
@@ -138,14 +138,14 @@ def test_metadata_is_kept_and_the_rotation_applied(
 def test_damaged_and_oversized_exif(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 30))
     image.save(tmp_path / "damaged.jpg", exif=b"Exif\x00\x00this is nothing")
-    image, metadata = open_photo(tmp_path / "damaged.jpg")
-    save_pil(image, tmp_path / "out.jpg", metadata)
+    original = read_original(tmp_path / "damaged.jpg")
+    save_original(original.values, original, tmp_path / "out.jpg")
     exif = Image.Exif()
     exif[0x010F] = "Camera works"
     exif.get_ifd(0x8769)[0x927C] = b"x" * 80_000
     image.save(tmp_path / "large.png", exif=exif)
-    image, metadata = open_photo(tmp_path / "large.png")
-    save_pil(image, tmp_path / "out.jpg", metadata)
+    original = read_original(tmp_path / "large.png")
+    save_original(original.values, original, tmp_path / "out.jpg")
     with Image.open(tmp_path / "out.jpg") as result:
         assert result.getexif()[0x010F] == "Camera works", "only the maker's note is too long for a JPEG"
 

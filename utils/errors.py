@@ -5,6 +5,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
@@ -44,6 +45,8 @@ def run_command(main: Callable[[], int | None]) -> None:
     """
     outputs = [_forgiving(name) for name in ("stdout", "stderr")]
     _stop_on_signals()
+    if not sys.warnoptions:
+        warnings.showwarning = _show_warning
     code = _outcome(main)
     sys.exit(max(code, *(output.finish() for output in outputs)))
 
@@ -72,6 +75,23 @@ def one_line(text: str) -> str:
 def _say(text: str, code: int) -> int:
     print(one_line(text), file=sys.stderr)
     return code
+
+
+@contextlib.contextmanager
+def naming(flag: str) -> Iterator[None]:
+    """Begins the message of an ``InputError`` with the flag that was meant, unless it begins with one."""
+    try:
+        yield
+    except InputError as error:
+        if not flag or str(error).startswith("--"):
+            raise
+        raise InputError(f"{flag}: {error}") from error
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning for users as one line, without source code; those for programmers not at all."""
+    if category is UserWarning:
+        _say(f"warning: {message}", DONE)
 
 
 def explained(error: BaseException) -> str | None:

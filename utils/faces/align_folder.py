@@ -16,7 +16,7 @@ from PIL import Image
 
 from utils.errors import InputError, explained, one_line
 from utils.faces.align_records import Record, as_metadata, face_record, read_record, serves
-from utils.faces.alignment import FACE_SCORE, Crop, align_face, detect_faces, predictor_path
+from utils.faces.alignment import Crop, align_face, detect_faces, predictor_path
 from utils.parallel import parallel_map
 from utils.pictures.listing import list_images
 from utils.pictures.opening import digest_of
@@ -96,14 +96,14 @@ def align_file(pair: Pair, settings: Settings) -> Outcome:
             if serves(found, wanted):
                 return verdict(EXISTS)
         pixels = read_pixels(source)
-        faces = detect_faces(pixels)
+        faces = detect_faces(pixels, every=settings.all_faces)
     except InputError as error:
         return verdict(UNREADABLE, str(error))
     except MemoryError as error:
         return verdict(UNREADABLE, f"cannot read {source}: {explained(error)}")
     chosen = [faces[0]] if faces else []
     if settings.all_faces:
-        chosen += [face for face in faces[1:] if face.score >= FACE_SCORE]
+        chosen += faces[1:]
     try:
         aligned = [align_face(pixels, face.landmarks, settings.size, settings.crop) for face in chosen]
     except ValueError:  # landmarks that coincide

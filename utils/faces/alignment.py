@@ -17,8 +17,11 @@ from PIL import Image
 
 from utils.errors import InputError
 
-DETECTION_SIDE = 480  # the detector finds faces from 80 pixels on: a sixth of the longer side, then a twelfth
-FACE_SCORE = 0.3  # further faces of a photo below this are mostly none
+DETECTION_SIDE = 480  # the detector finds faces from 80 pixels on: first a sixth of the longer side
+LARGEST_SEARCH = 24_000_000  # pixels that are searched at once: 8 seconds and 500 MB
+FACE_SCORE = 0.3  # of an upright face; docs/inference.md has the figures
+_UPRIGHT_SIDE = 256  # pixels of the square in which a face is looked at once more
+_OFF_CENTRE = 0.18  # of that side
 _BLUR = 0.02  # FFHQ: deviation of the blur beyond the photo, as a fraction of the side
 _FADE = 0.3  # FFHQ: the border fades over at least this fraction of the side
 _PREDICTOR = "shape_predictor_68_face_landmarks.dat"
@@ -80,29 +83,53 @@ def _networks() -> tuple[Any, Any]:
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor_path()))
 
 
-def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE) -> list[Face]:
+def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE, every: bool = False) -> list[Face]:
     """Finds faces and their landmarks, the main one (area times score) first.
 
-    Searches the photo reduced to ``side`` pixels; where nothing is found, once more at twice that.
+    Searches the photo reduced to ``side`` pixels, then at twice that and so on up to its full size, until
+    there is a face. What the detector takes for one counts if it does so once more in the upright square
+    about its landmarks, with a score of :data:`FACE_SCORE` or more.
 
     Args:
         pixels: uint8 RGB (H, W, 3).
         side: longer side of the picture that is searched first.
+        every: search at all these sizes, for small faces beside large ones.
     """
+    pixels = np.ascontiguousarray(pixels)
+    found: list[Face] = []
+    height, width = pixels.shape[:2]
+    for target, enlarge in _search_sizes(max(height, width), side, height * width):
+        candidates = _search(pixels, target, enlarge)
+        further = [face for face in candidates if _upright_score(face, pixels) >= FACE_SCORE]
+        found += [face for face in further if not any(_same_face(face, other) for other in found)]
+        if found and not every:
+            break
+    return sorted(found, key=lambda face: face.width**2 * max(face.score, 1e-3), reverse=True)
+
+
+def _search_sizes(longest: int, side: int, area: int) -> list[tuple[int, int]]:
+    """Longer sides at which a photo is searched, each with the number of times it is doubled before."""
+    if longest <= side:
+        return [(longest, 0), (longest, 1)]
+    full = min(longest, int(longest * (LARGEST_SEARCH / area) ** 0.5))
+    sizes = [min(side, full), min(2 * side, full)]
+    while sizes[-1] * 1.05 < full:
+        further = 2 * sizes[-1]
+        sizes.append(further if further * 1.3 < full else full)
+    return [(size, 0) for size in sizes]
+
+
+def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
+    """What the detector finds in a photo whose longer side is reduced to ``target`` pixels."""
     dlib = _dlib()
     detector, predictor = _networks()
-    pixels = np.ascontiguousarray(pixels)
     height, width = pixels.shape[:2]
-    for target in (side, 2 * side):
-        scale = min(1.0, target / max(height, width))
-        reduced = pixels
-        if scale < 1:
-            new = (max(1, round(width * scale)), max(1, round(height * scale)))
-            reduced = cv2.resize(pixels, new, interpolation=cv2.INTER_AREA)
-        enlarge = int(target > side and max(height, width) <= side)
-        boxes, scores, _ = detector.run(reduced, enlarge)
-        if len(boxes):
-            break
+    scale = min(1.0, target / max(height, width))
+    reduced = pixels
+    if scale < 1:
+        new = (max(1, round(width * scale)), max(1, round(height * scale)))
+        reduced = cv2.resize(pixels, new, interpolation=cv2.INTER_AREA)
+    boxes, scores, _ = detector.run(reduced, enlarge)
     faces = []
     zoom = np.array([width / reduced.shape[1], height / reduced.shape[0]])
     for box, score in zip(boxes, scores, strict=True):
@@ -112,7 +139,30 @@ def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE) -> list[Face]:
         points = predictor(pixels, rectangle).parts()
         landmarks = np.array([(point.x, point.y) for point in points], dtype=np.float64)
         faces.append(Face(landmarks, float(score), float(end[0] - start[0])))
-    return sorted(faces, key=lambda face: face.width**2 * max(face.score, 1e-3), reverse=True)
+    return faces
+
+
+def _upright_score(face: Face, pixels: np.ndarray) -> float:
+    """The detector's best score near the middle of the upright square about a face; -1 without one."""
+    try:
+        square = face_square(face.landmarks, 1.0, 0.3)
+    except ValueError:  # landmarks in one place
+        return -1.0
+    upright = np.ascontiguousarray(warp_square(pixels, square, _UPRIGHT_SIDE))
+    boxes, scores, _ = _networks()[0].run(upright, 0)
+    middle = _UPRIGHT_SIDE / 2
+    near = [
+        float(score)
+        for box, score in zip(boxes, scores, strict=True)
+        if max(abs(box.center().x - middle), abs(box.center().y - middle)) < _OFF_CENTRE * _UPRIGHT_SIDE
+    ]
+    return max(near, default=-1.0)
+
+
+def _same_face(first: Face, second: Face) -> bool:
+    """Whether two finds of different searches are one face: the middle of one lies well within the other."""
+    middles = first.landmarks.mean(0) - second.landmarks.mean(0)
+    return bool(np.hypot(*middles) < 0.5 * max(first.width, second.width))
 
 
 def face_square(landmarks: np.ndarray, s: float, k: float) -> np.ndarray:

@@ -59,6 +59,8 @@ def write_mp4(frames: Sequence[Image.Image], path: str | Path) -> None:
     import imageio_ffmpeg
 
     width, height = (side - side % 2 for side in frames[0].size)
+    if not width or not height:
+        raise InputError(f"cannot write {path}: a film needs two rows and two columns of pixels")
     with written_atomically(path) as temporary:
         writer = imageio_ffmpeg.write_frames(
             str(temporary),

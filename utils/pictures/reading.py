@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from utils.pictures.colour import space_of, to_srgb
+from utils.pictures.colour import to_srgb
 from utils.pictures.opening import (
     UnsupportedPixelsError,
     date_time_original,
@@ -21,9 +21,6 @@ RESAMPLE = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-_EXIF_LIMIT = 65_000  # bytes; what one JPEG segment holds
-_ORIENTATION, _EXIF_IFD = 0x0112, 0x8769
-_MAKER_NOTE, _EXIF_WIDTH, _EXIF_HEIGHT = 0x927C, 0xA002, 0xA003
 _BAND = 2**22  # pixels that are copied at a time
 
 
@@ -41,32 +38,9 @@ def open_rgb(path: str | Path) -> Image.Image:
     return image
 
 
-def open_photo(path: str | Path) -> tuple[Image.Image, dict[str, bytes]]:
-    """Decodes a picture to 8-bit RGB, upright, in its own colour space, and keeps what stands beside it.
-
-    Returns:
-        The upright picture, and its ``exif`` (without the rotation, which is applied, and without the
-        thumbnail, which shows the picture as it was) and ``icc_profile`` where there are any: the
-        ``metadata`` of :func:`save_pil`. A picture with a profile that is not for RGB comes in sRGB.
-
-    Raises:
-        InputError: see :func:`utils.pictures.opening.with_picture`.
-    """
-    return with_picture(path, lambda image: (_own_rgb(image), _metadata(image)))
-
-
 def _profile(image: Image.Image) -> bytes | None:
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) else None
-
-
-def _keeps_profile(image: Image.Image) -> bool:
-    """Whether the picture's values, as RGB, are those that its profile describes, if it can be read."""
-    return image.mode not in ("CMYK", "LAB") and space_of(_profile(image) or b"") in ("RGB", None)
-
-
-def _own_rgb(image: Image.Image) -> Image.Image:
-    return _over_white(image, None if _keeps_profile(image) else _profile(image))
 
 
 def _srgb(image: Image.Image) -> Image.Image:
@@ -106,27 +80,6 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     result = Image.fromarray(grey)
     result.info = {name: value for name, value in image.info.items() if name != "transparency"}
     return result
-
-
-def _metadata(upright: Image.Image) -> dict[str, bytes]:
-    """EXIF and colour profile of an upright picture; a damaged EXIF block counts as none."""
-    kept: dict[str, bytes] = {}
-    profile = _profile(upright)
-    if profile is not None and _keeps_profile(upright):
-        kept["icc_profile"] = profile
-    try:
-        exif = upright.getexif()
-        exif.pop(_ORIENTATION, None)
-        details = exif.get_ifd(_EXIF_IFD)
-        if _EXIF_WIDTH in details:
-            details[_EXIF_WIDTH], details[_EXIF_HEIGHT] = upright.size
-        block = exif.tobytes() if len(exif) else b""
-        if len(block) > _EXIF_LIMIT:
-            details.pop(_MAKER_NOTE, None)
-            block = exif.tobytes()
-    except Exception:  # whatever Pillow makes of a block that some camera or program wrote wrongly
-        return kept
-    return {**kept, "exif": block} if 0 < len(block) <= _EXIF_LIMIT else kept
 
 
 def capture_date(path: str | Path) -> date | None:

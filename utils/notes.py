@@ -1,0 +1,21 @@
+"""Notes to the user: a line of its own on stderr, above the progress bar if one runs."""
+
+import sys
+from collections.abc import Sequence
+
+from tqdm import tqdm
+
+from utils.errors import one_line
+
+NAMED = 10  # things that a note names before it only counts
+
+
+def note(text: str, kind: str = "note") -> None:
+    """Says something that does not end the work; ``kind`` begins the line."""
+    tqdm.write(one_line(f"{kind}: {text}"), file=sys.stderr)
+
+
+def listed(things: Sequence[object]) -> str:
+    """The names of some things, the first of many."""
+    more = f" and {len(things) - NAMED} more" if len(things) > NAMED else ""
+    return ", ".join(map(str, things[:NAMED])) + more
