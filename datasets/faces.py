@@ -47,6 +47,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         cache_bytes: budget of "auto".
         progress: whether a long decode shows a bar.
         select: keeps only the files for which it holds, e.g. `in_share`.
+        own_output: where the calling command writes, see `list_images`.
 
     Raises:
         InputError: no such folder, no picture left, or more than a tenth of the files are bad.
@@ -69,9 +70,11 @@ class FaceFolder(Dataset[dict[str, Any]]):
         cache_bytes: int = CACHE_BYTES,
         progress: bool = True,
         select: Callable[[Path], bool] | None = None,
+        own_output: Sequence[str | Path] = (),
     ) -> None:
         self.folder = Path(folder)
         self._select = select
+        self._own_output = own_output
         self.size = size
         self.augment = augment
         self.resample = resample
@@ -91,7 +94,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
     def _scan(self, require_age: bool, official_ages: bool) -> tuple[list[Path], list[float]]:
         """Lists the pictures and reads their ages; files whose age is needed and missing are bad."""
         paths, ages = [], []
-        for path in list_images(self.folder):
+        for path in list_images(self.folder, self._own_output):
             if self._select is not None and not self._select(path):
                 continue
             try:

@@ -13,6 +13,8 @@ from typing import Any, ClassVar
 
 from utils.ages import OLDEST, YOUNGEST, is_age
 
+MOST = 2**31 - 1  # that random numbers, counters and formats of files take
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -131,8 +133,8 @@ def unread_flags(group: type[Options], names: Sequence[str] = (), **common: Any)
 # ---------------------------------------------------------------- kinds of values
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Reads whole numbers from ``least`` on."""
+def at_least(least: int, most: int = MOST) -> Callable[[str], int]:
+    """Reads whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         try:
@@ -141,12 +143,19 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return read
 
 
 count, positive = at_least(0), at_least(1)
+processes = at_least(0, 512)  # or threads: many more crash the libraries that start them
+pixels = at_least(1, 16_384)  # the side of a picture that a network makes or sees
+width = at_least(1, 65_536)  # of a layer
+depth = at_least(1, 1_000)  # layers one after another
+group = at_least(1, 65_536)  # pictures that are computed together
 
 
 def number(text: str) -> float:
