@@ -4,6 +4,7 @@ Run as a program it reads a JSON line for each training and answers with one: ex
 :class:`Death` counts there was. Nothing is imported twice, so a training of a toy takes well under a second.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -62,6 +63,7 @@ class Lab:
         death: Death | None = None,
         processes: int = 1,
         sent: tuple[float, int, str] | None = None,
+        cache: bool = True,
     ) -> dict[str, Any]:
         """Runs ``scripts/train.py``; returns ``codes`` of the processes (negative: signals) and the counts.
 
@@ -72,6 +74,7 @@ class Lab:
             processes: so many of them train together.
             sent: after so many seconds, this signal goes to the ``first``, the ``last`` or ``all`` processes
                 and their helpers.
+            cache: whether pictures are held in memory; else helpers decode them.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         task = {
@@ -80,6 +83,7 @@ class Lab:
             "death": asdict(death) if death else None,
             "processes": processes,
             "sent": sent,
+            "cache": cache,
         }
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
@@ -162,8 +166,11 @@ def _child(task: dict[str, Any], rank: int, port: int, report: int) -> None:
 
     from commands import script_main
 
+    from datasets.faces import FaceFolder
     from utils.errors import run_command
 
+    if not task["cache"]:
+        FaceFolder.__init__.__kwdefaults__["cache_bytes"] = 0
     code = 1
     try:
         run_command(lambda: script_main("train")(task["command"]))
@@ -208,10 +215,8 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send(process: int, number: int, group: bool) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process, number) if group else os.kill(process, number)
-    except ProcessLookupError:
-        pass
 
 
 def main() -> None:

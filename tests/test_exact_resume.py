@@ -145,9 +145,7 @@ def test_hundreds_of_kills(lab: Lab, files: SimpleNamespace, tmp_path: Path) -> 
         variant, processes = cases[number % len(cases)]
         folder = tmp_path / f"{number}"
         folder.mkdir()
-        killed += whole_and_parts(
-            lab, files, variant, folder, draws, rounds=2, kills=5, processes=processes
-        )
+        killed += whole_and_parts(lab, files, variant, folder, draws, rounds=2, kills=5, processes=processes)
         number += 1
     assert killed >= 200 or MANY_KILLS < 200
     print(f"{killed} kills, seed {SEED}")

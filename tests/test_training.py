@@ -288,7 +288,7 @@ def test_broken_loss_stops_before_anything_is_saved(
     command = toys.arguments("psp", files, tmp_path, *more)
     with monkeypatch.context() as patch:
         toys.spoil_at(patch, "psp", 5)
-        with pytest.raises(InputError, match=r"loss is not finite at step [56]; .* holds step 4.*: lower --le"):
+        with pytest.raises(InputError, match=r"not finite at step [56]; .* holds step 4.*: lower --lea"):
             toys.train(command)
     assert state_of(tmp_path, "resume_state")["step"] == 4
     assert not (tmp_path / "checkpoints" / "iteration_6.pt").exists()

@@ -103,7 +103,7 @@ def check_data(
     if refuse:
         raise InputError(
             f"the {counts} that the run in {place} was begun with, and it belongs to these; use another "
-            f"--exp_dir for others, or --max_steps that this run has reached to begin the next one there"
+            f"--exp_dir for others"
         )
     return f"the {counts} that the run was begun with; it goes on with the new ones"
 

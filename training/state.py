@@ -143,7 +143,7 @@ def _states(parts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _canonical(value: Any) -> Any:
-    """Containers with each text once: a file notes which of its texts are one object, and which are only equal."""
+    """Containers with each text once: a file notes which texts are one object and which are only equal."""
     if isinstance(value, str):
         return sys.intern(value)
     if isinstance(value, Mapping):
