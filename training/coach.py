@@ -104,7 +104,7 @@ class Coach(ABC, Generic[OptionsType]):
         self._take_over_data(saved)
         if saved:
             self.state.restore(saved, str(self.run.path))
-        self._newest_sound = self._continued_at = self._saved_at = self.step
+        self._newest_sound = self._saved_at = self.step
         share_weights(self.state.networks.values())
         for optimizer in self.state.optimizers.values():
             guard(optimizer)
@@ -263,16 +263,12 @@ class Coach(ABC, Generic[OptionsType]):
             sys.exit(BAD_INPUT)
         self.run.withdraw(self._newest_sound)
         state = self.run.load_state()
-        rest = (
-            f"{self.run.state_file} holds step {state['step']}, which is sound"
-            if state
-            else "no state is left"
-        )
-        if state and state["step"] == self._continued_at:
-            rest += " unless it began to fail before"
+        rest = "no sound state was saved, so it begins anew"
+        if state:
+            rest = f"{self.run.state_file} holds step {state['step']}, from which it goes on"
         raise InputError(
             f"{reason}; {rest}: lower --learning_rate, use --mixed_precision=no or look at the pictures in "
-            f"{self.run.logs.skipped.path}, then the same command continues"
+            f"{self.run.logs.skipped.path}, then start it again"
         )
 
     def _after_step(self, bar: tqdm) -> None:

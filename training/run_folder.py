@@ -46,6 +46,7 @@ class RunFolder:
         self._loaded: Path | None = None
         self._sound: Signature | None = None  # of the newest state, where it was read or written whole
         self._saved_at: int | None = None  # step of the newest state that this process wrote
+        self._written: list[int] = []  # steps of the weights that it wrote
 
     # ---------------------------------------------------------------- whose it is
 
@@ -93,9 +94,10 @@ class RunFolder:
         """
         path = save_checkpoint(weights, self.checkpoints / f"{name}.pt")
         self.logs.weights.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}: {note}")
-        if self._keep_checkpoints and name.startswith(ITERATION):
-            older = [step for step in self._iterations() if step <= step_of_weights(path)]
-            for step in older[: -self._keep_checkpoints]:
+        if name.startswith(ITERATION):
+            self._written.append(step_of_weights(path))
+            older = [step for step in self._iterations() if step <= self._written[-1]]
+            for step in older[: -self._keep_checkpoints] if self._keep_checkpoints else ():
                 self.weights_file(step).unlink(missing_ok=True)
         return path
 
@@ -172,14 +174,13 @@ class RunFolder:
 
     def withdraw(self, since: int) -> None:
         """Takes back what this process saved from a step on, because no sound step followed."""
-        if self._saved_at is None or self._saved_at < since:
-            return
         newest, previous = self.checkpoints / NEWEST, self.checkpoints / PREVIOUS
-        if previous.exists():
-            previous.replace(newest)
-        else:
-            newest.unlink(missing_ok=True)
-        for step in self._iterations():
+        if self._saved_at is not None and self._saved_at >= since:
+            if previous.exists():
+                previous.replace(newest)
+            else:
+                newest.unlink(missing_ok=True)
+        for step in self._written:
             if step >= since:
                 self.weights_file(step).unlink(missing_ok=True)
 

@@ -76,7 +76,7 @@ class _Search:
             self._closed.append(explained(error) or str(folder))
             return
         if identity in self.own:
-            self._own_results += sum(_is_picture(entry.name) for entry in entries)
+            self._own_results += sum(_is_picture(n) for *_, names in os.walk(folder) for n in names)
             return
         if identity in self._seen:
             return
