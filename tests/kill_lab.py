@@ -64,6 +64,7 @@ class Lab:
         processes: int = 1,
         sent: tuple[float, int, str] | None = None,
         cache: bool = True,
+        patch: str = "",
     ) -> dict[str, Any]:
         """Runs ``scripts/train.py``; returns ``codes`` of the processes (negative: signals) and the counts.
 
@@ -75,6 +76,7 @@ class Lab:
             sent: after so many seconds, this signal goes to the ``first``, the ``last`` or ``all`` processes
                 and their helpers.
             cache: whether pictures are held in memory; else helpers decode them.
+            patch: Python that each process runs first; it knows its ``rank``.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         task = {
@@ -84,6 +86,7 @@ class Lab:
             "processes": processes,
             "sent": sent,
             "cache": cache,
+            "patch": patch,
         }
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
@@ -171,6 +174,7 @@ def _child(task: dict[str, Any], rank: int, port: int, report: int) -> None:
 
     if not task["cache"]:
         FaceFolder.__init__.__kwdefaults__["cache_bytes"] = 0
+    exec(task["patch"], {"rank": rank})
     code = 1
     try:
         run_command(lambda: script_main("train")(task["command"]))
