@@ -333,3 +333,21 @@ def test_a_signal_before_the_first_step_ends_with_code_3(
     result = run("train", *toys.arguments("sam", files, tmp_path / "run", "--max_steps=4"))
     signal.signal(signal.SIGTERM, before)
     assert result.returncode == STOPPED and result.stderr.startswith("stopped; what was finished is kept")
+
+
+TWICE = """
+import os, signal, time
+from training.coach_psp import CoachPSP as Kind
+def step(self):
+    for pause in ({pause}, 300):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(pause)
+Kind.training_step = step
+"""
+
+
+def test_a_second_signal_ends_at_once(lab: Lab, files: SimpleNamespace, tmp_path: Path) -> None:
+    """In the middle of a step that takes for ever."""
+    command = toys.arguments("psp", files, tmp_path / "run", "--max_steps=4")
+    answer = lab.train(command, tmp_path / "log", patch=TWICE.format(pause=1.5))
+    assert answer["codes"] == [STOPPED] and "stopped at once" in (tmp_path / "log").read_text()

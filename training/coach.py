@@ -376,7 +376,7 @@ class Coach(ABC, Generic[OptionsType]):
         for kind in ("networks", "optimizers"):
             self._sound(state[kind])
         if self._due(self.opts.save_interval) or last:
-            self.run.save_weights(self._sound(self.weights()), f"{ITERATION}{self.step}", f"step {self.step}")
+            self.run.save_weights(self.weights(), f"{ITERATION}{self.step}", f"step {self.step}")
         if self._newest_sound == self.step or last:
             self.run.logs.events.flush()
             self.run.save_state(state)
