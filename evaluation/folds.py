@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from datasets.age_parsing import parse_age
 from models.aging_model import AgingModel, load_aging_model
@@ -77,7 +78,7 @@ def personalized_model(fold: Fold, options: PeopleOptions) -> AgingModel:
 
     Raises:
         InputError: the photos cannot be used, or the folder holds another training.
-        KeyboardInterrupt: the training was interrupted.
+        StoppedError: the training was stopped; the same command continues it.
     """
     photos, run = fold.folder / "photos", fold.folder / "run"
     train_options = options.training_options(photos, run)
@@ -89,8 +90,6 @@ def personalized_model(fold: Fold, options: PeopleOptions) -> AgingModel:
         coach = make_coach(train_options)
         coach.train()
         finished = [coach.run.path / weights]
-        if not finished[0].is_file():
-            raise KeyboardInterrupt
     return load_aging_model(finished[-1], select_device(options.device), None, options.mixed_precision)
 
 
@@ -108,11 +107,19 @@ def record_fold(fold: Fold, options: PeopleOptions) -> None:
         "preset": options.preset,
         "training": list(options.training_flags),
     }
-    if path.exists() and json.loads(path.read_text(encoding="utf-8")) != content:
+    if path.exists() and _record_in(path) != content:
         raise InputError(
             f"{fold.folder} holds a training from other photos or options; use another --exp_dir"
         )
     write_json(content, path)
+
+
+def _record_in(path: Path) -> Any:
+    """What is written down in a file; None where it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        return None
 
 
 def link_photos(photos: Sequence[Path], folder: Path) -> None:

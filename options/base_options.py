@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from criteria.objective import TermGroup
 from options.machine_options import MachineOptions
 from utils.errors import InputError
-from utils.typed_options import Options, Unread, count, option, path, positive, weight
+from utils.typed_options import Options, Unread, count, group, option, path, positive, processes, weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,16 @@ class RunOptions(Options):
     exp_dir: str = option(kind=path, help="run folder; the same command continues it", metavar="DIR")
     max_steps: int = option(500_000, positive, "steps in all")
     seed: int = option(0, count, "seed of weights, data order and ages")
+    deterministic: bool = option(
+        False,
+        bool,
+        "only operations with the same result in every run: two runs of a command write the same bytes",
+    )
+    max_skipped: int = option(
+        10,
+        positive,
+        "stop after so many steps in a row whose loss or gradient is not finite; each of them is left out",
+    )
     dry_run: bool = option(False, bool, "print the options and stop")
 
 
@@ -29,8 +40,8 @@ class DataOptions(Options):
 
     title = "data"
 
-    batch_size: int = option(4, positive, "pictures a step, of all processes together")
-    workers: int = option(4, count, "processes that decode, for folders larger than memory")
+    batch_size: int = option(4, group, "pictures a step, of all processes together")
+    workers: int = option(4, processes, "processes that decode, for folders larger than memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +55,10 @@ class LogOptions(Options):
     val_interval: int = option(1000, count, "validate, and keep the best model")
     save_interval: int | None = option(None, count, "write iteration_N.pt")
     save_minutes: float = option(5, weight, "write the resume state this often; 0: never")
+    keep_checkpoints: int = option(0, count, "so many iteration_N.pt stay, the newest; 0: all")
+    keep_sheets: int = option(
+        0, count, "so many sheets of pictures stay, the newest, and none goes to TensorBoard; 0: all"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +77,15 @@ class TrainOptions(RunOptions, DataOptions, MachineOptions, LogOptions):
 
     title = "machine"
 
+    @property
+    def own_output(self) -> list[Path]:
+        """Folders with results of this training, whose pictures are no input."""
+        root = Path(self.exp_dir)
+        logs = [run / "logs" for run in (root, *root.glob("[0-9]" * 5))]
+        return [root, *logs, *(folder / "images" for folder in logs)]
+
     mixed_precision: str = option("auto", str, "auto: bf16 where it is fast", choices=("auto", "bf16", "no"))
-    threads: int = option(0, count, "CPU threads; 0 leaves torch's choice")
+    threads: int = option(0, processes, "CPU threads; 0 leaves torch's choice")
 
 
 def parse_numbers(text: str | None, flag: str, length: int | None = None) -> list[int] | None:

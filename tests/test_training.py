@@ -23,7 +23,7 @@ from models.psp import append_age
 from models.psp_files import load_psp
 from models.psp_start import load_generator
 from options.train_options import COACHES
-from utils.errors import InputError
+from utils.errors import STOPPED, InputError, StoppedError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
@@ -171,8 +171,7 @@ JOINT = ("--train_decoder", *ADVERSARY)
     ("coach", "more"),
     [
         *((coach, ()) for coach in COACHES),
-        # features of photos are cached: their last bits depend on which of them came in one batch
-        ("psp", (*JOINT, *STEADY, "--id_lambda=0")),
+        ("psp", (*JOINT, *STEADY)),
         ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
         ("sam", (*FEATURES, *STEADY)),
     ],
@@ -192,10 +191,10 @@ def test_resumed_run_equals_an_uninterrupted_one(
     )
     toys.train(whole)
     before = signal.getsignal(signal.SIGTERM)
-    with monkeypatch.context() as patch:
+    stopped = pytest.raises(StoppedError, match="stopped at step 5; the same command continues")
+    with monkeypatch.context() as patch, stopped:
         toys.terminate_at(patch, coach, 5)
         toys.train(parts)
-    assert "stopped at step 5; the same command continues" in capsys.readouterr().out
     assert signal.getsignal(signal.SIGTERM) is before
     run = toys.run_folder(coach, tmp_path / "parts")
     assert state_of(run, "resume_state")["step"] == 5
@@ -250,8 +249,10 @@ def test_run_of_another_kind_or_size_is_refused(files: SimpleNamespace, tmp_path
     toys.train(toys.arguments("psp", files, tmp_path, "--max_steps=1"))
     with pytest.raises(InputError, match="holds a run of CoachPSP; choose another --exp_dir"):
         toys.train(toys.arguments("sam", files, tmp_path, "--max_steps=2"))
-    with pytest.raises(InputError, match="was made with other networks or options"):
+    with pytest.raises(InputError, match="--style_channels=4: the run in .* was begun with 8, which cannot"):
         toys.train(toys.arguments("psp", files, tmp_path, "--max_steps=2", "--style_channels=4"))
+    with pytest.raises(InputError, match="was made with other networks or options"):
+        toys.train(toys.arguments("psp", files, tmp_path, "--max_steps=2", "--ema_halflife=4"))
 
 
 # ---------------------------------------------------------------- signals and broken figures
@@ -269,7 +270,7 @@ def test_terminated_process_saves_and_continues(files: SimpleNamespace, tmp_path
                     break
                 time.sleep(0.1)
             process.terminate()
-            assert process.wait(timeout=100) == 0, log.read_text()
+            assert process.wait(timeout=100) == STOPPED, log.read_text()
         finally:
             process.kill()
     step = state_of(tmp_path, "resume_state")["step"]
@@ -287,7 +288,7 @@ def test_broken_loss_stops_before_anything_is_saved(
     command = toys.arguments("psp", files, tmp_path, *more)
     with monkeypatch.context() as patch:
         toys.spoil_at(patch, "psp", 5)
-        with pytest.raises(InputError, match=r"loss is not finite at step [56]; lower --learning_rate"):
+        with pytest.raises(InputError, match=r"not finite at step [56]; .* holds step 4.*: lower --lea"):
             toys.train(command)
     assert state_of(tmp_path, "resume_state")["step"] == 4
     assert not (tmp_path / "checkpoints" / "iteration_6.pt").exists()

@@ -207,8 +207,7 @@ def test_batches_are_a_function_of_the_step(files: SimpleNamespace) -> None:
                 torch.testing.assert_close(batch[name], value, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespace, one_by_one: bool) -> None:
+def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespace) -> None:
     data = FaceFolder(files.faces, 16)
     seen: list[int] = []
 
@@ -216,13 +215,13 @@ def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespa
         seen.append(len(images))
         return {"mean": images.mean((1, 2, 3)), "whole": images.flatten(1)}
 
-    cache = FeatureCache(compute, len(data), one_by_one=one_by_one)
+    cache = FeatureCache(compute, len(data))
     for items in ([(0, False), (1, False)], [(1, False), (1, True), (2, True)], [(1, True), (0, False)]):
         batch = data.batch(items)
         features = cache(batch)
         torch.testing.assert_close(features["mean"], batch["image"].mean((1, 2, 3)))
         torch.testing.assert_close(features["whole"], batch["image"].flatten(1))
-    assert seen == ([1, 1, 1, 1] if one_by_one else [2, 2])
+    assert seen == ([1, 1, 1, 1])
 
 
 # ---------------------------------------------------------------- run folder

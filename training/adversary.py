@@ -14,6 +14,7 @@ from criteria.gan_losses import (
 )
 from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
+from training.guard import backward_pass
 from training.state import TrainingState
 
 R1_EVERY = 16  # updates
@@ -89,26 +90,30 @@ class Adversary:
         if step % self.every:
             return {}
         self.discriminator.requires_grad_(True)
-        real_logits = self._judge(real, real_ages)
-        made_logits = self._judge(made.detach(), made_ages)
-        loss = discriminator_logistic_loss(real_logits, made_logits)
-        self._update(loss)
-        figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
-        if is_regularization_step(step // self.every, self.r1_every):
-            figures["r1"] = self._r1_step(real)
-        self.discriminator.requires_grad_(False)
+        try:
+            real_logits = self._judge(real, real_ages)
+            made_logits = self._judge(made.detach(), made_ages)
+            loss = discriminator_logistic_loss(real_logits, made_logits)
+            self._update(loss)
+            figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+            if is_regularization_step(step // self.every, self.r1_every):
+                figures["r1"] = self._r1_step(real)
+        finally:
+            self.discriminator.requires_grad_(False)
         return {name: value.detach() for name, value in figures.items()}
 
     def _r1_step(self, real: Tensor) -> Tensor:
         """R1 on the real pictures, in float32: its second derivatives are small differences."""
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
-        real = self.augment(real).detach().requires_grad_(True)
-        loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
-        self._update(loss)
-        self.discriminator.compute_dtype = precision
+        try:
+            real = self.augment(real).detach().requires_grad_(True)
+            loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+            self._update(loss)
+        finally:
+            self.discriminator.compute_dtype = precision
         return loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)
 
     def _update(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        backward_pass(loss)
         self.optimizer.step()

@@ -17,6 +17,7 @@ from options.age_classifier_options import AuxiliaryOptions
 from training.averaging import update_average
 from training.batches import BatchSource
 from training.coach import Coach
+from training.guard import backward_pass
 from training.optimizers import cosine_share, set_share
 from training.randomness import step_generator
 
@@ -76,7 +77,14 @@ class AuxiliaryCoach(Coach[AuxiliaryOptionsType]):
     ) -> FaceFolder:
         """Decodes a folder, or a part of it between two percentages, at the size the network sees."""
         select = None if share == (0, 100) else partial(in_share, start=share[0], end=share[1])
-        return FaceFolder(folder, self.picture_size, require_age, resample="lanczos", select=select)
+        return FaceFolder(
+            folder,
+            self.picture_size,
+            require_age,
+            resample="lanczos",
+            select=select,
+            own_output=self.opts.own_output,
+        )
 
     def make_batches(self, data: FaceFolder, weights: Sequence[float] | None = None) -> BatchSource:
         """Training batches, drawn with `weights`; mirroring is left to the augmentation."""
@@ -110,7 +118,7 @@ class AuxiliaryCoach(Coach[AuxiliaryOptionsType]):
         """One optimiser step on the cosine schedule with warm-up, then the running average."""
         set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        backward_pass(loss)
         self.optimizer.step()
         decay = min(self.step / (self.step + 10), 1 - 1 / self.opts.ema_steps)
         update_average(self.averaged, self.network, decay)

@@ -12,6 +12,7 @@ from datasets.sampling import IndexSampler
 from utils.distributed import rank, world_size
 from utils.errors import InputError
 from utils.parallel import worker_count
+from utils.signals import held_signals
 
 
 class BatchSource:
@@ -53,6 +54,7 @@ class BatchSource:
             weights=weights,
         )
         self._position = start_step * batch_size
+        self._newest: list[int] = []
         self._loader = None
         if dataset.images is None:
             loader = DataLoader(
@@ -63,7 +65,8 @@ class BatchSource:
                 pin_memory=self.device.type == "cuda",
                 persistent_workers=workers > 0,
             )
-            self._loader = iter(loader)
+            with held_signals():
+                self._loader = iter(loader)
 
     def next(self) -> dict[str, Tensor]:
         """Returns `image`, `age`, `index` and `flip` of the next step on the device."""
@@ -74,4 +77,9 @@ class BatchSource:
             items = [self._sampler.at(self._position + i) for i in own]
             batch = self.dataset.batch(items)
         self._position += self.batch_size
+        self._newest = batch["index"].tolist()
         return {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+
+    def newest_files(self) -> list[str]:
+        """The files of the newest batch."""
+        return [str(self.dataset.paths[index]) for index in self._newest]

@@ -2,28 +2,38 @@
 
 import json
 import math
-import signal
+import sys
 import time
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from models.stylegan2.op import choose_ops
 from options.base_options import TrainOptions
-from training.figures import RunningFigures, first_broken
+from training.batches import BatchSource
+from training.earlier_run import check_data, fingerprint, reconciled, settings
+from training.figures import first_broken
+from training.guard import KeptBuffers, NotFiniteError, broken_entry, guard
 from training.randomness import seed_everything, seed_process
-from training.run_folder import RunFolder, newest_run
+from training.run_folder import ITERATION, RunFolder, newest_run
 from training.state import TrainingState
-from utils.device import autocast, keep_freed_memory, select_device, select_precision
+from training.stopping import StopRequests
+from utils.device import (
+    autocast,
+    be_deterministic,
+    keep_freed_memory,
+    select_device,
+    select_precision,
+    without_deterministic_form,
+)
 from utils.distributed import (
     any_process,
+    everyone,
     is_main,
     join,
     leave,
@@ -31,11 +41,13 @@ from utils.distributed import (
     rank,
     say,
     share_weights,
-    synchronise,
+    told,
 )
-from utils.errors import InputError
-from utils.pictures.writing import save_pil
+from utils.errors import BAD_INPUT, STOPPED, InputError, StoppedError
 
+# A skipped step strains a run as much as so many sound ones relieve it: it ends after `--max_skipped` in a
+# row, and where more than one in so many is skipped for long.
+RELIEF = 10
 OptionsType = TypeVar("OptionsType", bound=TrainOptions)
 
 
@@ -51,9 +63,13 @@ class Coach(ABC, Generic[OptionsType]):
 
     best_metric: str | None = None  # name of the validation figure whose minimum makes `best_model.pt`
     numbered_runs = False  # whether runs get folders 00000, 00001 ... below `exp_dir`
+    belongs_to_its_data = False  # whether a run must go on with the pictures that it was begun with
+    batches: BatchSource  # what its steps are made from, if it has such
 
     def __init__(self, opts: OptionsType) -> None:
         self.opts = opts
+        if opts.deterministic:
+            be_deterministic()
         self.device = own_device(select_device(opts.device))
         join(self.device)
         choose_ops(opts.ops, self.device)
@@ -64,20 +80,56 @@ class Coach(ABC, Generic[OptionsType]):
             torch.set_num_threads(opts.threads)
         seed_everything(opts.seed)
         self.state = TrainingState(type(self).__name__)
-        self.figures = RunningFigures()
-        self._stop = False
-        self._writer: SummaryWriter | None = None
-        self.run = RunFolder(newest_run(opts.exp_dir, opts.max_steps) if self.numbered_runs else opts.exp_dir)
+        self.figures = self.state.figures
+        self._stopping, self._stop = StopRequests(), False
+        place = newest_run(opts.exp_dir, opts.max_steps) if self.numbered_runs else opts.exp_dir
+        self.run = RunFolder(told(str(place)), opts.keep_checkpoints, opts.keep_sheets)
+        try:
+            self._prepare()
+        except BaseException:
+            self.run.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Takes the run folder, builds everything and brings it to the step where the run stands."""
+        if is_main():
+            self.run.open()
+        told(None)  # the others wait here until the folder belongs to this training
         saved = self.run.load_state()
         self.start_step = saved["step"] if saved else 0
+        if told(self.start_step) != self.start_step:
+            raise InputError(f"the processes see different states of {self.run.path}; use one shared folder")
+        self._take_over_options(saved)
         self.build()
+        self._take_over_data(saved)
         if saved:
             self.state.restore(saved, str(self.run.path))
+        self._newest_sound = self._saved_at = self.step
         share_weights(self.state.networks.values())
         for optimizer in self.state.optimizers.values():
-            synchronise(optimizer)
-        if not is_main():
-            seed_process(opts.seed, rank(), self.step)
+            guard(optimizer)
+        self._buffers = KeptBuffers(self.state.networks.values())
+
+    def _take_over_options(self, saved: dict[str, Any] | None) -> None:
+        """Compares the options with those of the run so far."""
+        opts, self.record, notes = self.opts, settings(self.opts), list[str]()
+        earlier = (saved or {}).get("record", {}).get("options")
+        if saved and earlier and saved["coach"] == self.state.coach:
+            self.record, notes = reconciled(opts, earlier, self.start_step, self.run.path)
+        for note in notes:
+            say(f"note: {note}", file=sys.stderr)
+
+    def _take_over_data(self, saved: dict[str, Any] | None) -> None:
+        """Compares the pictures with those of the run so far."""
+        data, batches = None, getattr(self, "batches", None)
+        if batches is not None:
+            data = fingerprint(batches.dataset)
+            known = (saved or {}).get("record", {}).get("data")
+            folder = batches.dataset.folder
+            note = check_data(data, known, folder, self.belongs_to_its_data, self.run.path)
+            if note is not None:
+                say(f"note: {note}", file=sys.stderr)
+        self.state.record = {"options": self.record, "data": data}
 
     # ---------------------------------------------------------------- what a coach provides
 
@@ -109,42 +161,118 @@ class Coach(ABC, Generic[OptionsType]):
         return self.state.step
 
     def train(self) -> None:
-        """Trains to `max_steps`, or until SIGTERM or Ctrl-C, after which the same command continues."""
-        if is_main():
-            self.run.create(self.opts.record())
-            self._writer = SummaryWriter(str(self.run.logs), purge_step=self.step or None)
-        signals = (signal.SIGINT, signal.SIGTERM)
-        previous = {number: signal.signal(number, self._request_stop) for number in signals}
+        """Trains to `max_steps`.
+
+        Raises:
+            StoppedError: SIGTERM, SIGHUP or Ctrl-C stopped it, or another process ended; the state is saved.
+            InputError: it cannot go on, because its numbers are not finite or files cannot be written.
+        """
         try:
-            self._loop()
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
-            if self._writer is not None:
-                self._writer.close()
+            with self._stopping:
+                if is_main():
+                    self.run.create({"exp_dir": self.opts.exp_dir, **self.record})
+                    self.run.tidy()
+                    self.run.logs.cut(self.step)
+                self._loop()
             leave()
+            self._say_how_it_ended()
+        except RuntimeError as error:
+            operation = without_deterministic_form(error)
+            if operation is None:
+                raise
+            raise InputError(
+                f"--deterministic: {operation} has no deterministic form on {self.device.type}; leave the "
+                f"flag out or use --device=cpu"
+            ) from error
+        finally:
+            self.run.close()
 
     def _loop(self) -> None:
         if self._is_finished():
             steps = f"{self.step} of {self.opts.max_steps} steps"
             say(f"{self.run.path} has {steps} already; raise --max_steps")
-            return
-        if self.step:
+        elif self.step:
             say(f"continuing {self.run.path} at step {self.step}")
         self._last_save = time.monotonic()
         with self._progress_bar() as bar:
+            if is_main() and self.step:
+                self._complete(bar)
             while not self._is_finished() and not self._stop:
-                self.figures.add(self.training_step())
-                self.state.step += 1
+                self._make_step()
                 bar.update()
-                self._stop = any_process(self._stop, self.device)
+                self._stop = any_process(self._stopping.requested, self.device)
                 if is_main():
                     self._after_step(bar)
-        if self._stop:
-            say(f"stopped at step {self.step}; the same command continues")
+
+    def _say_how_it_ended(self) -> None:
+        """Names skipped steps and an early end.
+
+        Raises:
+            StoppedError: it ended early.
+        """
+        if self.state.skipped:
+            say(f"note: {self.state.skipped} steps were skipped, see {self.run.logs.skipped.path}")
+        if not self._is_finished():
+            if not is_main():
+                sys.exit(STOPPED)
+            raise StoppedError(f"stopped at step {self._saved_at}; the same command continues")
+
+    def _make_step(self) -> None:
+        """One step; one whose loss or gradient is not finite leaves everything as it was."""
+        if not is_main():
+            seed_process(self.opts.seed, rank(), self.step)
+        self._buffers.keep()
+        try:
+            self.figures.add(self.training_step())
+        except NotFiniteError:
+            self._buffers.restore()
+            self.state.step += 1
+            self._count_skipped()
+        else:
+            self.state.step += 1
+            self.state.strain = max(0, self.state.strain - 1)
+            self._newest_sound = self.step
+
+    def _count_skipped(self) -> None:
+        """Tells of a step that was left out, and ends a run that has too many of them.
+
+        Raises:
+            InputError: it has.
+        """
+        self.state.skipped += 1
+        self.state.strain += RELIEF
+        files = sorted(name for part in everyone(self._newest_files()) for name in part)
+        if is_main():
+            self.run.logs.skipped.append(json.dumps({"step": self.step, "files": files}))
+            listed = f"; its pictures: {', '.join(files)}" if files else ""
+            tqdm.write(f"step {self.step} skipped: a loss or gradient is not finite{listed}", file=sys.stderr)
+        if self.state.strain >= RELIEF * self.opts.max_skipped:
+            self._give_up(f"{self.state.skipped} steps to step {self.step} had no finite loss or gradient")
+
+    def _newest_files(self) -> list[str]:
+        batches = getattr(self, "batches", None)
+        return batches.newest_files() if batches is not None else []
+
+    def _give_up(self, reason: str) -> None:
+        """Ends a run that would spoil itself.
+
+        Raises:
+            InputError: always, in the first process; the others end with its exit code.
+        """
+        if not is_main():
+            sys.exit(BAD_INPUT)
+        self.run.withdraw(self._newest_sound)
+        state = self.run.load_state()
+        rest = "no sound state was saved, so it begins anew"
+        if state:
+            rest = f"{self.run.state_file} holds step {state['step']}, from which it goes on"
+        raise InputError(
+            f"{reason}; {rest}: lower --learning_rate, use --mixed_precision=no or look at the pictures in "
+            f"{self.run.logs.skipped.path}, then start it again"
+        )
 
     def _after_step(self, bar: tqdm) -> None:
-        """Logs, shows, validates and saves what is due."""
+        """Logs, shows, validates and saves what is due; the state, which knows of all else, comes last."""
         opts, last = self.opts, self._is_finished()
         if self._due(opts.board_interval) or last:
             self._log(bar)
@@ -155,6 +283,19 @@ class Coach(ABC, Generic[OptionsType]):
         if self._due(opts.save_interval) or self._is_time_to_save() or last or self._stop:
             self._save()
 
+    def _complete(self, bar: tqdm) -> None:
+        """Makes up for what the step of the state should have left, but was not the last one then."""
+        best = self.run.checkpoints / "best_model.pt"
+        if self.state.best_step == self.step and not best.exists():
+            self._save_best("made again")
+        if not self._is_finished() or self.run.weights_file(self.step).exists():
+            return
+        self._log(bar)
+        self._save_sheets()
+        if self.step not in self.run.logs.validation.steps():
+            self.validate()
+        self._save()
+
     def _is_finished(self) -> bool:
         return self.step >= self.opts.max_steps
 
@@ -164,9 +305,6 @@ class Coach(ABC, Generic[OptionsType]):
     def _is_time_to_save(self) -> bool:
         minutes = self.opts.save_minutes
         return minutes > 0 and time.monotonic() - self._last_save > 60 * minutes
-
-    def _request_stop(self, *_: Any) -> None:
-        self._stop = True
 
     def _progress_bar(self) -> tqdm:
         return tqdm(
@@ -189,7 +327,7 @@ class Coach(ABC, Generic[OptionsType]):
         means = self._finite_means()
         self.figures.clear()
         for name, value in means.items():
-            self._board().add_scalar(name if "/" in name else f"train/{name}", value, self.step)
+            self.run.logs.events.scalar(name if "/" in name else f"train/{name}", value, self.step)
         bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)
 
     def _finite_means(self) -> dict[str, float]:
@@ -201,43 +339,52 @@ class Coach(ABC, Generic[OptionsType]):
         means = self.figures.means()
         broken = first_broken(means)
         if broken is not None:
-            raise InputError(
-                f"{broken} is not finite at step {self.step}; lower --learning_rate or use "
-                f"--mixed_precision=no (the last sound state, if one was due, is in {self.run.checkpoints})"
-            )
+            self._give_up(f"{broken} is not finite at step {self.step}")
         return means
 
     def validate(self) -> dict[str, float]:
         """Runs validation, logs it, and keeps the best model."""
         figures = self.validation_step()
         for name, value in figures.items():
-            self._board().add_scalar(f"test/{name}", value, self.step)
+            self.run.logs.events.scalar(f"test/{name}", value, self.step)
         if not figures:
             return figures
-        with (self.run.logs / "validation.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self.step, **figures}) + "\n")
+        self.run.logs.validation.append(json.dumps({"step": self.step, **figures}))
         text = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         tqdm.write(f"step {self.step}: {text}")
         value = figures.get(self.best_metric or "", math.inf)
         if value < self.state.best_value:
-            self.state.best_value = value
-            self.run.save_weights(self.weights(), "best_model", f"step {self.step}, {text}")
+            self.state.best_value, self.state.best_step = value, self.step
+            self._save_best(text)
         return figures
+
+    def _save_best(self, text: str) -> None:
+        self.run.save_weights(self._sound(self.weights()), "best_model", f"step {self.step}, {text}")
 
     def _save_sheets(self) -> None:
         for name, sheet in self.sheets().items():
-            save_pil(sheet, self.run.images / f"{name}_{self.step:07d}.jpg")
-            pixels = np.asarray(sheet.convert("RGB"))
-            self._board().add_image(name, pixels, self.step, dataformats="HWC")
+            self.run.logs.sheet(name, sheet, self.step)
 
     def _save(self) -> None:
-        """Writes the weights where they are due, then all that is needed to continue."""
-        self._finite_means()
-        if self._due(self.opts.save_interval) or self._is_finished():
-            self.run.save_weights(self.weights(), f"iteration_{self.step}", f"step {self.step}")
-        self.run.save_state(self.state.content())
-        self._last_save = time.monotonic()
+        """Writes the weights where they are due, then all that is needed to continue.
 
-    def _board(self) -> SummaryWriter:
-        assert self._writer is not None  # the main process opened it
-        return self._writer
+        After a skipped step the state waits: the sound step before may have spoiled the weights.
+        """
+        self._finite_means()
+        last = self._is_finished()
+        state = self.state.content()
+        for kind in ("networks", "optimizers"):
+            self._sound(state[kind])
+        if self._due(self.opts.save_interval) or last:
+            self.run.save_weights(self.weights(), f"{ITERATION}{self.step}", f"step {self.step}")
+        if self._newest_sound == self.step or last:
+            self.run.logs.events.flush()
+            self.run.save_state(state)
+            self._saved_at, self._last_save = self.step, time.monotonic()
+
+    def _sound(self, content: dict[str, Any]) -> dict[str, Any]:
+        """What is about to be written, if its numbers are finite; else the run ends before that."""
+        broken = broken_entry(content)
+        if broken is not None:
+            self._give_up(f"{broken} holds numbers that are not finite at step {self.step}")
+        return content

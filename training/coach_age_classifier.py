@@ -67,4 +67,4 @@ class CoachAgeClassifier(AuxiliaryCoach[AgeClassifierOptions]):
         return {"mean_absolute_error": float(error.abs().mean()), "bias": float(error.mean())}
 
     def weights(self) -> dict[str, Any]:
-        return network_checkpoint(self.opts.kind, self.architecture, self.averaged, opts=self.opts.record())
+        return network_checkpoint(self.opts.kind, self.architecture, self.averaged, opts=self.record)

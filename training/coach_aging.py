@@ -185,4 +185,4 @@ class CoachAging(Coach[SAMOptions]):
         return {self.watched.sheet_name("ages"): sheet}
 
     def weights(self) -> dict[str, Any]:
-        return self.encoder.checkpoint(self.opponent)
+        return self.encoder.checkpoint(self.opponent, self.record)

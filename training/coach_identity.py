@@ -89,7 +89,9 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
 
     def _choose_teacher(self) -> str:
         root = Path(self.opts.train_dataset)
-        folders = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+        own = Path(self.opts.exp_dir).resolve()
+        found = root.iterdir() if root.is_dir() else ()
+        folders = [path for path in found if path.is_dir() and path.resolve() != own]
         if self.opts.teacher == "folders" and len(folders) < 2:
             raise InputError(f"{root} has no folders of people; use --teacher=dlib for unlabelled faces")
         if self.opts.teacher == "auto":
@@ -132,7 +134,7 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
 
     def weights(self) -> dict[str, Any]:
         return network_checkpoint(
-            self.opts.kind, self.architecture, self.averaged, opts=self.opts.record(), teacher=self.teacher
+            self.opts.kind, self.architecture, self.averaged, opts=self.record, teacher=self.teacher
         )
 
 

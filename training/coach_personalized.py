@@ -53,6 +53,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
 
     best_metric = "loss"
     numbered_runs = True
+    belongs_to_its_data = True
 
     def build(self) -> None:
         opts = self.opts
@@ -75,7 +76,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             workers=opts.workers,
             device=self.device,
         )
-        test = load_test_pictures(opts.test_dataset, self.net.input_size, opts.n_test)
+        test = load_test_pictures(opts.test_dataset, self.net.input_size, opts.n_test, opts.own_output)
         self.watched = WatchedPictures(test, photos, self.device)
         measures, _ = load_measures(needs, opts, self.device)
         assert measures.aging is not None
@@ -86,8 +87,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         if "references" in needs and measures.identity is not None:
             measures.references = self._reference_bank(measures.identity, photos)
         self.objective = Objective(terms, measures, self.repairs.distinct_log_names)
-        # Few photos: what is known of them stays where it is used, and is the same in a resumed run.
-        self.features = FeatureCache(self._photo_features, len(photos), self.device, one_by_one=True)
+        # Few photos: what is known of them stays where it is used.
+        self.features = FeatureCache(self._photo_features, len(photos), self.device)
 
     def _start_network(self, path: str) -> pSp:
         """SAM with an adapter; everything but that is frozen."""
@@ -107,7 +108,13 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
 
     def _load_photos(self) -> FaceFolder:
         folder = self.opts.train_dataset
-        photos = FaceFolder(folder, self.net.input_size, True, official_ages=not self.repairs.decimal_ages)
+        photos = FaceFolder(
+            folder,
+            self.net.input_size,
+            True,
+            official_ages=not self.repairs.decimal_ages,
+            own_output=self.opts.own_output,
+        )
         if len(photos) < LEAST_PHOTOS:
             raise InputError(f"{folder} holds one photo only; personalisation needs several, best about 50")
         if len(photos.ages.unique()) == 1:
@@ -220,4 +227,4 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         return {self.watched.sheet_name("ages"): sheet}
 
     def weights(self) -> dict[str, Any]:
-        return psp_checkpoint(self.net, self.opts.record())
+        return psp_checkpoint(self.net, self.record)

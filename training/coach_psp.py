@@ -15,6 +15,7 @@ from training.encoder_start import psp_start_files, start_psp
 from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
+from training.guard import backward_pass
 from training.measures import CLASSIFIER, load_measures, loss_files
 from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent, needs_classifier
@@ -75,7 +76,7 @@ class CoachPSP(Coach[PSPOptions]):
                 self.encoder.net, images, self._targets(wanted, batch), trained=True
             )
         self.encoder.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()
+        backward_pass(losses.total)
         self.encoder.optimize(self.step)
         figures = {"loss": losses.total.detach(), **losses.scalars}
         if self.opponent is not None:
@@ -130,4 +131,4 @@ class CoachPSP(Coach[PSPOptions]):
         return {name: sheet_of_columns([images, output], ["input", "output"])}
 
     def weights(self) -> dict[str, Any]:
-        return self.encoder.checkpoint(self.opponent)
+        return self.encoder.checkpoint(self.opponent, self.record)

@@ -19,6 +19,8 @@ from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
+from training.guard import backward_pass
+from utils.distributed import average
 from utils.pictures.sheets import image_sheet
 
 
@@ -52,7 +54,9 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         self.optimizer = self._generator_adam()
         self.state.register(g=self.optimizer)
         self.adversary.register(self.state)
-        dataset = FaceFolder(opts.train_dataset, opts.output_size, resample="lanczos")
+        dataset = FaceFolder(
+            opts.train_dataset, opts.output_size, resample="lanczos", own_output=opts.own_output
+        )
         self.batches = BatchSource(
             dataset,
             opts.batch_size,
@@ -110,18 +114,21 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
 
     def _update_generator(self, loss: Tensor) -> None:
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        backward_pass(loss)
         self.optimizer.step()
 
     def _path_length_step(self, photos: int) -> Tensor:
         batch = max(1, photos // self.opts.path_batch_shrink)
         self.generator.compute_dtype = torch.float32
-        images, latents = self.generator(self._styles(batch), return_latents=True)
-        penalty, lengths = self.path_length(images, latents)
-        # Zero times a pixel ties the penalty to every parameter, so that all receive a gradient.
-        weight = self.opts.path_regularize * self.opts.g_reg_every
-        self._update_generator(weight * penalty + 0 * images[0, 0, 0, 0])
-        self.generator.compute_dtype = self.precision
+        try:
+            images, latents = self.generator(self._styles(batch), return_latents=True)
+            penalty, lengths = self.path_length(images, latents)
+            average(self.path_length.buffers())
+            # Zero times a pixel ties the penalty to every parameter, so that all receive a gradient.
+            weight = self.opts.path_regularize * self.opts.g_reg_every
+            self._update_generator(weight * penalty + 0 * images[0, 0, 0, 0])
+        finally:
+            self.generator.compute_dtype = self.precision
         return lengths.mean()
 
     # ---------------------------------------------------------------- results
@@ -132,7 +139,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             "d": self.discriminator.state_dict(),
             "g_ema": self.generator_ema.state_dict(),
             "latent_avg": self.generator_ema.average_latent(seed=self.opts.seed),
-            "opts": {"architecture": {"generator": self.config.to_dict()}, **self.opts.record()},
+            "opts": {"architecture": {"generator": self.config.to_dict()}, **self.record},
         }
 
     @torch.no_grad()

@@ -18,7 +18,7 @@ from datasets.faces import FaceFolder
 from models.psp_files import load_psp
 from models.stylegan2.shared_latent import SHIFT, with_shared_latent
 from options.weights_options import DemoWeightsOptions
-from utils.errors import InputError
+from utils.errors import STOPPED, InputError, StoppedError
 from utils.files.checkpoints import Checkpoint, halved, load_checkpoint, save_checkpoint
 
 
@@ -27,10 +27,13 @@ def train_stage(name: str, opts: DemoWeightsOptions) -> None:
 
     Raises:
         InputError: it starts from a stage that has not been trained, or the training fails.
+        StoppedError: the training was stopped.
     """
     command = train_command(name, opts)
     print("+ " + " ".join(command), flush=True)
     code = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
+    if code == STOPPED:
+        raise StoppedError(f"training {name} was stopped; the same command continues it")
     if code:
         raise InputError(f"training {name} ended with exit code {code}; the same command continues it")
 

@@ -17,7 +17,7 @@ def load_face_data(
     Raises:
         InputError: a folder cannot be used.
     """
-    data = FaceFolder(opts.train_dataset, size)
+    data = FaceFolder(opts.train_dataset, size, own_output=opts.own_output)
     batches = BatchSource(
         data,
         opts.batch_size,
@@ -26,7 +26,7 @@ def load_face_data(
         workers=opts.workers,
         device=device,
     )
-    test = load_test_pictures(test_folder(opts), size, opts.n_test)
+    test = load_test_pictures(test_folder(opts), size, opts.n_test, opts.own_output)
     if test is None:
         say("note: without --test_dataset there is no validation and no best_model.pt")
     return batches, WatchedPictures(test, data, device)

@@ -9,12 +9,13 @@ from torch import Tensor
 class FeatureCache:
     """Tensors of training pictures, kept after the first time.
 
+    Each picture is computed apart: no number depends on which came together in a batch, and a run that
+    continues, which fills its cache in another order, computes the very same.
+
     Args:
         compute: maps (B, 3, S, S) pictures to named (B, ...) tensors.
         pictures: number of training pictures.
         device: where the tensors are kept.
-        one_by_one: compute each picture apart, so that no number depends on which came together in a
-            batch; slow for many pictures on a GPU.
     """
 
     def __init__(
@@ -22,11 +23,9 @@ class FeatureCache:
         compute: Callable[[Tensor], Mapping[str, Tensor]],
         pictures: int,
         device: torch.device | str = "cpu",
-        one_by_one: bool = False,
     ) -> None:
         self._compute = compute
         self._device = device
-        self._one_by_one = one_by_one
         self._known = torch.zeros(pictures, 2, dtype=torch.bool)
         self._stores: dict[str, Tensor] = {}
 
@@ -35,9 +34,9 @@ class FeatureCache:
         """Returns the features of a batch with `image`, `index` and `flip`, on the device of the pictures."""
         images, index, flip = batch["image"], batch["index"].cpu(), batch["flip"].cpu().long()
         unknown = (~self._known[index, flip]).nonzero().flatten()
-        for rows in unknown.split(1 if self._one_by_one else max(1, len(unknown))):
-            if len(rows):
-                self._keep(images[rows.to(images.device)], index[rows], flip[rows])
+        for row in unknown.split(1):
+            if len(row):
+                self._keep(images[row.to(images.device)], index[row], flip[row])
         places = index.to(self._device), flip.to(self._device)
         return {name: store[places].to(images.device) for name, store in self._stores.items()}
 

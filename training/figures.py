@@ -20,7 +20,7 @@ class RunningFigures:
         """Adds the figures of one step; they stay on their device."""
         for name, value in figures.items():
             known = self._sums.get(name)
-            self._sums[name] = value.detach().clone() if known is None else known + value
+            self._sums[name] = value.detach().clone() if known is None else known.to(value.device) + value
             self._counts[name] += 1
 
     def means(self) -> dict[str, float]:
@@ -29,6 +29,15 @@ class RunningFigures:
             return {}
         values = torch.stack([value.float().reshape(()) for value in self._sums.values()]).tolist()
         return {name: value / self._counts[name] for name, value in zip(self._sums, values, strict=True)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since :meth:`clear`."""
+        return {"sums": dict(self._sums), "counts": dict(self._counts)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes back what :meth:`state_dict` gave; nothing of an empty one."""
+        self._sums = dict(state.get("sums", {}))
+        self._counts = Counter(state.get("counts", {}))
 
     def clear(self) -> None:
         """Begins anew."""

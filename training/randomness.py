@@ -23,7 +23,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def seed_process(seed: int, rank: int, step: int) -> None:
-    """Gives a further process noise of its own."""
+    """Gives a further process noise of its own at each step, so that nothing of it must be kept."""
     torch.manual_seed(seed + STRIDE * rank + step)
 
 
@@ -32,7 +32,7 @@ def random_state() -> dict[str, Any]:
     version, words, gauss = random.getstate()
     state = {"torch": torch.get_rng_state(), "python": [version, list(words), gauss]}
     if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
+        state["cuda"] = [torch.cuda.get_rng_state()]  # of the device of this process
     return state
 
 
@@ -42,4 +42,4 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     version, words, gauss = state["python"]
     random.setstate((version, tuple(words), gauss))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state(state["cuda"][0])

@@ -1,5 +1,6 @@
 """A pSp network in training: what of it learns, at which rate, and its running average."""
 
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -92,9 +93,9 @@ class TrainedEncoder:
         size = self.net.input_size
         return max(size, self.net.config.generator.size) if full else size
 
-    def checkpoint(self, opponent: Adversary | None) -> Checkpoint:
-        """The weights for use, with the discriminator for whoever trains on with it."""
-        content = psp_checkpoint(self.averaged, self._opts.record())
+    def checkpoint(self, opponent: Adversary | None, record: Mapping[str, Any]) -> Checkpoint:
+        """The weights for use with a record of the options; a discriminator for whoever trains on with it."""
+        content = psp_checkpoint(self.averaged, record)
         if opponent is not None and self._opts.discriminator == "stylegan2":
             content["d"] = opponent.discriminator.state_dict()
         elif self._discriminator is not None:

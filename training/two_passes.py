@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from criteria.objective import Losses, Objective, PassName, Targets
+from training.guard import backward_pass
 from utils.device import autocast
 
 Backward = Callable[[Tensor], None]
@@ -19,7 +20,7 @@ def plain_backward(loss: Tensor) -> None:
     A loss without any term that has a weight, as some modes may have, leaves the gradients alone.
     """
     if loss.requires_grad:
-        loss.backward()
+        backward_pass(loss)
 
 
 @dataclass(frozen=True)

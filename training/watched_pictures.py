@@ -1,5 +1,6 @@
 """The pictures by which one watches a training: those of a test folder, else of the training folder."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -47,11 +48,13 @@ class WatchedPictures:
         return f"{'train' if self.test is None else 'test'}/faces/{name}"
 
 
-def load_test_pictures(folder: str | None, size: int, count: int) -> Tensor | None:
+def load_test_pictures(
+    folder: str | None, size: int, count: int, own_output: Sequence[str | Path] = ()
+) -> Tensor | None:
     """Pictures (N, 3, size, size) of a folder, at most `count`, evenly over its files; None without one."""
     if not folder:
         return None
-    test = FaceFolder(folder, size)
+    test = FaceFolder(folder, size, own_output=own_output)
     return test.batch(evenly(len(test), count))["image"]
 
 

@@ -1,7 +1,9 @@
 """One choice of device and precision for every command, and the settings that make a CPU fast."""
 
 import ctypes
+import os
 import platform
+import re
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -54,6 +56,23 @@ def select_precision(name: str, device: torch.device) -> torch.dtype:
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager:
     """Mixed precision in `dtype`, or nothing for float32."""
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
+
+
+def be_deterministic() -> None:
+    """Makes torch choose operations whose results are the same in every run; to be called before all else.
+
+    An operation that has no such implementation raises, see :func:`without_deterministic_form`.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def without_deterministic_form(error: BaseException) -> str | None:
+    """Name of the operation that :func:`be_deterministic` does not allow; None for any other error."""
+    found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+    return found[1] if found else None
 
 
 def keep_freed_memory() -> None:

@@ -3,14 +3,21 @@
 Plain `torch.distributed`. Without `torchrun` every function here is that of a single process.
 """
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from utils.errors import InputError
+from utils.errors import InputError, StoppedError, explained
+
+# The first process alone validates and saves while the others wait for it, and that may take long. A process
+# that is gone shows otherwise: its connections close (Gloo), and `torchrun` ends the others in 30 seconds.
+PATIENCE = timedelta(days=7)
 
 
 def rank() -> int:
@@ -28,10 +35,10 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def say(text: str) -> None:
-    """Prints once, however many processes train."""
+def say(text: str, **settings: Any) -> None:
+    """Prints once, however many processes train; further arguments as those of ``print``."""
     if is_main():
-        print(text)
+        print(text, **settings)
 
 
 def own_device(device: torch.device) -> torch.device:
@@ -53,7 +60,8 @@ def join(device: torch.device) -> None:
         raise InputError(f"--device={device.type} cannot be used by several processes; start one, or use cpu")
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    with _others_there():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
 
 
 def leave() -> None:
@@ -62,38 +70,72 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
+@contextlib.contextmanager
+def _others_there() -> Iterator[None]:
+    """Words what torch raises where another process is gone.
+
+    Raises:
+        StoppedError: it is.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if explained(error) is not None:  # out of memory
+            raise
+        raise StoppedError(
+            f"another of the {world_size()} processes has ended; the same command continues from the last "
+            f"saved state"
+        ) from error
+
+
+def told(value: Any) -> Any:
+    """What the first process gives, in every process; plain values only."""
+    if not dist.is_initialized():
+        return value
+    held = [value]
+    with _others_there():
+        dist.broadcast_object_list(held, 0)
+    return held[0]
+
+
 def share_weights(networks: Iterable[nn.Module]) -> None:
     """Gives every process the weights and buffers of the first."""
     if not dist.is_initialized():
         return
-    for network in networks:
-        for value in (*network.parameters(), *network.buffers()):
-            dist.broadcast(value.data, 0)
+    with _others_there():
+        for network in networks:
+            for value in (*network.parameters(), *network.buffers()):
+                dist.broadcast(value.data, 0)
 
 
 @torch.no_grad()
 def average_gradients(parameters: Iterable[Tensor]) -> None:
     """Replaces each gradient by its mean over the processes, in one message."""
-    if not dist.is_initialized():
+    average(parameter.grad for parameter in parameters if parameter.grad is not None)
+
+
+@torch.no_grad()
+def average(tensors: Iterable[Tensor]) -> None:
+    """Replaces each tensor by its mean over the processes, in one message."""
+    values = list(tensors)
+    if not dist.is_initialized() or not values:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    if not gradients:
-        return
-    joined = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(joined)
+    joined = torch.cat([value.flatten() for value in values])
+    with _others_there():
+        dist.all_reduce(joined)
     joined /= world_size()
-    for gradient, mean in zip(gradients, joined.split([g.numel() for g in gradients]), strict=True):
-        gradient.copy_(mean.view_as(gradient))
+    for value, mean in zip(values, joined.split([v.numel() for v in values]), strict=True):
+        value.copy_(mean.view_as(value))
 
 
-def synchronise(optimizer: torch.optim.Optimizer) -> None:
-    """Averages the gradients over the processes before every step of an optimiser."""
-
-    def average(optimizer: torch.optim.Optimizer, *_: object) -> None:
-        average_gradients(p for group in optimizer.param_groups for p in group["params"])
-
-    if dist.is_initialized():
-        optimizer.register_step_pre_hook(average)
+def everyone(value: Any) -> list[Any]:
+    """What each process gives, by their numbers, in every process; plain values only."""
+    if not dist.is_initialized():
+        return [value]
+    found = [None] * world_size()
+    with _others_there():
+        dist.all_gather_object(found, value)
+    return found
 
 
 def any_process(flag: bool, device: torch.device) -> bool:
@@ -101,5 +143,6 @@ def any_process(flag: bool, device: torch.device) -> bool:
     if not dist.is_initialized():
         return flag
     value = torch.tensor(float(flag), device=device)
-    dist.all_reduce(value, dist.ReduceOp.MAX)
-    return bool(value)
+    with _others_there():
+        dist.all_reduce(value, dist.ReduceOp.MAX)
+        return bool(value)

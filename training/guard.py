@@ -1,0 +1,88 @@
+"""Only sound numbers change a network or reach the disk: losses, gradients and states are looked at."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from utils.distributed import average_gradients
+
+
+class NotFiniteError(Exception):
+    """The loss or a gradient of a step is infinite or not a number; nothing was changed by it."""
+
+
+def backward_pass(loss: Tensor) -> None:
+    """The backward pass of a loss; all gradients of a loss that is not finite are NaN.
+
+    So whoever looks at the gradients before they are used has looked at the loss, too.
+    """
+    loss.backward(loss.detach() * 0 + 1)  # 1 exactly; NaN for infinity and NaN
+
+
+def guard(optimizer: torch.optim.Optimizer) -> None:
+    """Before each step of an optimiser, averages its gradients over the processes and looks at them.
+
+    All processes see the same mean, so all of them raise :class:`NotFiniteError` from ``optimizer.step`` or
+    none: parameters and moments then stay what they were.
+    """
+
+    def prepare(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        average_gradients(parameters)
+        if not all_finite([p.grad for p in parameters if p.grad is not None]):
+            raise NotFiniteError
+
+    optimizer.register_step_pre_hook(prepare)
+
+
+@torch.no_grad()
+def all_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether no number is infinite or NaN; one transfer from the device for each kind of tensor."""
+    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
+    for tensor in tensors:
+        if tensor.is_floating_point() and tensor.numel():
+            kinds.setdefault((tensor.device, tensor.dtype), []).append(tensor)
+    for same in kinds.values():
+        norms = torch.stack(torch._foreach_norm(same))
+        # A norm may overflow where no number does: then each is looked at.
+        if not bool(norms.sum().isfinite()) and not all(bool(tensor.isfinite().all()) for tensor in same):
+            return False
+    return True
+
+
+def broken_entry(content: Mapping[str, Any]) -> str | None:
+    """Name of an entry of a checkpoint or state with a tensor that is not finite, if there is one."""
+    return next((name for name, value in content.items() if not all_finite(list(_tensors(value)))), None)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _tensors(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _tensors(item)
+
+
+class KeptBuffers:
+    """The buffers of networks as they were before a step: its forward pass alone moves statistics."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        self._buffers = [buffer for network in networks for buffer in network.buffers()]
+        self._kept = [buffer.clone() for buffer in self._buffers]
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """Remembers what they hold now."""
+        if self._kept:
+            torch._foreach_copy_(self._kept, self._buffers)
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Gives them back what they held."""
+        if self._kept:
+            torch._foreach_copy_(self._buffers, self._kept)
