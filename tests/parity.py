@@ -9,8 +9,8 @@ Typical use::
 
 Tests find their entries by what these hold, whatever their names, and take sizes, counts and flags from them:
 the environment variable ``AGELAB_PARITY`` names another folder of the same layout to try, of which any entry
-or file may be missing. Tests without an entry are then skipped, and its ``keys`` and ``fill.py``, where it has
-none, are the bundled ones. Of the bundled numbers none may be missing.
+or file may be missing. Tests without an entry are then skipped; ``keys`` and ``fill.py`` are the bundled ones
+where it has none. Of the bundled numbers none may be missing.
 """
 
 import importlib.util
@@ -91,28 +91,28 @@ def is_large(entry: Entry) -> bool:
 def each(
     name: str,
     *holding: str,
-    slow: Callable[[Entry], bool] = is_large,
+    extra: Callable[[Entry], bool] = lambda entry: False,
     change: Callable[[list[Entry]], list[Entry]] = list,
 ) -> pytest.MarkDecorator:
     """Runs a test, as its argument ``entry``, with all :func:`entries` of a golden file that hold something.
 
+    Large ones are slow.
+
     Args:
         name: of the golden file.
         holding: what the entries must hold.
-        slow: which of them are run with ``--slow`` only.
+        extra: which of the bundled ones are slow too, since others show nearly the same.
         change: applied to the list of entries.
     """
-    return pytest.mark.parametrize(
-        "entry",
-        [
-            pytest.param(entry, id=entry["name"], marks=pytest.mark.slow if slow(entry) else ())
-            for entry in change(entries(name, *holding))
-        ],
-    )
+    found = change(entries(name, *holding))
+    slow = [is_large(entry) or (IS_BUNDLED and extra(entry)) for entry in found]
+    marks = [pytest.mark.slow if is_slow else () for is_slow in slow]
+    cases = [pytest.param(e, id=e["name"], marks=m) for e, m in zip(found, marks, strict=True)]
+    return pytest.mark.parametrize("entry", cases)
 
 
 def first(name: str, *holding: str, size: int | None = None) -> Entry:
-    """The first such entry, of a size in :func:`pixels` if one is given; skips the test where there is none."""
+    """The first such entry, of a size in pixels if one is given; skips the test where there is none."""
     found = [entry for entry in entries(name, *holding) if size in (None, pixels(entry))]
     if not found:
         pytest.skip(f"golden/{name}.json of {FOLDER} has no entry for this test")

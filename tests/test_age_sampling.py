@@ -16,9 +16,8 @@ def test_official_draws(entry):
     args = entry["args"]
     random = np.random.RandomState(args["numpy_seed"])
     expected = entry["outputs"]["ages"]
-    assert [
-        age_sampling.official_age(args["target_age"], args["range"], random) for _ in expected
-    ] == expected
+    ages = [age_sampling.official_age(args["target_age"], args["range"], random) for _ in expected]
+    assert ages == expected
 
 
 @parity.each("age_sampling", "training_ages")

@@ -33,7 +33,8 @@ def with_known_errors(entries):
     """
 
     def step(entry):
-        return entry["mode"], entry["args"]["no_aging"], entry["args"]["flags"]["cycle_lambda"]
+        args = entry["args"]
+        return entry.get("mode"), args["no_aging"], args["flags"]["cycle_lambda"]
 
     def last(entry):
         return f"styles.{StyleGAN2Config(size=parity.pixels(entry)).n_styles - 1}."
@@ -52,12 +53,8 @@ def with_known_errors(entries):
 
 def is_extra(entry):
     """Of the bundled steps one is quick enough to run always."""
-    quick = "train mode" in entry["mode"] and not entry["args"]["no_aging"] and parity.pixels(entry) <= 64
-    return not quick
-
-
-def always(entry):
-    return True
+    trains = "train mode" in entry.get("mode", "")
+    return not trains or entry["args"]["no_aging"] or parity.pixels(entry) > 64
 
 
 @functools.lru_cache(maxsize=1)  # 2.3 GB at 1024 pixels
@@ -86,8 +83,9 @@ def official_network(entry, dtype, blender=False):
     net.set_latent_avg(coach_parity.average_code(entry, net.n_styles, torch.float32))
     net.requires_grad_(False)
     (net.blender if blender else net.encoder).requires_grad_(True)
-    net.frozen_prior = "train mode" not in entry["mode"]
-    return net.to(dtype).train("train mode" in entry["mode"])
+    trains = "train mode" in entry.get("mode", "")
+    net.frozen_prior = not trains
+    return net.to(dtype).train(trains)
 
 
 class Snapshots:
@@ -106,9 +104,8 @@ class Snapshots:
         prefix = f"grad_after_{next(self.names)}/"
         for name, parameter in self.module.named_parameters():
             if prefix + name in self.entry["outputs"]:
-                limit = (
-                    None if self.float64 else max(GRADIENT_NOISE, parity.tolerance(self.entry, prefix + name))
-                )
+                noise = max(GRADIENT_NOISE, parity.tolerance(self.entry, prefix + name))
+                limit = None if self.float64 else noise
                 parity.check(parameter.grad, self.entry, prefix + name, self.float64, limit)
 
 
@@ -164,22 +161,24 @@ def sam_official_step(entry, dtype):
 
 
 @pytest.mark.timeout(1800)
-@parity.each("sam_coach_steps", slow=is_extra, change=with_known_errors)
+@parity.each("sam_coach_steps", extra=is_extra, change=with_known_errors)
 def test_official_sam_step(entry):
     net, optimizer = sam_official_step(entry, torch.float32)
     optimizer.step()
     check_updated_weights(net, entry, float64=False)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
-@parity.each("sam_coach_steps", "outputs_f64", slow=always)
+@parity.each("sam_coach_steps", "outputs_f64")
 def test_official_sam_gradients_in_float64(entry):
     sam_official_step(entry, torch.float64)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@parity.each("mtm_coach_steps", slow=always)
+@parity.each("mtm_coach_steps")
 def test_official_mytimemachine_step(entry, dtype):
     pytest.importorskip("lpips")
     args, float64 = entry["args"], dtype == torch.float64

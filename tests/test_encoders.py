@@ -12,18 +12,16 @@ TINY = {"channels": (8, 8, 16, 24, 32), "units": (1, 1, 1, 1)}
 
 
 def is_extra(entry: parity.Entry) -> bool:
-    """Whether an entry is slow: of the official number of styles, or part of what the pSp tests run."""
-    return entry["args"]["n_styles"] >= 18 or (parity.IS_BUNDLED and entry["args"]["input_nc"] == 3)
+    """The official number of styles, or an encoder that the pSp tests run."""
+    return entry["args"]["n_styles"] >= 18 or entry["args"]["input_nc"] == 3
 
 
-@parity.each("encoders", "codes", slow=is_extra)
+@parity.each("encoders", "codes", extra=is_extra)
 def test_encoder_gives_the_official_codes(entry: parity.Entry) -> None:
     """In train mode with the statistics of the batch, which move the running ones."""
     args = {key: entry["args"][key] for key in ("num_layers", "mode", "n_styles", "input_nc")}
-    encoder = parity.fill(parity.quick(GradualStyleEncoder, **args), entry).to(
-        memory_format=torch.channels_last
-    )
-    encoder.train(entry.get("mode") == "train")
+    encoder = parity.fill(parity.quick(GradualStyleEncoder, **args), entry)
+    encoder.to(memory_format=torch.channels_last).train(entry.get("mode") == "train")
     found = {}
     for output, index in (("c1", 6), ("c2", 20), ("c3", 23)):
         encoder.body[index].register_forward_hook(lambda *call, name=output: found.update({name: call[2]}))

@@ -12,11 +12,11 @@ from criteria import gan_losses
 
 
 def is_extra(entry):
-    """Whether an entry is slow: a large or long batch."""
+    """A large or long batch."""
     return parity.pixels(entry) > 64 or len(parity.inputs(entry)["real"]) > 4
 
 
-@parity.each("stylegan2_discriminator", "r1", slow=is_extra)
+@parity.each("stylegan2_discriminator", "real", "r1", extra=is_extra)
 def test_losses_equal_the_golden_ones(entry):
     network, images = discriminator(entry), parity.inputs(entry)
     real, fake = network(images["real"]), network(images["fake"])

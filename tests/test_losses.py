@@ -92,11 +92,11 @@ def test_identity_loss(entry):
 
 
 def is_plain(entry):
-    """Without weights, the special case, an entry is slow."""
+    """The special case without weights."""
     return entry["args"].get("weights") is None
 
 
-@parity.each("id_loss", "sim_improvement", "outputs_f64", slow=is_plain)
+@parity.each("id_loss", "sim_improvement", "outputs_f64", extra=is_plain)
 def test_identity_gradient_in_float64(entry):
     images, weights = parity.inputs(entry, torch.float64), entry["args"].get("weights")
     generated = images["y_hat"].requires_grad_()

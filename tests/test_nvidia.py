@@ -65,7 +65,7 @@ def is_wide(entry: parity.Entry) -> bool:
     return entry["args"]["channel_base"] > 16384
 
 
-@parity.each("stylegan2_ada", "ws", slow=is_wide)
+@parity.each("stylegan2_ada", "ws", extra=is_wide)
 def test_conditional_generator_gives_the_official_numbers(entry: parity.Entry) -> None:
     args, inputs = entry["args"], parity.inputs(entry)
     config = official_config(entry, args["mapping_layers"])
@@ -82,7 +82,7 @@ def test_conditional_generator_gives_the_official_numbers(entry: parity.Entry) -
     parity.check_all(results, entry, limit=1e-4)
 
 
-@parity.each("stylegan2_ada", "r1_per_image", slow=is_wide)
+@parity.each("stylegan2_ada", "r1_per_image", extra=is_wide)
 def test_conditional_discriminator_gives_the_official_numbers(entry: parity.Entry) -> None:
     config = official_config(entry, layers=2)
     discriminator = parity.quick(Discriminator.from_config, config).eval()

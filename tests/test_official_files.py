@@ -30,7 +30,7 @@ def full_size() -> parity.Entry:
 
 
 def write_official(folder: Path, name: str, **arguments: Any) -> Path:
-    """Writes a file of the pSp family with the official entries, filled for a full-size entry of ``psp.json``."""
+    """Writes a file of the pSp family with the official entries, filled for an entry of ``psp.json``."""
     entry = full_size()
     model = parity.fill(parity.quick(pSp, **arguments).eval(), entry)
     content = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from coach_parity import STARTS
 from toy_networks import ADAPTER, INVERTER, SMALL_GENERATOR, TINY_ENCODER, TINY_GENERATOR, tiny_psp
 
 import parity
@@ -47,9 +48,7 @@ def configured(entry: parity.Entry) -> pSp:
     build = official_network.__wrapped__ if parity.is_large(entry) else official_network
     model = build(args["output_size"], args.get("input_nc", 4), weights["seed"])
     model.set_latent_avg(parity.tensor(weights["latent_avg"]))
-    flags = {
-        name: args[name] for name in ("start_from_latent_avg", "start_from_encoded_w_plus") if name in args
-    }
+    flags = {name: args[name] for name in STARTS if name in args}
     changed = pSp.__new__(pSp)
     changed.__dict__.update(model.__dict__, _modules=dict(model._modules))
     changed.config = replace(model.config, **flags)

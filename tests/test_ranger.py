@@ -13,9 +13,8 @@ IGNORED = ("lr", "use_gc")
 
 
 def official_ranger(entry, params):
-    args = {
-        OFFICIAL_NAMES.get(name, name): value for name, value in entry["args"].items() if name not in IGNORED
-    }
+    given = {name: value for name, value in entry["args"].items() if name not in IGNORED}
+    args = {OFFICIAL_NAMES.get(name, name): value for name, value in given.items()}
     try:
         return build_optimizer("ranger", params, entry["args"]["lr"], **args)
     except TypeError as error:

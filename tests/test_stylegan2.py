@@ -134,7 +134,7 @@ def is_long(entry: parity.Entry) -> bool:
     return len(parity.inputs(entry)["real"]) > 2
 
 
-@parity.each("stylegan2_gradients", "r1", "outputs_f64", slow=is_long)
+@parity.each("stylegan2_gradients", "real", "r1", "outputs_f64", extra=is_long)
 def test_r1_gradients_are_official(entry: parity.Entry) -> None:
     network = discriminator(entry, torch.float64)
     real = parity.inputs(entry, torch.float64)["real"].requires_grad_()

@@ -32,8 +32,8 @@ def build_optimizer(
         name: ``ranger``, ``adam`` or ``adamw``.
         params: parameters or parameter groups; frozen parameters are left out.
         lr: learning rate.
-        settings: further settings of that optimiser, such as ``betas`` or ``weight_decay``; of Ranger those of
-            ``pytorch_optimizer.Ranger``, in place of the official ones in ``RANGER``.
+        settings: further settings of that optimiser, such as ``betas`` or ``weight_decay``, by the names of
+            its class; those of Ranger take the place of the official ones in ``RANGER``.
 
     Raises:
         InputError: for an unknown name, or nothing to train.
