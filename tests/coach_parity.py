@@ -93,12 +93,16 @@ def objective(entry: dict[str, Any], groups: Any, kind: Any, measures: Measures,
     return Objective(rows, measures, distinct_log_names=False)
 
 
-def average_code(entry: dict[str, Any], styles: int, dtype: torch.dtype) -> torch.Tensor | None:
-    """The code from which the flags of an entry measure W-norms, if any."""
-    if not any(entry["args"]["flags"].get(name) for name in STARTS):
-        return None
+def latent_avg(entry: dict[str, Any], styles: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The mean latent of the golden networks."""
     recipe = {"fn": "array", "key": "latent_avg", "shape": [styles, 512], "seed": entry["weights"]["seed"]}
     return parity.tensor(recipe, dtype)
+
+
+def average_code(entry: dict[str, Any], styles: int, dtype: torch.dtype) -> torch.Tensor | None:
+    """The code from which the flags of an entry measure W-norms, if any."""
+    starts = any(entry["args"]["flags"].get(name) for name in STARTS)
+    return latent_avg(entry, styles, dtype) if starts else None
 
 
 def returned(total: torch.Tensor, entry: dict[str, Any], name: str) -> torch.Tensor:
