@@ -1,6 +1,7 @@
 """StyleGAN2 in NVIDIA's layout: official numbers after conversion, the way back, the safe pickle reader."""
 
 import functools
+import json
 import os
 import tempfile
 from dataclasses import replace
@@ -19,6 +20,7 @@ from models.loading import load_into
 from models.psp import pSp
 from models.psp_start import load_generator
 from models.stylegan2.files import load_converted, load_trainable
+from models.stylegan2.layout import compact_config
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.nvidia import from_nvidia, read_config, to_nvidia
 from utils.errors import InputError
@@ -30,8 +32,10 @@ KEYS = "stylegan2_ada_conditional"
 def official_config(entry: parity.Entry, layers: int) -> StyleGAN2Config:
     """Our description of a pair of networks with the sizes of a golden entry."""
     args = entry["args"]
-    multiplier = args["channel_base"] // 16384
-    return StyleGAN2Config(args["img_resolution"], 512, layers, multiplier, c_dim=args["c_dim"])
+    size, most = args["img_resolution"], args["channel_max"]
+    sides = [2**level for level in range(2, size.bit_length())]
+    widths = {side: min(args["channel_base"] // side, most) for side in sides}
+    return compact_config(StyleGAN2Config(size, 512, layers, channels=widths, c_dim=args["c_dim"]))
 
 
 def nvidia_networks(config: StyleGAN2Config) -> dict[str, dict[str, torch.Tensor]]:
@@ -44,9 +48,14 @@ def nvidia_networks(config: StyleGAN2Config) -> dict[str, dict[str, torch.Tensor
     return to_nvidia(ours, "ours.pt")
 
 
-@functools.lru_cache(maxsize=1)
 def converted(config: StyleGAN2Config, seed: int) -> dict[str, Any]:
     """What becomes of a pickle with networks filled by the recipe of the golden numbers."""
+    return _converted(json.dumps(config.to_dict()), seed)
+
+
+@functools.lru_cache(maxsize=1)  # generator and discriminator of a pair come one after the other
+def _converted(architecture: str, seed: int) -> dict[str, Any]:
+    config = StyleGAN2Config.from_dict(json.loads(architecture))
     content = nvidia_networks(config)
     for state in content.values():
         parity.fill_library.fill_(state, seed, "stylegan")
