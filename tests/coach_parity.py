@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import json
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import parity
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import LPIPSLoss, build_lpips, torchvision_name
+from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.objective import Measures, Objective, weighted_terms
 from models.auxiliary import AgeClassifier, IdentityNetwork
 from models.dex_vgg import VGG
 from models.encoders.model_irse import Backbone
+
+STARTS = ("start_from_encoded_w_plus", "start_from_latent_avg")  # flags of the network, not of its losses
 
 
 def fill_with(module: torch.nn.Module, seed: int, rename: Any = None) -> torch.nn.Module:
@@ -57,7 +61,7 @@ class Remember(torch.nn.Module):
         return self.known[content]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=2)  # both precisions of a seed
 def terms(seed: int, dtype: torch.dtype = torch.float32) -> tuple[IDLoss, LPIPSLoss, AgingLoss]:
     """Identity, perceptual and ageing loss with the weights of the coaches' golden files."""
     backbone = Remember(fill_with(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), seed))
@@ -84,10 +88,43 @@ def objective(entry: dict[str, Any], groups: Any, kind: Any, measures: Measures,
         measures: the losses.
         more: further options.
     """
-    flags = dict(entry["args"]["flags"])
-    assert flags.pop("start_from_encoded_w_plus")
+    flags = {key: value for key, value in entry["args"]["flags"].items() if key not in STARTS}
     rows = weighted_terms(groups, kind(**flags, **more))
     return Objective(rows, measures, distinct_log_names=False)
+
+
+def latent_avg(entry: dict[str, Any], styles: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The mean latent of the golden networks."""
+    recipe = {"fn": "array", "key": "latent_avg", "shape": [styles, 512], "seed": entry["weights"]["seed"]}
+    return parity.tensor(recipe, dtype)
+
+
+def average_code(entry: dict[str, Any], styles: int, dtype: torch.dtype) -> torch.Tensor | None:
+    """The code from which the flags of an entry measure W-norms, if any."""
+    starts = any(entry["args"]["flags"].get(name) for name in STARTS)
+    return latent_avg(entry, styles, dtype) if starts else None
+
+
+def returned(total: torch.Tensor, entry: dict[str, Any], name: str) -> torch.Tensor:
+    """The loss that the official coach returns for a pass, ``real`` or ``cycle``.
+
+    It multiplies that of the cycle by ``cycle_lambda`` after it has written the log.
+    """
+    return total * entry["args"]["flags"]["cycle_lambda"] if name == "cycle" else total
+
+
+def reference_bank(entry: dict[str, Any], dtype: torch.dtype) -> ReferenceBank:
+    """The photos that an entry of MyTimeMachine compares with, as the identity network sees them."""
+    references = entry["args"]["reference_images"]
+    return _reference_bank(entry["weights"]["seed"], dtype, json.dumps(references))
+
+
+@functools.lru_cache(maxsize=2)
+def _reference_bank(seed: int, dtype: torch.dtype, references: str) -> ReferenceBank:
+    rows, identity = json.loads(references), terms(seed, dtype)[0]
+    with torch.no_grad():
+        features = [identity.features(parity.tensor(row["image"], dtype)[None]) for row in rows]
+    return ReferenceBank(torch.cat(features), tuple(float(row["age"]) for row in rows))
 
 
 def years(values: list[float], dtype: torch.dtype = torch.float32) -> torch.Tensor:

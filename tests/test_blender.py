@@ -6,8 +6,6 @@ import torch
 import parity
 from models.blender import Blender, BlenderConfig
 
-ENTRY = parity.entry("small_losses", "blender")
-
 
 def test_layout_is_official() -> None:
     parity.check_layout(Blender().state_dict(), "mytimemachine_personalised", prefix="blender.")
@@ -23,19 +21,16 @@ def test_size_is_the_published_one() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_values_and_gradients_are_official(dtype: torch.dtype) -> None:
-    blender = parity.fill(Blender(), ENTRY).to(dtype)
-    inputs = parity.inputs(ENTRY, dtype)
+@parity.each("small_losses", "global_styles")
+def test_values_and_gradients_are_official(entry: parity.Entry, dtype: torch.dtype) -> None:
+    inputs = parity.inputs(entry, dtype)
     codes = inputs["global_styles"].requires_grad_()
+    blender = parity.fill(Blender(*codes.shape[1:]), entry).to(dtype)
     styles = blender(codes, inputs["target_ages"])
-    float64 = dtype == torch.float64
-    parity.check(styles, ENTRY, "styles", float64)
     (styles * torch.linspace(-1, 1, styles.numel(), dtype=dtype).view_as(styles)).sum().backward()
-    parity.check(codes.grad, ENTRY, "grad/global_styles", float64)
-    for output in ENTRY["outputs"]:
-        name = output.removeprefix("grad/")
-        if "_mlp" in name or "." in name:
-            parity.check(blender.get_parameter(name).grad, ENTRY, output, float64)
+    results = {f"grad/{name}": weight.grad for name, weight in blender.named_parameters()}
+    results |= {"styles": styles, "grad/global_styles": codes.grad}
+    parity.check_all(results, entry, float64=dtype == torch.float64)
 
 
 def test_zero_init_is_the_identity_and_still_learns() -> None:

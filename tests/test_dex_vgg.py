@@ -14,31 +14,24 @@ from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 
 
-@pytest.fixture(scope="module")
-def dex() -> VGG:
-    return parity.fill(parity.quick(VGG).eval(), parity.entry("age", "dex/224"))
-
-
 def test_layout_is_official() -> None:
     with torch.device("meta"):
         parity.check_layout(VGG().state_dict(), "dex_age_classifier", "after_loader")
 
 
-def test_network_gives_the_official_numbers(dex: VGG) -> None:
-    entry = parity.entry("age", "dex/224")
+@parity.each("age", "fc8")
+def test_network_gives_the_official_numbers(entry: parity.Entry) -> None:
+    network = parity.network(entry, VGG)
     with torch.no_grad():
         images = parity.inputs(entry)["x"].contiguous(memory_format=torch.channels_last)
-        features = dex.convolve(images)
-        logits = dex(images)
-    parity.check(features, entry, "p5")
-    parity.check(logits, entry, "fc8")
-    parity.check(expected_age(logits), entry, "predicted_age")
+        features, logits = network.convolve(images), network(images)
+    parity.check_all({"p5": features, "fc8": logits, "predicted_age": expected_age(logits)}, entry)
 
 
-def test_ages_of_aligned_faces_are_official(dex: VGG) -> None:
-    entry = parity.entry("age", "extract_ages/256")
+@parity.each("age", "ages", "x")
+def test_ages_of_aligned_faces_are_official(entry: parity.Entry) -> None:
     with torch.no_grad():
-        ages = auxiliary.AgeClassifier(dex).predict_age(parity.inputs(entry)["x"])
+        ages = auxiliary.AgeClassifier(parity.network(entry, VGG)).predict_age(parity.inputs(entry)["x"])
     parity.check(ages, entry, "ages")
 
 
@@ -108,11 +101,12 @@ def test_official_identity_file_loads_and_crops_like_the_official_loss(tmp_path:
 
 
 @pytest.mark.slow
-def test_official_dex_file_loads(dex: VGG, tmp_path: Path) -> None:
-    state = {key.replace("fc8_101", "fc8-101"): value for key, value in dex.state_dict().items()}
+@parity.each("age", "ages", "x")
+def test_official_dex_file_loads(entry: parity.Entry, tmp_path: Path) -> None:
+    state = parity.network(entry, VGG).state_dict()
+    state = {key.replace("fc8_101", "fc8-101"): value for key, value in state.items()}
     parity.check_layout(state, "dex_age_classifier", "state_dict_in_file")
     loaded = auxiliary.load_age_classifier(save_checkpoint({"state_dict": state}, tmp_path / "dex.pth"))
-    entry = parity.entry("age", "extract_ages/256")
     with torch.no_grad():
         parity.check(loaded.predict_age(parity.inputs(entry)["x"]), entry, "ages")
 

@@ -11,50 +11,33 @@ from models.encoders.psp_encoders import GradualStyleEncoder
 TINY = {"channels": (8, 8, 16, 24, 32), "units": (1, 1, 1, 1)}
 
 
-def golden_encoder(entry: parity.Entry) -> GradualStyleEncoder:
+def is_extra(entry: parity.Entry) -> bool:
+    """The official number of styles, or an encoder that the pSp tests run."""
+    return entry["args"]["n_styles"] >= 18 or entry["args"]["input_nc"] == 3
+
+
+@parity.each("encoders", "codes", extra=is_extra)
+def test_encoder_gives_the_official_codes(entry: parity.Entry) -> None:
+    """In train mode with the statistics of the batch, which move the running ones."""
     args = {key: entry["args"][key] for key in ("num_layers", "mode", "n_styles", "input_nc")}
-    return parity.fill(parity.quick(GradualStyleEncoder, **args), entry)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param("n_styles18_input_nc3", marks=pytest.mark.slow),
-        pytest.param("n_styles18_input_nc4", marks=pytest.mark.slow),
-        pytest.param("n_styles10_input_nc3", marks=pytest.mark.slow),  # inside the pSp test
-        "n_styles10_input_nc4",
-    ],
-)
-def test_encoder_gives_the_official_codes(name: str) -> None:
-    entry = parity.entry("encoders", f"gradual_style_encoder/{name}")
-    encoder = golden_encoder(entry).eval().to(memory_format=torch.channels_last)
-    features = {}
+    encoder = parity.fill(parity.quick(GradualStyleEncoder, **args), entry)
+    encoder.to(memory_format=torch.channels_last).train(entry.get("mode") == "train")
+    found = {}
     for output, index in (("c1", 6), ("c2", 20), ("c3", 23)):
-        encoder.body[index].register_forward_hook(lambda *call, name=output: features.update({name: call[2]}))
+        encoder.body[index].register_forward_hook(lambda *call, name=output: found.update({name: call[2]}))
     with torch.no_grad():
-        codes = encoder(parity.inputs(entry)["x"])
-    for output, value in {"codes": codes, **features}.items():
-        parity.check(value, entry, output)
+        found["codes"] = encoder(parity.inputs(entry)["x"])
+    running = {f"after/{name}": value for name, value in encoder.named_buffers()}
+    parity.check_all(found | running, entry)
 
 
-def test_encoder_in_train_mode_uses_and_updates_batch_statistics() -> None:
-    entry = parity.entry("encoders", "gradual_style_encoder/train_mode")
-    encoder = golden_encoder(entry).train()
-    with torch.no_grad():
-        parity.check(encoder(parity.inputs(entry)["x"]), entry, "codes")
-    state = encoder.state_dict()
-    for output in entry["outputs"]:
-        if output.startswith("after/"):
-            parity.check(state[output.removeprefix("after/")], entry, output)
-
-
-def test_face_network_gives_the_official_embedding() -> None:
-    entry = parity.entry("encoders", "ir_se50_backbone/batch2")
-    network = parity.fill(parity.quick(Backbone, **entry["args"]).eval(), entry)
+@parity.each("encoders", "embedding")
+def test_face_network_gives_the_official_embedding(entry: parity.Entry) -> None:
+    network = parity.network(entry, Backbone, **entry["args"])
     with torch.no_grad():
         embedding = network(parity.inputs(entry)["x"])
     parity.check(embedding, entry, "embedding")
-    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(2))
+    torch.testing.assert_close(embedding.norm(dim=1), torch.ones(len(embedding)))
 
 
 def test_layouts_are_official() -> None:

@@ -1,60 +1,47 @@
 """StyleGAN2 losses on the official networks' numbers, and their behaviour on small ones."""
 
-import functools
 import math
 from copy import deepcopy
 
 import pytest
 import torch
+from stylegan2_cases import discriminator, generator
 
 import parity
 from criteria import gan_losses
-from models.stylegan2.model import Discriminator, Generator
 
 
-@functools.cache
-def official_discriminator(name):
-    entry = parity.entry("stylegan2_discriminator", name)
-    return parity.fill(parity.quick(Discriminator, entry["args"]["size"]).eval(), entry), entry
+def is_extra(entry):
+    """A large or long batch."""
+    return parity.pixels(entry) > 64 or len(parity.inputs(entry)["real"]) > 4
 
 
-@pytest.mark.parametrize("name", ["size64_batch1", "size64_batch4"])
-def test_losses_equal_the_golden_ones(name):
-    network, entry = official_discriminator(name)
-    images = parity.inputs(entry)
-    real = images["real"].requires_grad_()
-    real_logits, fake_logits = network(real), network(images["fake"])
-    parity.check(gan_losses.discriminator_logistic_loss(real_logits, fake_logits), entry, "d_logistic_loss")
-    parity.check(gan_losses.generator_nonsaturating_loss(fake_logits), entry, "g_nonsaturating_loss")
+@parity.each("stylegan2_discriminator", "real", "r1", extra=is_extra)
+def test_losses_equal_the_golden_ones(entry):
+    network, images = discriminator(entry), parity.inputs(entry)
+    real, fake = network(images["real"]), network(images["fake"])
+    losses = {
+        "d_logistic_loss": gan_losses.discriminator_logistic_loss(real, fake),
+        "g_nonsaturating_loss": gan_losses.generator_nonsaturating_loss(fake),
+    }
     # a gradient: in float32 the convolution kernels of different processors move it by some 1e-5
-    exact, real = deepcopy(network).double(), real.detach().double().requires_grad_()
-    parity.check(gan_losses.r1_penalty(exact(real), real), entry, "r1")
+    exact, photos = deepcopy(network).double(), images["real"].double().requires_grad_()
+    losses["r1"] = gan_losses.r1_penalty(exact(photos), photos)
+    parity.check_all(losses, entry)
 
 
-def test_r1_and_its_second_order_gradient_equal_the_golden_ones():
-    entry = parity.entry("stylegan2_gradients", "discriminator64_batch2/r1")
-    network = parity.fill(parity.quick(Discriminator, 64).eval(), entry).double()
-    real = parity.inputs(entry, torch.float64)["real"].requires_grad_()
-    penalty = gan_losses.r1_penalty(network(real), real)
-    parity.check(penalty, entry, "r1", float64=True)
-    penalty.backward()
-    parity.check(network.convs[1].conv1[0].weight.grad, entry, "grad/convs.1.conv1.0.weight", float64=True)
-    parity.check(network.final_linear[0].weight.grad, entry, "grad/final_linear.0.weight", float64=True)
-
-
-def test_path_length_equals_the_golden_one():
-    entry = parity.entry("stylegan2_gradients", "generator64/path_length")
-    network = parity.fill(parity.quick(Generator, 64, 512, 8).eval(), entry)
+@parity.each("stylegan2_gradients", "path_penalty")
+def test_path_length_equals_the_golden_one(entry):
+    network = generator(entry)
     inputs = parity.inputs(entry)
     penalty = gan_losses.PathLengthPenalty(entry["args"]["decay"])
     penalty.mean_path_length.fill_(entry["args"]["mean_path_length"])
     image, latents = network([inputs["z"]], return_latents=True, randomize_noise=False)
     loss, lengths = penalty(image, latents, inputs["r"])
-    parity.check(loss, entry, "path_penalty")
-    parity.check(penalty.mean_path_length, entry, "path_mean")
-    parity.check(lengths, entry, "path_lengths")
     loss.backward()
-    parity.check(network.conv1.conv.weight.grad, entry, "grad/conv1.conv.weight")
+    results = {"path_penalty": loss, "path_mean": penalty.mean_path_length, "path_lengths": lengths}
+    gradient = network.conv1.conv.weight.grad
+    parity.check_all(results | {"grad/conv1.conv.weight": gradient}, entry)
 
 
 def test_r1_of_a_linear_critic_is_its_squared_slope():

@@ -1,6 +1,7 @@
 """Inception-ResNet v1 against facenet-pytorch's layout and numbers, and as a face network of our own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,17 +14,16 @@ from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
-def filled(num_classes: int | None, classify: bool = False) -> InceptionResnetV1:
-    entry = parity.entry("facenet", "embedding/160")
-    return parity.fill(parity.quick(InceptionResnetV1, num_classes, classify).eval(), entry)
+def filled(entry: parity.Entry, **args: Any) -> InceptionResnetV1:
+    return parity.fill(parity.quick(InceptionResnetV1, **args).eval(), entry)
 
 
-@pytest.mark.parametrize("name", ["embedding", "logits"])
-def test_numbers_are_official(name: str) -> None:
-    entry = parity.entry("facenet", f"{name}/160")
-    network = filled(entry["args"].get("num_classes"), entry["args"]["classify"])
+@parity.each("facenet")
+def test_numbers_are_official(entry: parity.Entry) -> None:
+    """An embedding, or logits where it classifies."""
     with torch.no_grad():
-        parity.check(network(parity.inputs(entry)["x"]), entry, name)
+        result = filled(entry, **entry["args"])(parity.inputs(entry)["x"])
+    parity.check(result, entry, "logits" if entry["args"].get("classify") else "embedding")
 
 
 def test_layout_is_official() -> None:
@@ -34,7 +34,7 @@ def test_layout_is_official() -> None:
 
 
 def test_official_file_is_an_identity_network(tmp_path: Path) -> None:
-    network = filled(7)
+    network = filled(parity.first("facenet"), num_classes=7)
     path = save_checkpoint(network.state_dict(), tmp_path / "20180402-114759-vggface2.pt")
     assert checkpoint_kind(load_checkpoint(path)) == "facenet"
     identity = load_identity(path)
@@ -46,7 +46,7 @@ def test_official_file_is_an_identity_network(tmp_path: Path) -> None:
 
 
 def test_file_without_head_and_damaged_file(tmp_path: Path) -> None:
-    state = filled(None).state_dict()
+    state = filled(parity.first("facenet")).state_dict()
     load_identity(save_checkpoint(state, tmp_path / "embedding.pt"))
     del state["mixed_6a.branch0.conv.weight"]
     with pytest.raises(InputError, match=r"missing mixed_6a\.branch0\.conv\.weight"):

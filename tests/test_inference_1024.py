@@ -25,7 +25,7 @@ AGES = tuple(range(0, 101, 10))
 
 def official_sam(path: Path) -> Path:
     """A SAM file with the official keys and options and nothing of ours, filled by the parity recipe."""
-    entry = parity.entry("psp", "size1024")
+    entry = parity.first("psp", "latents", size=1024)
     network = parity.fill(parity.quick(pSp), entry)
     parity.check_layout(network.state_dict(), "sam_ffhq_aging")
     opts = {**OFFICIAL_OPTS, "output_size": 1024, "input_nc": 4, "start_from_encoded_w_plus": True}

@@ -4,6 +4,7 @@ import functools
 
 import pytest
 import torch
+from coach_parity import Remember, fill_with
 from torch import nn
 
 import parity
@@ -18,24 +19,25 @@ from models.encoders.model_irse import Backbone
 from utils.faces.boxes import FACE_CROP, FractionalCrop
 
 
-@functools.cache
-def official_identity(dtype=torch.float32):
-    entry = parity.entry("id_loss", "features/256")
-    network = parity.fill(parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6), entry)
-    return IDLoss(IdentityNetwork(network.to(dtype)))
+@functools.lru_cache(maxsize=1)
+def identity_network(seed, dtype):
+    network = parity.quick(Backbone, 112, 50, "ir_se", drop_ratio=0.6)
+    return Remember(fill_with(network, seed).to(dtype))
 
 
-@functools.cache
-def official_ages():
-    entry = parity.entry("age", "aging_loss")
-    return AgingLoss(AgeClassifier(parity.fill(parity.quick(VGG), entry)))
+def official_identity(entry, dtype=torch.float32):
+    return IDLoss(IdentityNetwork(identity_network(entry["weights"]["seed"], dtype)))
+
+
+def official_ages(entry, dtype=torch.float32):
+    return AgingLoss(AgeClassifier(parity.network(entry, VGG, dtype)))
 
 
 # ---------------------------------------------------------------- crops
 
 
-def test_inner_crop_is_the_official_one():
-    entry = parity.entry("small_losses", "inner_crop")
+@parity.each("small_losses", "rows", "columns")
+def test_inner_crop_is_the_official_one(entry):
     parity.check(FACE_CROP(parity.inputs(entry)["x"]), entry, "y")
 
 
@@ -52,11 +54,10 @@ def test_crop_rejects_an_empty_rectangle():
 # ---------------------------------------------------------------- identity
 
 
-def test_crop_and_pool_of_the_identity_network():
-    entry = parity.entry("id_loss", "crop_and_pool")
+@parity.each("id_loss", "pooled")
+def test_crop_and_pool_of_the_identity_network(entry):
     images = parity.inputs(entry)["x"]
-    parity.check(FACE_CROP(images), entry, "crop")
-    parity.check(unseen_network().prepare(images), entry, "pooled")
+    parity.check_all({"crop": FACE_CROP(images), "pooled": unseen_network().prepare(images)}, entry)
 
 
 def unseen_network(input_size=112):
@@ -66,50 +67,47 @@ def unseen_network(input_size=112):
     return IdentityNetwork(network)
 
 
-@pytest.mark.parametrize("name", ["features/256", "features/1024"])
-def test_identity_features(name):
-    entry = parity.entry("id_loss", name)
+@parity.each("id_loss", "features")
+def test_identity_features(entry):
     with torch.no_grad():
-        parity.check(official_identity().features(parity.inputs(entry)["x"]), entry, "features")
+        parity.check(official_identity(entry).features(parity.inputs(entry)["x"]), entry, "features")
 
 
-@functools.cache
-def features_of_the_loss_images():
-    images = parity.inputs(parity.entry("id_loss", "loss/weights"))
+@parity.each("id_loss", "sim_improvement")
+def test_identity_loss(entry):
+    weights, label = entry["args"].get("weights"), entry["args"].get("label")
     with torch.no_grad():
-        return {name: official_identity().features(value) for name, value in images.items()}
-
-
-@pytest.mark.parametrize("name", ["loss/no_weights", "loss/weights"])
-def test_identity_loss(name):
-    entry = parity.entry("id_loss", name)
-    weights = entry["args"]["weights"]
-    features = features_of_the_loss_images()
+        images = parity.inputs(entry).items()
+        features = {name: official_identity(entry).features(value) for name, value in images}
     similarity = cosine_similarity(features["y_hat"], features["y"])
     to_input = cosine_similarity(features["y_hat"], features["x"])
     views = cosine_similarity(features["y"], features["x"])
     value = weighted_identity_loss(similarity, None if weights is None else torch.tensor(weights))
-    parity.check(value, entry, "loss")
-    parity.check((similarity - views).mean(), entry, "sim_improvement")
-    suffix = {"no_weights": "", "weights": "_cycle"}[name.removeprefix("loss/")]
+    parity.check_all({"loss": value, "sim_improvement": (similarity - views).mean()}, entry)
+    suffix = f"_{label}" if label else ""
     for row, log in enumerate(entry["outputs"]["logs"]):
         assert float(similarity[row]) == pytest.approx(log["diff_target" + suffix], abs=1e-5)
         assert float(to_input[row]) == pytest.approx(log["diff_input" + suffix], abs=1e-5)
         assert float(views[row]) == pytest.approx(log["diff_views" + suffix], abs=1e-5)
 
 
-def test_identity_gradient_in_float64():
-    entry = parity.entry("id_loss", "loss/weights")
-    images = parity.inputs(entry, torch.float64)
+def is_plain(entry):
+    """The special case without weights."""
+    return entry["args"].get("weights") is None
+
+
+@parity.each("id_loss", "sim_improvement", "outputs_f64", extra=is_plain)
+def test_identity_gradient_in_float64(entry):
+    images, weights = parity.inputs(entry, torch.float64), entry["args"].get("weights")
     generated = images["y_hat"].requires_grad_()
-    weights = torch.tensor(entry["args"]["weights"], dtype=torch.float64)
-    loss = official_identity(torch.float64)
+    if weights is not None:
+        weights = torch.tensor(weights, dtype=torch.float64)
+    loss = official_identity(entry, torch.float64)
     with torch.no_grad():
         features = loss.features(images["y"])
     value, _ = loss(generated, features, weights)
     value.backward()
-    parity.check(value, entry, "loss", float64=True)
-    parity.check(generated.grad, entry, "grad/y_hat", float64=True)
+    parity.check_all({"loss": value, "grad/y_hat": generated.grad}, entry, float64=True)
 
 
 class Embedder(nn.Module):
@@ -149,35 +147,35 @@ def test_identity_input_has_one_size_whatever_the_picture(size):
 # ---------------------------------------------------------------- ageing
 
 
-def test_ages_of_pictures():
-    entry = parity.entry("age", "extract_ages/256")
+@parity.each("age", "ages", "x")
+def test_ages_of_pictures(entry):
     with torch.no_grad():
-        ages = official_ages().extract_ages(parity.inputs(entry)["x"])
+        ages = official_ages(entry).extract_ages(parity.inputs(entry)["x"])
     parity.check(ages, entry, "ages")
 
 
-def test_aging_loss():
-    entry = parity.entry("age", "aging_loss")
-    inputs = parity.inputs(entry)
+@parity.each("age", "loss", "target_ages")
+def test_aging_loss(entry):
+    loss, inputs = official_ages(entry), parity.inputs(entry)
     with torch.no_grad():
-        value, ages = official_ages()(inputs["y_hat"], 100 * inputs["target_ages"])
-        input_ages = official_ages().extract_ages(inputs["y"])
+        value, ages = loss(inputs["y_hat"], 100 * inputs["target_ages"])
+        input_ages = loss.extract_ages(inputs["y"])
     parity.check(value, entry, "loss")
+    label = entry["args"].get("label")
+    suffix = f"_{label}" if label else ""
     for row, log in enumerate(entry["outputs"]["logs"]):
-        assert float(ages[row]) == pytest.approx(log["output_age_real"], rel=1e-5)
-        assert float(input_ages[row]) == pytest.approx(log["input_age_real"], rel=1e-5)
+        assert float(ages[row]) == pytest.approx(log["output_age" + suffix], rel=1e-5)
+        assert float(input_ages[row]) == pytest.approx(log["input_age" + suffix], rel=1e-5)
 
 
 @pytest.mark.slow
-def test_aging_gradient_in_float64():
-    entry = parity.entry("age", "aging_loss")
-    loss = AgingLoss(AgeClassifier(parity.fill(parity.quick(VGG), entry).double()))
-    inputs = parity.inputs(entry, torch.float64)
+@parity.each("age", "loss", "target_ages", "outputs_f64")
+def test_aging_gradient_in_float64(entry):
+    loss, inputs = official_ages(entry, torch.float64), parity.inputs(entry, torch.float64)
     generated = inputs["y_hat"].requires_grad_()
     value, _ = loss(generated, 100 * inputs["target_ages"])
     value.backward()
-    parity.check(value, entry, "loss", float64=True)
-    parity.check(generated.grad, entry, "grad/y_hat", float64=True)
+    parity.check_all({"loss": value, "grad/y_hat": generated.grad}, entry, float64=True)
 
 
 def test_aging_loss_shows_the_classifier_changed_pictures_only_for_gradients():
@@ -211,15 +209,14 @@ def test_aging_loss_is_differentiable_through_predict_age():
 # ---------------------------------------------------------------- W-norm
 
 
-@pytest.mark.parametrize("entry", parity.entries("small_losses", "w_norm/"), ids=lambda entry: entry["name"])
+@parity.each("small_losses", "latent", "latent_avg")
 def test_w_norm(entry):
-    inputs = parity.inputs(entry)
+    inputs, args = parity.inputs(entry), entry["args"]
     latent = inputs["latent"].requires_grad_()
-    starts = entry["args"]["start_from_latent_avg"] or entry["args"]["start_from_encoded_w_plus"]
+    starts = args.get("start_from_latent_avg") or args.get("start_from_encoded_w_plus")
     value = w_norm(latent, inputs["latent_avg"] if starts else None).mean()
     value.backward()
-    parity.check(value, entry, "loss")
-    parity.check(latent.grad, entry, "grad/latent")
+    parity.check_all({"loss": value, "grad/latent": latent.grad}, entry)
 
 
 def test_w_norm_at_the_average_has_a_finite_gradient():

@@ -26,18 +26,17 @@ def filled(network, seed, heads):
     return loss
 
 
-@pytest.mark.parametrize("entry", parity.entries("lpips"), ids=lambda entry: entry["name"])
+@parity.each("lpips")
 def test_lpips_values_and_gradients(entry):
     weights = entry["weights"]
     loss = filled(entry["args"]["net_type"], weights["seed"], weights["heads"])
     inputs = parity.inputs(entry)
     x, y = inputs["x"].requires_grad_(), inputs["y"]
     value = loss(x, y)
-    parity.check(value, entry, "loss")
-    with torch.no_grad():
-        parity.check(loss.distance(loss.features(x), loss.features(y)), entry, "pip_package_each")
     value.backward()
-    parity.check(x.grad, entry, "grad/x")
+    with torch.no_grad():
+        each = loss.distance(loss.features(x), loss.features(y))
+    parity.check_all({"loss": value, "pip_package_each": each, "grad/x": x.grad}, entry)
 
 
 def test_our_lpips_is_the_packages():

@@ -1,7 +1,6 @@
 """The objective of MyTimeMachine: official numbers in every mode, and what each repair changes."""
 
 import dataclasses
-import functools
 
 import pytest
 import torch
@@ -23,34 +22,20 @@ from criteria.objective import Measures, Objective, Pass, Targets
 from criteria.recipes import MyTimeMachineRecipe, SAMRecipe, get_recipe
 from utils.errors import InputError
 
-ENTRIES = parity.entries("mtm_coach_losses")
 CORRECTED = get_recipe(MyTimeMachineRecipe, "corrected")
 OFFICIAL = get_recipe(MyTimeMachineRecipe, "official")
-
-
-@functools.cache
-def official_bank(seed, dtype):
-    import coach_parity
-
-    references = ENTRIES[0]["args"]["reference_images"]
-    identity = coach_parity.terms(seed, dtype)[0]
-    with torch.no_grad():
-        images = torch.stack([parity.tensor(reference["image"], dtype) for reference in references])
-        features = torch.cat([identity.features(image[None]) for image in images])
-    return ReferenceBank(features, tuple(float(reference["age"]) for reference in references))
 
 
 def run(entry, dtype):
     import coach_parity
 
     seed, args = entry["weights"]["seed"], entry["args"]
-    measures = coach_parity.measures(seed, dtype)
-    measures.references, measures.age_range = official_bank(seed, dtype), tuple(args["training_age_range"])
+    measures, bank = coach_parity.measures(seed, dtype), coach_parity.reference_bank(entry, dtype)
+    measures.references, measures.age_range = bank, tuple(args["training_age_range"])
     objective = coach_parity.objective(
         entry, MYTIMEMACHINE, MyTimeMachineWeights, measures, recipe="official"
     )
     inputs = parity.inputs(entry, dtype)
-    recipe = {"fn": "array", "key": "latent_avg", "shape": [18, 512], "seed": seed}
     generated = inputs["y_hat"].requires_grad_(dtype == torch.float64)  # float32 gradients are too noisy
     latent = inputs["latent"].requires_grad_()
     compared = None
@@ -61,7 +46,7 @@ def run(entry, dtype):
             generated,
             objective.targets_of(inputs["x"]),
             latent,
-            parity.tensor(recipe, dtype),
+            coach_parity.average_code(entry, latent.shape[1], dtype),
             coach_parity.years(args["target_ages"], dtype),
             coach_parity.years(args["input_ages"], dtype),
             mode=args["mode"],
@@ -69,29 +54,29 @@ def run(entry, dtype):
             compared=compared,
         )
     )
-    return losses, generated, latent
+    return losses, coach_parity.returned(losses.total, entry, args["data_type"]), generated, latent
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["name"])
+@parity.each("mtm_coach_losses")
 def test_official_losses_and_logs(entry):
     pytest.importorskip("lpips")
     import coach_parity
 
-    losses, _, latent = run(entry, torch.float32)
-    parity.check(losses.total, entry, "total")
+    losses, total, _, latent = run(entry, torch.float32)
+    parity.check(total, entry, "total")
     coach_parity.check_log(losses.scalars, entry["outputs"]["loss_dict"])
     coach_parity.check_per_image(losses.per_image, entry["outputs"]["id_logs"])
-    (gradient,) = torch.autograd.grad(losses.total, latent)
+    (gradient,) = torch.autograd.grad(total, latent)
     parity.check(gradient, entry, "grad/latent")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry["name"])
+@parity.each("mtm_coach_losses", "outputs_f64")
 def test_official_gradients_in_float64(entry):
     pytest.importorskip("lpips")
-    losses, generated, latent = run(entry, torch.float64)
-    losses.total.backward()
-    parity.check(losses.total, entry, "total", float64=True)
+    _, total, generated, latent = run(entry, torch.float64)
+    total.backward()
+    parity.check(total, entry, "total", float64=True)
     parity.check(latent.grad, entry, "grad/latent", float64=True)
     parity.check(generated.grad, entry, "grad/y_hat", float64=True)
 

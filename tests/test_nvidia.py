@@ -1,6 +1,9 @@
 """StyleGAN2 in NVIDIA's layout: official numbers after conversion, the way back, the safe pickle reader."""
 
+import functools
+import json
 import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from models.loading import load_into
 from models.psp import pSp
 from models.psp_start import load_generator
 from models.stylegan2.files import load_converted, load_trainable
+from models.stylegan2.layout import compact_config
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.nvidia import from_nvidia, read_config, to_nvidia
 from utils.errors import InputError
@@ -25,84 +29,83 @@ from utils.files.checkpoints import load_checkpoint, save_checkpoint
 KEYS = "stylegan2_ada_conditional"
 
 
-def official_state(table: str, seed: int) -> dict[str, torch.Tensor]:
-    """A state dict in NVIDIA's layout, filled by the recipe of the golden numbers."""
-    filters = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    kernel = torch.outer(filters, filters) / 64
-    state = {
-        key: kernel.clone() if key.endswith("resample_filter") else torch.empty(shape)
-        for key, (shape, _) in parity.layout(KEYS, table).items()
+def official_config(entry: parity.Entry, layers: int) -> StyleGAN2Config:
+    """Our description of a pair of networks with the sizes of a golden entry."""
+    args = entry["args"]
+    size, most = args["img_resolution"], args["channel_max"]
+    sides = [2**level for level in range(2, size.bit_length())]
+    widths = {side: min(args["channel_base"] // side, most) for side in sides}
+    return compact_config(StyleGAN2Config(size, 512, layers, channels=widths, c_dim=args["c_dim"]))
+
+
+def nvidia_networks(config: StyleGAN2Config) -> dict[str, dict[str, torch.Tensor]]:
+    """Empty state dicts in NVIDIA's layout."""
+    ours = {
+        "g_ema": parity.quick(Generator.from_config, config).state_dict(),
+        "d": parity.quick(Discriminator.from_config, config).state_dict(),
+        "latent_avg": torch.zeros(512),
     }
-    parity.fill_library.fill_(state, seed, "stylegan")
-    return state
+    for value in [*ours["g_ema"].values(), *ours["d"].values()]:
+        value.zero_()  # what they begin with may be no number at all
+    return to_nvidia(ours, "ours.pt")
 
 
-def deeper(state: dict[str, torch.Tensor], seed: int) -> dict[str, torch.Tensor]:
-    """The 64-pixel layout with the wider blocks and eight mapping layers of the entry ``64px_map8``."""
-    shapes = {key: tuple(item.shape) for key, item in state.items()}
-    for key, shape in shapes.items():
-        if key.startswith(("synthesis.b64.", "b64.")):
-            shapes[key] = tuple(512 if size == 256 else size for size in shape)
-    if "mapping.w_avg" in shapes:
-        for layer in range(2, 8):
-            shapes |= {f"mapping.fc{layer}.weight": (512, 512), f"mapping.fc{layer}.bias": (512,)}
-    grown = {
-        key: state[key] if key.endswith("resample_filter") else torch.empty(s) for key, s in shapes.items()
-    }
-    parity.fill_library.fill_(grown, seed, "stylegan")
-    return grown
+def converted(config: StyleGAN2Config, seed: int) -> dict[str, Any]:
+    """What becomes of a pickle with networks filled by the recipe of the golden numbers."""
+    return _converted(json.dumps(config.to_dict()), seed)
 
 
-def official_networks(name: str) -> dict[str, Any]:
-    """Both networks of a golden entry, in NVIDIA's layout."""
-    seed = parity.entry("stylegan2_ada", f"generator/{name}")["weights"]["seed"]
-    generator, discriminator = (
-        official_state("generator_64_auto", seed),
-        official_state("discriminator_64_auto", seed),
-    )
-    if name == "64px_map8":
-        generator, discriminator = deeper(generator, seed), deeper(discriminator, seed)
-    return {"G_ema": generator, "D": discriminator}
-
-
-@pytest.mark.parametrize("name", ["64px_auto", pytest.param("64px_map8", marks=pytest.mark.slow)])
-def test_conditional_networks_give_the_official_numbers(tmp_path: Path, name: str) -> None:
-    content = official_networks(name)
-    path = nvidia_toys.write_pickle(
-        tmp_path / "network.pkl",
-        G_ema=nvidia_toys.module(content["G_ema"], "Generator", z_dim=512, c_dim=9),
-        D=nvidia_toys.module(content["D"], "Discriminator", c_dim=9),
-    )
-    converted = from_nvidia(load_checkpoint(path), str(path))
-    config = StyleGAN2Config.from_dict(converted["opts"]["architecture"]["generator"])
-    multiplier, layers = (1, 2) if name == "64px_auto" else (2, 8)
-    assert config == StyleGAN2Config(64, 512, layers, multiplier, c_dim=9)
-
-    entry = parity.entry("stylegan2_ada", f"generator/{name}")
-    generator = parity.quick(Generator.from_config, config).eval()
-    load_into(generator, converted["g_ema"], "converted")
-    inputs = parity.inputs(entry)
-    call = {"labels": inputs["c"], "return_latents": True, "randomize_noise": False}
-    silent = [torch.zeros_like(plane) for plane in generator.noise_buffers()]
-    with torch.no_grad():
-        image, ws = generator([inputs["z"]], **call, noise=silent)
-        parity.check(image, entry, "image_no_noise", limit=1e-4)
-        parity.check(ws, entry, "ws", limit=1e-4)
-        image, ws = generator(
-            [inputs["z"]], **call, truncation=0.7, truncation_latent=converted["latent_avg"]
+@functools.lru_cache(maxsize=1)  # generator and discriminator of a pair come one after the other
+def _converted(architecture: str, seed: int) -> dict[str, Any]:
+    config = StyleGAN2Config.from_dict(json.loads(architecture))
+    content = nvidia_networks(config)
+    for state in content.values():
+        parity.fill_library.fill_(state, seed, "stylegan")
+    with tempfile.TemporaryDirectory() as folder:
+        path = nvidia_toys.write_pickle(
+            Path(folder) / "network.pkl",
+            G_ema=nvidia_toys.module(content["G_ema"], "Generator", z_dim=512, c_dim=config.c_dim),
+            D=nvidia_toys.module(content["D"], "Discriminator", c_dim=config.c_dim),
         )
-        parity.check(image, entry, "image", limit=1e-4)
-        parity.check(ws, entry, "ws_truncated", limit=1e-4)
+        found = from_nvidia(load_checkpoint(path), str(path))
+    assert StyleGAN2Config.from_dict(found["opts"]["architecture"]["generator"]) == config
+    return found
 
-    entry = parity.entry("stylegan2_ada", f"discriminator/{name}")
+
+def is_wide(entry: parity.Entry) -> bool:
+    return entry["args"]["channel_base"] > 16384
+
+
+@parity.each("stylegan2_ada", "ws", extra=is_wide)
+def test_conditional_generator_gives_the_official_numbers(entry: parity.Entry) -> None:
+    args, inputs = entry["args"], parity.inputs(entry)
+    config = official_config(entry, args["mapping_layers"])
+    content = converted(config, entry["weights"]["seed"])
+    generator = parity.quick(Generator.from_config, config).eval()
+    load_into(generator, content["g_ema"], "converted")
+    call = {"labels": inputs.get("c"), "return_latents": True, "randomize_noise": False}
+    silent = [torch.zeros_like(plane) for plane in generator.noise_buffers()]
+    truncated = {"truncation": args["truncation_psi"], "truncation_latent": content["latent_avg"]}
+    results = {}
+    with torch.no_grad():
+        results["image_no_noise"], results["ws"] = generator([inputs["z"]], **call, noise=silent)
+        results["image"], results["ws_truncated"] = generator([inputs["z"]], **call, **truncated)
+    parity.check_all(results, entry, limit=1e-4)
+
+
+@parity.each("stylegan2_ada", "r1_per_image", extra=is_wide)
+def test_conditional_discriminator_gives_the_official_numbers(entry: parity.Entry) -> None:
+    config = official_config(entry, layers=2)
     discriminator = parity.quick(Discriminator.from_config, config).eval()
-    load_into(discriminator, converted["d"], "converted")
+    load_into(discriminator, converted(config, entry["weights"]["seed"])["d"], "converted")
+    discriminator.stddev_group = entry["args"].get("mbstd_group_size", 4)
     inputs = parity.inputs(entry)
-    images = inputs["image"].requires_grad_()
-    logits = discriminator(images, inputs["c"])
-    parity.check(logits, entry, "logits", limit=1e-4)
-    parity.check(discriminator.mapping(inputs["c"]), entry, "cmap", limit=1e-4)
-    (gradient,) = torch.autograd.grad(logits.sum(), images)
+    images, labels = inputs["image"].requires_grad_(), inputs.get("c")
+    results = {"logits": discriminator(images, labels)}
+    if labels is not None:
+        results["cmap"] = discriminator.mapping(labels)
+    (gradient,) = torch.autograd.grad(results["logits"].sum(), images)
+    parity.check_all(results, entry, limit=1e-4)
     parity.check(gradient.square().sum((1, 2, 3)), entry, "r1_per_image", limit=1e-3)
 
 
@@ -110,14 +113,7 @@ def test_conditional_networks_give_the_official_numbers(tmp_path: Path, name: st
 def test_layout_is_official(table: str) -> None:
     size, layers = int(table[: table.index("_")]), 8 if table.endswith("paper256") else 2
     config = StyleGAN2Config(size, 512, layers, 1, c_dim=9)
-    content = {
-        "g_ema": parity.quick(Generator.from_config, config).state_dict(),
-        "d": parity.quick(Discriminator.from_config, config).state_dict(),
-        "latent_avg": torch.zeros(512),
-    }
-    for value in [*content["g_ema"].values(), *content["d"].values()]:
-        value.zero_()
-    theirs = to_nvidia(content, "ours.pt")
+    theirs = nvidia_networks(config)
     parity.check_layout(theirs["G_ema"], KEYS, f"generator_{table}")
     parity.check_layout(theirs["D"], KEYS, f"discriminator_{table}")
     assert read_config(theirs["G_ema"], "theirs") == config

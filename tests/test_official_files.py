@@ -1,7 +1,6 @@
 """Files laid out as the official ones, at full size: they load, in little memory, and give the numbers."""
 
 import gc
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -26,21 +25,21 @@ from utils.files.checkpoints import load_checkpoint, save_checkpoint
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def official_document(name: str) -> dict[str, Any]:
-    return json.loads((parity.FOLDER / "keys" / f"{name}.json").read_text(encoding="utf-8"))
+def full_size() -> parity.Entry:
+    return parity.first("psp", "x", "latents", "image_full", size=1024)
 
 
 def write_official(folder: Path, name: str, **arguments: Any) -> Path:
-    """Writes a file of the pSp family with the official entries, filled for ``psp.json`` ``size1024``."""
-    entry = parity.entry("psp", "size1024")
+    """Writes a file of the pSp family with the official entries, filled for an entry of ``psp.json``."""
+    entry = full_size()
     model = parity.fill(parity.quick(pSp, **arguments).eval(), entry)
     content = {
         "state_dict": model.state_dict(),
-        "opts": official_document(name)["opts"],
+        "opts": parity.keys(name)["opts"],
         "latent_avg": parity.tensor(entry["weights"]["latent_avg"]),
     }
     parity.check_layout(content["state_dict"], name)
-    assert sorted(content) == sorted(official_document(name)["top_level"])
+    assert sorted(content) == sorted(parity.keys(name)["top_level"])
     torch.save(content, folder / f"{name}.pt")
     return folder / f"{name}.pt"
 
@@ -57,7 +56,7 @@ torch.set_num_threads(1)
 before = peak()
 model = load_aging_model({path!r})
 loaded = peak()
-inputs = parity.inputs(parity.entry("psp", "size1024"))
+inputs = parity.inputs(parity.first("psp", "x", "latents", "image_full", size=1024))
 image = model.transform(inputs["x"], 100 * inputs["ages"])
 torch.save(image, {output!r})
 print(before, loaded, peak())
@@ -74,7 +73,7 @@ def test_sam_file_of_full_size(tmp_path: Path) -> None:
     code = RENDER.format(root=str(ROOT), tests=str(ROOT / "tests"), path=str(path), output=str(output))
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     image = torch.load(output, weights_only=True)
-    entry = parity.entry("psp", "size1024")
+    entry = full_size()
     parity.check(image, entry, "image_full")
     before, loaded, rendered = (1024 * int(number) for number in result.stdout.split()[-3:])
     print(f"GB resident: {before / 1e9:.2f} before, {loaded / 1e9:.2f} loaded, {rendered / 1e9:.2f} rendered")
@@ -97,7 +96,7 @@ def test_personalised_file_of_full_size(tmp_path: Path) -> None:
     path = write_official(tmp_path, "mytimemachine_personalised", blender=BlenderConfig())
     model = load_aging_model(path)
     assert model.kind == "mytimemachine"
-    entry = parity.entry("psp", "size1024")
+    entry = full_size()
     network = model.network
     inputs = parity.inputs(entry)
     with torch.no_grad():
@@ -126,7 +125,7 @@ def test_psp_file_of_full_size_is_the_prior(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("zipped", [True, False])
 def test_stylegan2_file_of_full_size(tmp_path: Path, zipped: bool) -> None:
-    entry = parity.entry("stylegan2_generator", "size1024/from_wplus")
+    entry = parity.first("stylegan2_generator", "image", "wplus", size=1024)
     generator = parity.fill(parity.quick(Generator, 1024, 512, 8).eval(), entry)
     parity.check_layout(generator.state_dict(), "stylegan2-ffhq-config-f", "g_ema")
     path = tmp_path / "stylegan2-ffhq-config-f.pt"
@@ -148,8 +147,8 @@ def test_stylegan2_file_of_full_size(tmp_path: Path, zipped: bool) -> None:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_identity_file(tmp_path: Path, zipped: bool) -> None:
     """The released file is of the format before zip archives, without counters of its norms."""
-    entry = parity.entry("encoders", "ir_se50_backbone/batch2")
-    network = parity.fill(parity.quick(Backbone, input_size=112).eval(), entry)
+    entry = parity.first("encoders", "embedding")
+    network = parity.fill(parity.quick(Backbone, **entry["args"]).eval(), entry)
     parity.check_layout(network.state_dict(), "model_ir_se50")
     state = {key: v for key, v in network.state_dict().items() if zipped or "num_batches" not in key}
     path = tmp_path / "model_ir_se50.pth"
@@ -162,7 +161,7 @@ def test_identity_file(tmp_path: Path, zipped: bool) -> None:
 
 @pytest.mark.slow
 def test_age_classifier_file(tmp_path: Path) -> None:
-    entry = parity.entry("age", "dex/224")
+    entry = parity.first("age", "fc8")
     state = parity.fill(parity.quick(VGG).eval(), entry).state_dict()
     path = save_checkpoint({"state_dict": file_keys(state)}, tmp_path / "dex_age_classifier.pth")
     loaded = load_age_classifier(path)

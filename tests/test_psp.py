@@ -1,11 +1,14 @@
 """The whole pSp network against the official layouts and numbers, and its files in both directions."""
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from coach_parity import STARTS
 from toy_networks import ADAPTER, INVERTER, SMALL_GENERATOR, TINY_ENCODER, TINY_GENERATOR, tiny_psp
 
 import parity
@@ -28,84 +31,80 @@ from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
-@pytest.fixture(scope="module")
-def network64() -> pSp:
-    entry = parity.entry("psp", "size64/full_size")
-    model = parity.fill(parity.quick(pSp, StyleGAN2Config(size=64)).eval(), entry)
-    model.set_latent_avg(parity.tensor(entry["weights"]["latent_avg"]))
-    for encoder in (model.encoder, model.pretrained_encoder):
+@functools.lru_cache(maxsize=1)
+def official_network(size: int, input_nc: int, seed: int) -> pSp:
+    """The network of an entry, that encodes pictures in a row only once."""
+    start = {} if input_nc == 4 else INVERTER
+    model = parity.quick(pSp, StyleGAN2Config(size=size), **start).eval()
+    parity.fill_library.fill_(model.state_dict(), seed)
+    for encoder in filter(None, (model.encoder, model.pretrained_encoder)):
         encoder.forward = remembered(encoder.forward)
     return model
 
 
+def configured(entry: parity.Entry) -> pSp:
+    """The network as the flags and the mean latent of an entry have it."""
+    args, weights = entry["args"], entry["weights"]
+    build = official_network.__wrapped__ if parity.is_large(entry) else official_network
+    model = build(args["output_size"], args.get("input_nc", 4), weights["seed"])
+    model.set_latent_avg(parity.tensor(weights["latent_avg"]))
+    flags = {name: args[name] for name in STARTS if name in args}
+    changed = pSp.__new__(pSp)
+    changed.__dict__.update(model.__dict__, _modules=dict(model._modules))
+    changed.config = replace(model.config, **flags)
+    if not changed.config.start_from_encoded_w_plus:
+        changed.pretrained_encoder = None
+    return changed
+
+
 def remembered(encode: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Encodes once: all golden entries have the same photos and ages."""
+    """Encodes the same pictures once: golden entries in a row often share their photos and ages."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     def forward(x: torch.Tensor) -> torch.Tensor:
         if not (seen and torch.equal(seen[-1][0], x)):
-            seen.append((x, encode(x)))
+            seen[:] = [(x, encode(x))]
         return seen[-1][1]
 
     return forward
 
 
-def run_golden(model: pSp, entry: parity.Entry) -> dict[str, torch.Tensor]:
+def run_golden(model: pSp, entry: parity.Entry, resize: bool) -> tuple[torch.Tensor, torch.Tensor]:
     inputs, args = parity.inputs(entry), entry["args"]
-    x = append_age(inputs["x"], 100 * inputs["ages"])
-    mask = args.get("latent_mask")
-    mix = mask is not None and not entry["name"].endswith("mask_to_zero")
+    x = append_age(inputs["x"], 100 * inputs["ages"]) if "ages" in inputs else inputs["x"]
+    to_zero = "no inject_latent" in entry.get("note", "") or "to_zero" in entry["name"]
+    return model(
+        x,
+        resize=resize,
+        latent_mask=args.get("latent_mask"),
+        inject_latent=None if to_zero or "latent_mask" not in args else inputs.get("inject"),
+        alpha=args.get("alpha"),
+        randomize_noise=False,
+        return_latents=True,
+    )
+
+
+@parity.each("psp", "x")
+def test_forward_is_official(entry: parity.Entry) -> None:
+    model = configured(entry)
     with torch.no_grad():
-        image, latents = model(
-            x,
-            resize=args["resize"],
-            latent_mask=mask,
-            inject_latent=inputs["inject"] if mix else None,
-            alpha=args.get("alpha"),
-            randomize_noise=False,
-            return_latents=True,
-        )
-    return {"image": image, "latents": latents}
+        image, latents = run_golden(model, entry, entry["args"]["resize"])
+        results = {"image": image, "latents": latents}
+        if "image_full" in entry["outputs"]:
+            results["image_full"], _ = run_golden(model, entry, resize=False)
+    parity.check_all(results, entry, limit=1e-4)
 
 
-@pytest.mark.parametrize("name", ["resized", "full_size", "inject", "inject_alpha", "mask_to_zero"])
-def test_forward_is_official(network64: pSp, name: str) -> None:
-    entry = parity.entry("psp", f"size64/{name}")
-    for output, value in run_golden(network64, entry).items():
-        parity.check(value, entry, output, limit=1e-4)
-
-
-def test_start_from_latent_avg_is_official(network64: pSp) -> None:
-    entry = parity.entry("psp", "size64/start_from_latent_avg")
-    config = network64.config
-    changed = pSp.__new__(pSp)
-    changed.__dict__.update(network64.__dict__)
-    changed.config = PSPConfig(config.generator, config.encoder, 4, True, False)
-    for output, value in run_golden(changed, entry).items():
-        parity.check(value, entry, output, limit=1e-4)
-
-
-def test_codes_as_input_are_official(network64: pSp) -> None:
-    entry = parity.entry("psp", "size64/input_code")
-    inputs = parity.inputs(entry)
+@parity.each("psp", "input_code", "z")
+def test_codes_as_input_are_official(entry: parity.Entry) -> None:
+    model, inputs = configured(entry), parity.inputs(entry)
     options = {"input_code": True, "resize": False, "randomize_noise": False, "return_latents": True}
     with torch.no_grad():
-        image, latents = network64(inputs["z"], **options)
-        from_wplus, _ = network64(inputs["wplus"], input_is_full=True, **options)
-    parity.check(image, entry, "image", limit=1e-4)
-    parity.check(latents, entry, "latents", limit=1e-4)
-    parity.check(from_wplus, entry, "image_from_wplus", limit=1e-4)
-
-
-@pytest.mark.slow
-def test_full_size_is_official() -> None:
-    entry = parity.entry("psp", "size1024")
-    model = parity.fill(parity.quick(pSp).eval(), entry)
-    model.set_latent_avg(parity.tensor(entry["weights"]["latent_avg"]))
-    for output, value in run_golden(model, entry).items():
-        parity.check(value, entry, output)
-    entry["args"]["resize"] = False
-    parity.check(run_golden(model, entry)["image"], entry, "image_full")
+        image, latents = model(inputs["z"], **options)
+        results = {"image": image, "latents": latents}
+        if "wplus" in inputs:
+            results["image_from_wplus"], _ = model(inputs["wplus"], input_is_full=True, **options)
+    parity.check_all(results, entry, limit=1e-4)
 
 
 def test_layouts_are_official() -> None:
@@ -119,11 +118,11 @@ def test_layouts_are_official() -> None:
     assert (sam.kind, mtm.kind, psp.kind) == ("sam", "mytimemachine", "psp")
 
 
-@pytest.mark.parametrize("name", ["age_channel/30", "age_channel/65"])
-def test_age_plane_is_official(name: str) -> None:
-    entry = parity.entry("small_losses", name)
+@parity.each("small_losses", "target_age")
+def test_age_plane_is_official(entry: parity.Entry) -> None:
+    """Of whole years, which is all that the official code knows."""
     image = parity.inputs(entry)["x"][None]
-    parity.check(append_age(image, float(entry["args"]["target_age"]))[0], entry, "y", limit=1e-7)
+    parity.check(append_age(image, float(int(entry["args"]["target_age"])))[0], entry, "y", limit=1e-7)
 
 
 def test_age_plane_keeps_decimals_and_differs_by_image() -> None:
@@ -240,8 +239,10 @@ def test_file_that_records_no_crop_knows_the_usual_one() -> None:
     assert load_psp(content, "model.pt").config.crop == "tight"
 
 
-def test_official_size_is_read_from_the_noise_planes(network64: pSp) -> None:
-    content = {"state_dict": network64.state_dict(), "opts": {}, "latent_avg": network64.latent_avg}
+def test_official_size_is_read_from_the_noise_planes() -> None:
+    with torch.device("meta"):
+        network = pSp(StyleGAN2Config(size=64))
+    content = {"state_dict": network.state_dict(), "opts": {}, "latent_avg": network.latent_avg}
     assert PSPConfig.from_checkpoint(content, "sam64.pt").generator.size == 64
 
 

@@ -1,10 +1,10 @@
 """StyleGAN2 generator and discriminator: official layouts, numbers and gradients; growing; precision."""
 
-import functools
 from typing import Any
 
 import pytest
 import torch
+from stylegan2_cases import discriminator, generator, generator_sizes
 
 import parity
 from criteria import gan_losses
@@ -55,135 +55,93 @@ def test_config_survives_a_file() -> None:
 # ---------------------------------------------------------------- official numbers
 
 
-@functools.cache
-def official_generator(size: int) -> Generator:
-    entry = parity.entry("stylegan2_generator", f"size{size}/from_wplus")
-    return parity.fill(parity.quick(Generator, size, 512, 8).eval(), entry)
-
-
-RENDERED = [
-    pytest.param(entry, marks=pytest.mark.slow if entry["args"]["size"] == 1024 else (), id=entry["name"])
-    for entry in parity.entries("stylegan2_generator")
-    if "mean" not in entry["name"]
-]
-
-
-@pytest.mark.parametrize("entry", RENDERED)
+@parity.each("stylegan2_generator", "image")
 def test_generator_is_official(entry: parity.Entry) -> None:
     args, inputs = entry["args"], parity.inputs(entry)
-    noise = [plane for name, plane in inputs.items() if name.startswith("noise_")]
+    noise = {int(name.split("_")[1]): plane for name, plane in inputs.items() if name.startswith("noise_")}
+    styles = [inputs[name] for name in inputs if not name.startswith(("noise_", "truncation"))]
     with torch.no_grad():
-        image, latents = official_generator(args["size"])(
-            [inputs[name] for name in ("z", "z1", "z2", "w", "wplus") if name in inputs],
+        image, latents = generator(entry)(
+            styles,
             return_latents=True,
             inject_index=args.get("inject_index"),
             truncation=args.get("truncation", 1.0),
             truncation_latent=inputs.get("truncation_latent"),
             input_is_latent=args.get("input_is_latent", False),
-            noise=noise or None,
+            noise=[noise[layer] for layer in sorted(noise)] or None,
             randomize_noise=False,
         )
-    parity.check(image, entry, "image")
-    if "latents" in entry["outputs"]:
-        parity.check(latents, entry, "latents")
+    parity.check_all({"image": image, "latents": latents}, entry)
 
 
-def test_mean_of_given_latents_is_official() -> None:
-    entry = parity.entry("stylegan2_generator", "size64/mean_of_given_z")
+@parity.each("stylegan2_generator", "mean", "z")
+def test_mean_of_given_latents_is_official(entry: parity.Entry) -> None:
     with torch.no_grad():
-        mean = official_generator(64).get_latent(parity.inputs(entry)["z"]).mean(0, keepdim=True)
-    parity.check(mean, entry, "mean")
+        w = generator(entry).get_latent(parity.inputs(entry)["z"])
+    parity.check(w.mean(0, keepdim=True), entry, "mean")
 
 
-def test_mean_of_drawn_latents_is_official() -> None:
+@parity.each("stylegan2_generator", "mean", "torch_manual_seed")
+def test_mean_of_drawn_latents_is_official(entry: parity.Entry) -> None:
     """The seed was set before the network was built, so both constructors must draw as many numbers."""
-    entry = parity.entry("stylegan2_generator", "size64/mean_latent_torch_seed")
     torch.manual_seed(entry["args"]["torch_manual_seed"])
-    generator = parity.fill(Generator(64, 512, 8), entry)
+    network = parity.fill(Generator(**generator_sizes(entry)), entry)
     with torch.no_grad():
-        w = generator.get_latent(torch.randn(entry["args"]["n_latent"], generator.style_dim))
-        parity.check(w.mean(0, keepdim=True), entry, "mean")
+        w = network.get_latent(torch.randn(entry["args"]["n_latent"], network.style_dim))
+    parity.check(w.mean(0, keepdim=True), entry, "mean")
 
 
-@pytest.mark.parametrize("entry", parity.entries("stylegan2_discriminator"), ids=lambda entry: entry["name"])
+@parity.each("stylegan2_discriminator")
 def test_discriminator_is_official(entry: parity.Entry) -> None:
-    network = official_discriminator(entry["args"]["size"])
+    network = discriminator(entry)
     with torch.no_grad():
-        for name, images in parity.inputs(entry).items():
-            parity.check(network(images), entry, f"{name}_logits")
-
-
-@functools.cache
-def official_discriminator(size: int) -> Discriminator:
-    entry = parity.entry("stylegan2_discriminator", f"size{size}_batch4")
-    return parity.fill(parity.quick(Discriminator, size).eval(), entry)
-
-
-@pytest.mark.slow
-def test_losses_of_a_large_discriminator_are_official() -> None:
-    entry = parity.entry("stylegan2_discriminator", "size256_batch4")
-    network, images = official_discriminator(256), parity.inputs(entry)
-    real = images["real"].requires_grad_()
-    logits = network(real)
-    parity.check(gan_losses.r1_penalty(logits, real), entry, "r1")
+        logits = {f"{name}_logits": network(images) for name, images in parity.inputs(entry).items()}
+    parity.check_all(logits, entry)
 
 
 # ---------------------------------------------------------------- gradients, in float64
 
 
-def check_gradients(network: torch.nn.Module, entry: parity.Entry, skip: tuple[str, ...] = ()) -> None:
-    """Compares the gradients that `entry` names, all of parameters."""
-    parameters = dict(network.named_parameters())
-    names = [name for name in entry["outputs"] if name.startswith("grad/") and name not in skip]
-    assert names
-    for name in names:
-        parity.check(parameters[name.removeprefix("grad/")].grad, entry, name, float64=True)
+def gradients(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The gradients of the weights under their golden names."""
+    weights = network.named_parameters()
+    return {f"grad/{name}": weight.grad for name, weight in weights if weight.grad is not None}
 
 
-@functools.cache
-def gradient_generator() -> Generator:
-    entry = parity.entry("stylegan2_gradients", "generator64/first_order")
-    return parity.fill(parity.quick(Generator, 64, 512, 8).eval(), entry).double()
-
-
-def test_generator_gradients_are_official() -> None:
-    entry = parity.entry("stylegan2_gradients", "generator64/first_order")
-    network, inputs = gradient_generator(), parity.inputs(entry, torch.float64)
-    network.zero_grad()
+@parity.each("stylegan2_gradients", "wplus", "outputs_f64")
+def test_generator_gradients_are_official(entry: parity.Entry) -> None:
+    network, inputs = generator(entry, torch.float64), parity.inputs(entry, torch.float64)
     wplus = inputs["wplus"].requires_grad_()
     loss = (network([wplus], input_is_latent=True, randomize_noise=False)[0] * inputs["r"]).sum()
     loss.backward()
-    parity.check(loss, entry, "loss", float64=True)
-    parity.check(wplus.grad, entry, "grad/wplus", float64=True)
-    check_gradients(network, entry, skip=("grad/wplus",))
+    results = {"loss": loss, "grad/wplus": wplus.grad}
+    parity.check_all(results | gradients(network), entry, float64=True)
 
 
-def test_path_length_gradients_are_official() -> None:
-    entry = parity.entry("stylegan2_gradients", "generator64/path_length")
-    network, inputs = gradient_generator(), parity.inputs(entry, torch.float64)
-    network.zero_grad()
+@parity.each("stylegan2_gradients", "path_penalty", "outputs_f64")
+def test_path_length_gradients_are_official(entry: parity.Entry) -> None:
+    network, inputs = generator(entry, torch.float64), parity.inputs(entry, torch.float64)
     penalty = gan_losses.PathLengthPenalty(entry["args"]["decay"]).double()
     penalty.mean_path_length.fill_(entry["args"]["mean_path_length"])
     images, latents = network([inputs["z"]], return_latents=True, randomize_noise=False)
     loss, lengths = penalty(images, latents, inputs["r"])
     loss.backward()
-    parity.check(loss, entry, "path_penalty", float64=True)
-    parity.check(penalty.mean_path_length, entry, "path_mean", float64=True)
-    parity.check(lengths, entry, "path_lengths", float64=True)
-    check_gradients(network, entry)
+    results = {"path_penalty": loss, "path_mean": penalty.mean_path_length, "path_lengths": lengths}
+    parity.check_all(results | gradients(network), entry, float64=True)
 
 
-@pytest.mark.slow  # a batch of two is among the tests of the losses
-def test_r1_gradients_are_official() -> None:
-    entry = parity.entry("stylegan2_gradients", "discriminator64_batch4/r1")
-    network = parity.fill(parity.quick(Discriminator, 64).eval(), entry).double()
+def is_long(entry: parity.Entry) -> bool:
+    return len(parity.inputs(entry)["real"]) > 2
+
+
+@parity.each("stylegan2_gradients", "real", "r1", "outputs_f64", extra=is_long)
+def test_r1_gradients_are_official(entry: parity.Entry) -> None:
+    network = discriminator(entry, torch.float64)
     real = parity.inputs(entry, torch.float64)["real"].requires_grad_()
     logits = network(real)
     penalty = gan_losses.r1_penalty(logits, real)
     penalty.backward()
-    parity.check(logits, entry, "logits", float64=True)
-    parity.check(penalty, entry, "r1", float64=True)
-    check_gradients(network, entry)
+    parity.check_all({"logits": logits, "r1": penalty} | gradients(network), entry, float64=True)
 
 
 # ---------------------------------------------------------------- behaviour

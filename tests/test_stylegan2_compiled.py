@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from stylegan2_cases import BLOCKS, UPFIRDN, check_block
+from stylegan2_cases import UPFIRDN, check_block, each_block
 from torch import Tensor
 
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
@@ -232,7 +232,7 @@ def test_channels_last_stays_channels_last(machine: Machine) -> None:
             assert grad.is_contiguous(memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("entry", BLOCKS, ids=lambda entry: entry["name"])
+@each_block
 def test_block_is_official(cpu_operators: CompiledOperators, entry: dict[str, Any]) -> None:
     with Machine("cpu", cpu_operators).compiled():
         check_block(entry)

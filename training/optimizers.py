@@ -1,5 +1,6 @@
 """Optimisers by name: Ranger as the official coaches use it, Adam, AdamW; the way of the learning rate."""
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -31,10 +32,12 @@ def build_optimizer(
         name: ``ranger``, ``adam`` or ``adamw``.
         params: parameters or parameter groups; frozen parameters are left out.
         lr: learning rate.
-        settings: further settings of that optimiser, such as ``betas`` or ``weight_decay``.
+        settings: further settings of that optimiser, such as ``betas`` or ``weight_decay``, by the names of
+            its class; those of Ranger take the place of the official ones in ``RANGER``.
 
     Raises:
         InputError: for an unknown name, or nothing to train.
+        TypeError: for a setting that the optimiser does not have.
     """
     groups = [item if isinstance(item, dict) else {"params": [item]} for item in params]
     if all("lr" not in group and len(group) == 1 for group in groups):  # plain parameters: one group
@@ -47,6 +50,9 @@ def build_optimizer(
     if name == "ranger":
         from pytorch_optimizer import Ranger
 
+        unknown = settings.keys() - inspect.signature(Ranger).parameters.keys()
+        if unknown:  # which Ranger itself would pass over in silence
+            raise TypeError(f"Ranger has no {', '.join(sorted(unknown))}")
         return Ranger(groups, lr=lr, **{**RANGER, **settings})
     if name == "adam":
         return torch.optim.Adam(groups, lr=lr, **settings)

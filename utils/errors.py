@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import signal
 import sys
 import warnings
@@ -34,7 +35,7 @@ def one_line(text: str) -> str:
 
     A file's name or a value may hold line breaks, control codes and what is no text, and fill a screen.
     """
-    text = " ".join(text.split())
+    text = re.sub(r"\s*\n\s*", " ", text.strip())
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 
@@ -79,11 +80,6 @@ def _outcome(main: Callable[[], int | None]) -> int:
         if sentence is None:
             raise
         return _say(f"error: {sentence}", BAD_INPUT)
-
-
-def one_line(text: str) -> str:
-    """Text for the terminal: a file's name may hold line breaks, control codes and what is no text."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def _say(text: str, code: int) -> int:
