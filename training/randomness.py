@@ -40,6 +40,8 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     """Takes back what `random_state` returned."""
     torch.set_rng_state(state["torch"])
     version, words, gauss = state["python"]
+    if gauss is not None and not isinstance(gauss, float):
+        raise ValueError("no state of Python's generator")
     random.setstate((version, tuple(words), gauss))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"][0])

@@ -79,7 +79,9 @@ def _check_optimizer(found: Any, own: torch.optim.Optimizer, entry: str, place: 
 
 def _alike(own: Any, found: Any) -> bool:
     """Whether a setting of an optimiser can stand in the place of another."""
-    if isinstance(own, bool) or own is None:
+    if isinstance(own, bool):
+        return isinstance(found, bool)
+    if own is None:
         return found is None or isinstance(found, bool)
     if isinstance(own, (numbers.Real, Tensor)):
         plain = isinstance(found, (numbers.Real, Tensor)) and not isinstance(found, bool)
