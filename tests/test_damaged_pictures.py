@@ -17,6 +17,7 @@ from picture_files import encoded, exif_block, picture, sound_files
 from PIL import Image
 
 from datasets.faces import FaceFolder
+from datasets.personal import measures
 from utils.errors import InputError
 from utils.pictures.opening import LARGEST, with_picture
 from utils.pictures.originals import read_original
@@ -202,6 +203,16 @@ def test_huge_pictures_are_refused_before_they_take_memory(tmp_path: Path) -> No
             open_rgb(tmp_path / name)
 
 
+def test_a_jpeg_of_endless_passes_is_refused_at_once(tmp_path: Path) -> None:
+    sound = encoded(Image.new("L", (4096, 4096), 128), "JPEG", progressive=True)
+    last = sound.rindex(b"\xff\xda")
+    (tmp_path / "a.jpg").write_bytes(sound[:last] + sound[last:-2] * 3000 + sound[-2:])
+    with pytest.raises(InputError, match=r"a\.jpg: it would take minutes to decode"):
+        open_rgb(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(sound)
+    assert open_rgb(tmp_path / "a.jpg").getpixel((9, 9)) == (128, 128, 128)
+
+
 def test_large_phone_photos_are_read_in_a_reduced_size(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -244,6 +255,27 @@ def test_modes_keep_their_values(tmp_path: Path) -> None:
         image.save(tmp_path / name)
         with pytest.raises(InputError, match=rf"{name}: .* save it with 8 or 16 bits$"):
             open_rgb(tmp_path / name)
+
+
+def test_an_album_of_damaged_photos_is_measured_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "_find_faces", lambda pixels: [])
+    album, problems = tmp_path / "album", Counter[bool]()
+    album.mkdir()
+    os.mkfifo(album / "pipe.jpg")
+    (album / "loop.jpg").symlink_to("loop.jpg")
+    (album / "zeros.jpg").symlink_to("/dev/zero")
+    (album / "broken.dng").write_bytes(b"II*")
+    for seed, (name, sound) in enumerate(FILES.items()):
+        for number, (_, data) in enumerate(damaged(sound, 4, seed)):
+            (album / f"{number}{name}").write_bytes(data)
+    for path in sorted(album.iterdir()):
+        photo = measures.measure_photo(path, album, tmp_path / "cache")
+        assert bool(photo.problem) != bool(photo.width) and "\n" not in photo.problem
+        assert str(path) not in photo.problem and len(photo.problem) < 150, photo.problem
+        problems[bool(photo.problem)] += 1
+    assert min(problems.values()) > 10
 
 
 def test_decoders_may_raise_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

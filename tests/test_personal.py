@@ -219,8 +219,9 @@ def test_pictures_of_others_are_not_mixed_in(done: tuple[Album, Path]) -> None:
 def test_damaged_cache_is_measured_again(done: tuple[Album, Path]) -> None:
     album, out = done
     before = pictures(out)
-    for path in sorted((out / "cache" / "photos").iterdir())[:2]:
-        path.write_bytes(path.read_bytes()[:100])
+    for part in ("photos", "faces"):
+        for path in sorted((out / "cache" / part).iterdir())[:2]:
+            path.write_bytes(path.read_bytes()[:100])
     prepare(album, out, SPLIT)
     assert pictures(out) == before
 

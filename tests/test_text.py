@@ -59,6 +59,8 @@ def test_old_text_of_a_mac_and_the_first_line_of_excel(tmp_path: Path) -> None:
     table.write_text("sep=;\nName;Place;Age\na.jpg;Rome;30\n", encoding="utf-8")
     assert read_age_table(table, NAMES) == {"a.jpg": 30.0}
     assert read_table(table)[-1] == (3, ["a.jpg", "Rome", "30"])
+    table.write_text("Datei;Alter\na.jpg;30,5\n", encoding="utf-8")
+    assert read_age_table(table, NAMES) == {"a.jpg": 30.5}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def _columns(first: Sequence[str]) -> tuple[int, int] | None:
     names = [cell.casefold() for cell in first]
     age = next((place for place, name in enumerate(names) if name in ("age", "years")), None)
     if age is None:
-        return None
+        other_language = not Path(first[0]).suffix and all(parse_number(cell) is None for cell in first)
+        return (0, 1) if other_language and len(first) > 1 else None
     file = next((place for place, name in enumerate(names) if is_heading(name)), 0 if age else 1)
     return file, age
 

@@ -1,5 +1,6 @@
 """Cuts the accepted faces out of their photos, enhanced if wished, into a cache under what they depend on."""
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,9 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.personal.verdicts import Verdict
+from utils.errors import InputError
 from utils.faces.alignment import CROPS, Crop, align_face, face_square, warp_square
 from utils.parallel import parallel_map
-from utils.pictures.reading import read_pixels
+from utils.pictures.reading import open_rgb, read_pixels
 from utils.pictures.tensors import to_float, to_pil
 from utils.pictures.writing import save_pil
 
@@ -84,14 +86,15 @@ def enhance_face(
 
 
 def make_face(job: tuple[Verdict, Path], form: FaceFormat) -> None:
-    """Writes one aligned face unless its file is there.
+    """Writes one aligned face unless its file is there and sound.
 
     Raises:
         InputError: the photo vanished, or the file cannot be written.
     """
     verdict, path = job
-    if path.is_file():
-        return
+    with contextlib.suppress(InputError):
+        if open_rgb(path).size == (form.size, form.size):
+            return
     pixels, landmarks, crop = read_pixels(verdict.photo.path), verdict.measure.landmarks, form.crop
     if form.restorer is not None:
         pixels, landmarks = enhance_face(pixels, landmarks, form.restorer, crop.fade)

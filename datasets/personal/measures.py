@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from utils.errors import InputError
+from utils.errors import InputError, explained
 from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_square, outside_share
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
@@ -122,7 +122,10 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
         except InputError as error:
             reason = str(error).removeprefix(f"cannot read {path}").strip(" :(").partition("); the file")[0]
             return replace(known, problem=reason)
-        arrays = _measure(pixels, capture_date(path))
+        try:
+            arrays = _measure(pixels, capture_date(path))
+        except MemoryError as error:
+            return replace(known, problem=str(explained(error)))
         _store(arrays, cached)
     return _measured(known, arrays)
 

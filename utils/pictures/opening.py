@@ -21,6 +21,7 @@ from utils.pictures.bare import JPEG, PNG, bare_jpeg, bare_png, png_without_extr
 
 LARGEST = 512  # megapixels; of so many Pillow's memory takes 2 GB
 DRAFT_FROM = 64  # megapixels; larger ones are decoded one at a time, and JPEG no finer than is needed
+_MOST_WORK = 5 * 10**10  # pixels times passes of a JPEG
 _FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "AVIF", "PPM", "BMP", "DIB", "TIFF", "JPEG2000", "HEIF")
 _PLUGINS = ("Jpeg", "Mpo", "Png", "Gif", "WebP", "Avif", "Ppm", "Bmp", "Tiff", "Jpeg2K")
 _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -153,19 +154,27 @@ def _head(file: BinaryIO) -> bytes:
 def _opened(source: BinaryIO, file: BinaryIO, path: Path) -> Image.Image:
     """Opens a picture in a format that is read here; checks its size before anything is decoded."""
     _be_quiet()
+    _know_formats()
     head = _head(file)
     if not head:
         raise ValueError("the file is empty")
     _need_reader(head, path)
     source.seek(0)
-    _know_formats()
     image = Image.open(source, formats=tuple(name for name in _FORMATS if name in Image.OPEN))
     if image.width * image.height > LARGEST * 1_000_000:
         raise InputError(
             f"cannot read {path}: {image.width} x {image.height} pixels are more than {LARGEST} megapixels; "
             "reduce it"
         )
+    if image.info.get("progressive") and _scans(source) * image.width * image.height > _MOST_WORK:
+        raise InputError(f"cannot read {path}: it would take minutes to decode; replace or remove it")
     return image
+
+
+def _scans(source: BinaryIO) -> int:
+    """The passes over all of its pixels that a JPEG asks for: about ten in files that cameras write."""
+    source.seek(0)
+    return sum(part.count(b"\xff\xda") for part in iter(lambda: source.read(2**20), b""))
 
 
 def _decoded(
@@ -214,7 +223,7 @@ def _need_reader(head: bytes, path: Path) -> None:
     if head[4:8] != b"ftyp":
         return
     if b"avif" in head or b"avis" in head:
-        if not features.check("avif"):
+        if "AVIF" not in Image.OPEN or not features.check("avif"):
             raise MissingReaderError(
                 f"{path}: AVIF pictures need a newer Pillow; run: pip install 'pillow>=11.3' "
                 "(or export it as JPEG)"
