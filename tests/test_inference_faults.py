@@ -1,4 +1,4 @@
-"""Folders of all sorts of files, models that make no pictures: sound photos get results, others a line."""
+"""Folders of all sorts of files, and models without pictures: sound photos get results, others a line."""
 
 import os
 import random

@@ -1,10 +1,12 @@
 """What a checkpoint may hold, decided in one place for every format and every kind of file."""
 
+import argparse
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +46,8 @@ def normalised(content: Any, path: Path) -> Checkpoint:
     Raises:
         InputError: an entry is not what its name says, or the content is nested or expanded beyond bounds.
     """
+    if isinstance(content, argparse.Namespace):
+        content = vars(content)
     if not isinstance(content, Mapping) or not content:
         raise InputError(f"{path} holds a {type(content).__name__}, not a dictionary of weights")
     checkpoint = _Copy(path).of(content)
@@ -83,6 +87,10 @@ class _Copy:
                 f"{self.path} is nested too deeply or inside itself ({_named(place[:3])}); save plain "
                 f"dictionaries of weights"
             )
+        if isinstance(value, argparse.Namespace):
+            value = vars(value)
+        if isinstance(value, np.generic):
+            value = value.item()
         if isinstance(value, Tensor):
             return self._tensor(value, place)
         if isinstance(value, Mapping):

@@ -70,11 +70,11 @@ def _content(path: Path) -> Any:
     data = map_file(path)
     mapped = len(data) >= MMAP_FROM_BYTES
     if head.startswith(ARCHIVE_START):
-        return read_archive(data, mapped)
+        return read_archive(path, data, mapped)
     if head.startswith(OLD_START):
-        return read_old_file(data, len(data))
+        return read_old_file(path, data, len(data))
     if looks_like_safetensors(head):
-        return read_safetensors(data, mapped)
+        return read_safetensors(path)
     return read_network_pickle(path)
 
 

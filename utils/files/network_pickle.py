@@ -5,10 +5,12 @@ its state. Here the call only keeps the state; the text is never looked at. All 
 """
 
 import io
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from utils.errors import InputError
@@ -38,10 +40,12 @@ def _storage(data: Any) -> Storage:
     """A tensor's storage, which torch pickles as the bytes of a small file in its old format."""
     if not isinstance(data, bytes):
         raise ValueError("a storage without bytes")
-    storage = read_old_file(io.BytesIO(data), len(data))
-    if not isinstance(storage, Storage):
+    storage = read_old_file(io.BytesIO(data), io.BytesIO(data), len(data))
+    if not isinstance(storage, torch.TypedStorage):
         raise RefusedError(f"holds a {type(storage).__name__} in the place of a tensor's storage")
-    return storage
+    with warnings.catch_warnings():  # torch wants no new code with typed storages; old pickles hold them
+        warnings.simplefilter("ignore", UserWarning)
+        return Storage(storage.dtype, storage.untyped())
 
 
 # What the published pickles of StyleGAN2 networks ask for besides tensors.

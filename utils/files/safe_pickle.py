@@ -1,4 +1,7 @@
-"""The one reader of pickles: tensors and plain containers, within bounds, and nothing that could run.
+"""The one judge of pickles: tensors and plain containers, within bounds, and nothing that could run.
+
+What ``torch.save`` wrote passes it before torch's own safe loader reads it; NVIDIA's pickles, which that
+loader refuses, are read here.
 
 The interpreter is the standard library's in Python: its memo is a dictionary, every opcode can be counted,
 and what can be called, filled or hashed is decided here.
@@ -127,7 +130,8 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tenso
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and last >= storage.data.nbytes() // storage.dtype.itemsize:
         raise ValueError("a tensor larger than its storage")
-    return torch.empty(0, dtype=storage.dtype).set_(storage.data, offset, size, stride)
+    empty = torch.empty(0, dtype=storage.dtype, device=storage.data.device)
+    return empty.set_(storage.data, offset, size, stride)
 
 
 def _parameter(data: Any, *_: Any) -> Tensor:

@@ -6,34 +6,22 @@ under their name, all else as JSON in the metadata. Files of other programs have
 
 import hashlib
 import json
-import math
-import mmap
 import os
 import zlib
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from utils.errors import one_line
+
 NESTED = "/"  # separates entry and key of nested state dicts
 DIGEST = "agelab_digest"
 LARGEST_HEADER = 1 << 24  # bytes; a file of 10,000 tensors has 1 MB
 THREADS = 8
-DIMENSIONS = 16
-NUMBERS = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "I16": torch.int16,
-    "I8": torch.int8,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 
 
 def looks_like_safetensors(head: bytes) -> bool:
@@ -41,26 +29,22 @@ def looks_like_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
 
-def read_safetensors(data: mmap.mmap, map_storages: bool) -> dict[str, Any]:
+def read_safetensors(path: Path) -> dict[str, Any]:
     """Reads a file.
 
-    Args:
-        data: the file.
-        map_storages: leave the numbers of tensors in the file until they are used.
-
     Raises:
-        ValueError: it is damaged; other errors of malformed JSON.
+        ValueError: it is damaged; other errors of malformed files and JSON.
     """
-    length = int.from_bytes(data[:8], "little")
-    if length > len(data) - 8:
-        raise ValueError("it is cut short")
-    if length > LARGEST_HEADER:
-        raise ValueError("its header is too long")
-    header = json.loads(data[8 : 8 + length].decode())
-    metadata = header.pop("__metadata__", {})
-    if not all(isinstance(value, str) for value in metadata.values()):
-        raise ValueError("its metadata is no text")
-    tensors = _tensors(header, data, 8 + length, map_storages)
+    from safetensors import safe_open
+
+    with path.open("rb") as file:
+        if int.from_bytes(file.read(8), "little") > LARGEST_HEADER:
+            raise ValueError("its header is too long")
+        # The library takes names in UTF-8 only.
+        name = f"/dev/fd/{file.fileno()}" if one_line(str(path)) != str(path) else str(path)
+        with safe_open(name, framework="pt", device="cpu") as content:
+            metadata = content.metadata() or {}
+            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118 (no dict)
     if DIGEST in metadata and metadata[DIGEST] != digest(tensors, metadata):
         raise ValueError("its content differs from its checksum")
     result: dict[str, Any] = {}
@@ -75,31 +59,6 @@ def read_safetensors(data: mmap.mmap, map_storages: bool) -> dict[str, Any]:
     if not isinstance(rest, dict):
         raise ValueError("its options are no options")
     return {**result, **rest}
-
-
-def _tensors(header: dict[str, Any], data: mmap.mmap, start: int, mapped: bool) -> dict[str, Tensor]:
-    """The tensors that a header names: one after another, without gaps, to the end of the file."""
-    found: dict[str, Tensor] = {}
-    end = 0
-    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
-        (begin, stop), shape, dtype = entry["data_offsets"], entry["shape"], NUMBERS.get(entry["dtype"])
-        if dtype is None:
-            raise ValueError(f"numbers of the kind {str(entry['dtype'])[:20]}")
-        if not all(type(size) is int and size >= 0 for size in shape) or len(shape) > DIMENSIONS:
-            raise ValueError("a tensor whose sizes are no sizes")
-        count = math.prod(shape)
-        if begin != end or stop - begin != count * dtype.itemsize or start + stop > len(data):
-            raise ValueError("its parts do not follow one another")
-        end = stop
-        if not count:
-            found[name] = torch.empty(shape, dtype=dtype)
-            continue
-        numbers = torch.frombuffer(data, dtype=dtype, offset=start + begin, count=count)
-        keep = mapped and (start + begin) % dtype.itemsize == 0
-        found[name] = (numbers if keep else numbers.clone()).view(shape)
-    if start + end != len(data):
-        raise ValueError("its parts do not fill it")
-    return {name: found[name] for name in header}
 
 
 def safetensors_bytes(checkpoint: Mapping[str, Any]) -> bytes:

@@ -1,20 +1,24 @@
-"""Reads what ``torch.save`` writes, zip archives and the older format: checked, in bounds, nothing is run.
+"""Reads what ``torch.save`` writes, zip archives and the older format: checks, then torch's safe loader.
 
 An archive stores a CRC-32 of each of its parts, which torch does not look at; here all of them are compared
-at every reading. The older format has none: only its structure can be checked.
+at every reading. The older format has none: only its structure can be checked. In both, the description of
+the tensors is read once before without their numbers, so that nothing is allocated for sizes that cannot be.
 """
 
+import argparse
 import io
 import mmap
 import os
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
+import numpy as np
 import torch
 
 from utils.files.safe_pickle import SafeUnpickler
@@ -28,7 +32,9 @@ LARGEST_PICKLE = 1 << 24  # bytes; that of a file of 10,000 tensors has 2 MB
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 ALONE = 1 << 20  # bytes from which a part is checked in a thread of its own
 THREADS = 8
-ALIGNMENT = 64
+# Plain containers and numbers that training scripts store beside tensors; the check has seen what they hold.
+NUMPY_TYPES = {type(np.dtype(code)) for code in ("?", *"bhilqBHILQ", *"efd")}
+PLAIN = [argparse.Namespace, np.dtype, np.float64(0).__reduce__()[0], *NUMPY_TYPES]
 
 
 class Part(NamedTuple):
@@ -45,11 +51,12 @@ def map_file(path: Path) -> mmap.mmap:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
-def read_archive(data: mmap.mmap, map_storages: bool) -> Any:
+def read_archive(path: Path, data: mmap.mmap, map_storages: bool) -> Any:
     """Reads a zip archive of ``torch.save``.
 
     Args:
-        data: the file.
+        path: the file.
+        data: its bytes.
         map_storages: leave the numbers of tensors in the file until they are used.
 
     Raises:
@@ -64,35 +71,33 @@ def read_archive(data: mmap.mmap, map_storages: bool) -> Any:
     folder = described[0][: -len("data.pkl")]
     if f"{folder}constants.pkl" in parts:
         raise ValueError("a TorchScript program, not weights")
-    order = parts.get(f"{folder}byteorder")
-    if order and _bytes(data, order) != b"little":
-        raise ValueError("written on a machine with another byte order")
     if parts[described[0]].size > LARGEST_PICKLE:
         raise ValueError("its description is too long")
     unused = {name for name in parts if name.startswith(f"{folder}data/")}
-    known: dict[str, torch.UntypedStorage] = {}
 
     def storage(key: str, size: int) -> torch.UntypedStorage:
-        if key not in known:
-            part = parts[f"{folder}data/{key}"]
-            known[key] = _storage(data, part.start, part.size, map_storages)
-            unused.discard(f"{folder}data/{key}")
-        if known[key].nbytes() != size:
+        part = parts[f"{folder}data/{key}"]
+        unused.discard(f"{folder}data/{key}")
+        if part.size != size:
             raise ValueError("a storage of another size")
-        return known[key]
+        return torch.UntypedStorage(size, device="meta")
 
-    content = SafeUnpickler(io.BytesIO(_bytes(data, parts[described[0]])), storage).load()
+    SafeUnpickler(io.BytesIO(_bytes(data, parts[described[0]])), storage).load()
     if unused:
         raise ValueError("parts that nothing refers to")
-    return content
+    if map_storages and path.suffix.lower() != ".safetensors":  # by which torch would choose another reader
+        return _loaded(str(path), mmap=True)
+    with path.open("rb") as file:
+        return _loaded(file)
 
 
-def read_old_file(data: Any, size: int) -> Any:
+def read_old_file(source: Path | io.BytesIO, data: Any, size: int) -> Any:
     """Reads what ``torch.save`` wrote before it wrote archives.
 
     Args:
-        data: the file, at its start.
-        size: its bytes.
+        source: the file, or its bytes.
+        data: its bytes, at their start.
+        size: their number.
 
     Raises:
         ValueError: it is damaged; other errors of malformed pickles.
@@ -101,9 +106,7 @@ def read_old_file(data: Any, size: int) -> Any:
     head = [SafeUnpickler(data).load() for _ in range(3)]
     if head[:2] != [OLD_MAGIC, OLD_PROTOCOL] or not isinstance(head[2], dict):
         raise ValueError("not written by torch.save")
-    if head[2].get("little_endian") is not True:
-        raise ValueError("written on a machine with another byte order")
-    known: dict[str, torch.UntypedStorage] = {}
+    known: dict[str, int] = {}
     left = size
 
     def storage(key: str, count: int) -> torch.UntypedStorage:
@@ -112,33 +115,47 @@ def read_old_file(data: Any, size: int) -> Any:
             left -= count
             if left < 0:
                 raise ValueError("tensors larger than the file")
-            known[key] = torch.UntypedStorage(count)
-        if known[key].nbytes() != count:
+            known[key] = count
+        if known[key] != count:
             raise ValueError("a storage of another size")
-        return known[key]
+        return torch.UntypedStorage(count, device="meta")
 
-    content = SafeUnpickler(data, storage).load()
+    SafeUnpickler(data, storage).load()
     keys = SafeUnpickler(data).load()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("no list of storages")
     if len(keys) != len(known) or set(keys) != set(known):
         raise ValueError("another list of storages than its tensors have")
     for key in keys:
-        _fill(known[key], data)
+        _pass_over(known[key], data)
     if data.read(1):
         raise ValueError("more behind its end")
-    return content
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            return _loaded(file)
+    return _loaded(source)
 
 
-def _fill(storage: torch.UntypedStorage, data: Any) -> None:
-    """Reads the numbers of one storage of an old file, before which their count stands."""
+def _pass_over(size: int, data: Any) -> None:
+    """Passes over the numbers of one storage of an old file, before which their count stands."""
     (count,) = struct.unpack("<q", data.read(8))
-    size = storage.nbytes()
     if count < 0 or (count == 0) != (size == 0) or (count and (size % count or size // count > 8)):
         raise ValueError("a storage of another size")
-    if size:
-        read = bytearray(data.read(size))
-        torch.empty(0, dtype=torch.uint8).set_(storage).copy_(torch.frombuffer(read, dtype=torch.uint8))
+    if len(data.read(size)) != size:
+        raise ValueError("it is cut short")
+
+
+def _loaded(source: str | IO[bytes], **settings: bool) -> Any:
+    """What torch makes of a file whose structure was checked."""
+    before = list(torch.serialization.get_safe_globals())
+    torch.serialization.add_safe_globals(PLAIN)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of typed storages, which old files hold
+            return torch.load(source, map_location="cpu", weights_only=True, **settings)
+    finally:
+        torch.serialization.clear_safe_globals()
+        torch.serialization.add_safe_globals(before)
 
 
 def _parts(data: mmap.mmap) -> dict[str, Part]:
@@ -202,12 +219,3 @@ def _slice(view: memoryview, part: Part) -> memoryview:
 
 def _bytes(data: mmap.mmap, part: Part) -> bytes:
     return data[part.start : part.start + part.size]
-
-
-def _storage(data: mmap.mmap, start: int, size: int, mapped: bool) -> torch.UntypedStorage:
-    if not size:
-        return torch.UntypedStorage(0)
-    numbers = torch.frombuffer(data, dtype=torch.uint8, offset=start, count=size)
-    if not mapped or start % ALIGNMENT:
-        numbers = numbers.clone()
-    return numbers.untyped_storage()
