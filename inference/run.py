@@ -174,7 +174,9 @@ class InferenceRun(Generic[Model]):
         photo = None
         if self.crop is not None:
             squares = [square for square in batch.squares[batch.faces[index]] if square is not None]
-            photo = FacePhoto(read_pixels(path), squares, read_original(path))
+            original = read_original(path)
+            pixels = original.values if original.is_plain else read_pixels(path)
+            photo = FacePhoto(pixels, squares, original)
         return AgedPhoto(
             name=name,
             stem=self._stems.get(name, name.with_suffix("")),

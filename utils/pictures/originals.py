@@ -46,6 +46,11 @@ class Original:
     encoding: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the values are 8-bit RGB without a profile: what the networks see."""
+        return self.mode == "RGB" and self.values.dtype == np.uint8 and self.profile is None
+
+    @property
     def opacity(self) -> np.ndarray | None:
         """``(H, W)`` from 0 to the greatest value; None without transparency."""
         return self.values[..., -1] if self.mode in ("LA", "RGBA") else None

@@ -126,8 +126,9 @@ def _in_mode_of(kind: str, values: np.ndarray, original: Original) -> tuple[Imag
     """The values as a picture in a mode that the format takes, and the profile that they then have."""
     if values.dtype == np.uint16:
         return Image.fromarray(values), original.profile
-    height, width = values.shape[:2]
-    image = Image.frombytes(original.mode, (width, height), np.ascontiguousarray(values).tobytes())
+    image = Image.fromarray(values)
+    if original.mode == "CMYK":  # has four channels, as RGBA does
+        image = Image.frombytes("CMYK", image.size, values.tobytes())
     modes = _MODES.get(kind, ("RGB",))
     if image.mode == "CMYK" and "CMYK" not in modes:
         return to_srgb(image, original.profile), None
