@@ -13,7 +13,14 @@ from utils.files.checkpoint_content import Checkpoint, normalised
 from utils.files.network_pickle import read_network_pickle
 from utils.files.safe_pickle import RefusedError
 from utils.files.safetensors_files import looks_like_safetensors, read_safetensors, safetensors_bytes
-from utils.files.torch_files import ARCHIVE_START, OLD_START, map_file, read_archive, read_old_file
+from utils.files.torch_files import (
+    ARCHIVE_START,
+    OLD_START,
+    check_archive,
+    map_file,
+    read_archive,
+    read_old_file,
+)
 from utils.files.writing import written_atomically
 
 __all__ = ["Checkpoint", "halved", "load_checkpoint", "save_checkpoint"]
@@ -90,8 +97,8 @@ def _reason(error: Exception) -> str:
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
     """Writes a checkpoint so that a reader sees the old file or the whole new one, never a part.
 
-    The format follows the suffix: safetensors, or that of ``torch.save``. What was written is read back
-    before it takes the place of an older file.
+    The format follows the suffix: safetensors, or that of ``torch.save``. What was written is compared with
+    its checksums before it takes the place of an older file.
 
     Raises:
         InputError: the file cannot be written or its content does not fit the format; no part file is left.
@@ -115,12 +122,14 @@ def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> Path:
 
 
 def _read_back(temporary: Path) -> None:
-    """Raises ``ValueError`` if a file that was just written is not what a reader takes."""
+    """Raises ``ValueError`` if the checksums of a file that was just written are not those of its content."""
     try:
-        load_checkpoint(temporary)
-    except InputError as error:
-        reason = str(error).removeprefix(str(temporary))
-        raise ValueError(f"what was written cannot be read back:{reason}") from error
+        if temporary.suffix.lower() == ".safetensors":
+            read_safetensors(temporary)
+        else:
+            check_archive(map_file(temporary))
+    except Exception as error:
+        raise ValueError(f"what was written cannot be read back ({_reason(error)})") from error
 
 
 def halved(content: Any) -> Any:

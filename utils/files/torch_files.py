@@ -63,8 +63,7 @@ def read_archive(path: Path, data: mmap.mmap, map_storages: bool) -> Any:
         ValueError: it is damaged; other errors of malformed pickles.
         RefusedError: it holds what is not read here.
     """
-    parts = _parts(data)
-    _check_crcs(data, parts)
+    parts = check_archive(data)
     described = [name for name in parts if name.endswith("/data.pkl")]
     if len(described) != 1:
         raise ValueError("not written by torch.save")
@@ -89,6 +88,17 @@ def read_archive(path: Path, data: mmap.mmap, map_storages: bool) -> Any:
         return _loaded(str(path), mmap=True)
     with path.open("rb") as file:
         return _loaded(file)
+
+
+def check_archive(data: mmap.mmap) -> dict[str, Part]:
+    """Compares the structure of an archive and all its checksums; returns its parts.
+
+    Raises:
+        ValueError: something differs.
+    """
+    parts = _parts(data)
+    _check_crcs(data, parts)
+    return parts
 
 
 def read_old_file(source: Path | io.BytesIO, data: Any, size: int) -> Any:
