@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from utils.errors import InputError
-
-LARGEST = 1_000_000  # bytes
+from utils.files.text import read_text
 
 
 def with_presets(words: Sequence[str], inside: tuple[Path, ...] = ()) -> list[str]:
@@ -21,7 +20,7 @@ def with_presets(words: Sequence[str], inside: tuple[Path, ...] = ()) -> list[st
         inside: the files that are being read.
 
     Raises:
-        InputError: a file is missing, no text in UTF-8, or includes itself.
+        InputError: a file is missing, no text, or includes itself.
     """
     found: list[str] = []
     for word in words:
@@ -46,13 +45,7 @@ def _preset(word: str, inside: tuple[Path, ...]) -> Path:
 
 
 def _words_of(path: Path) -> Iterator[str]:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise InputError(f"{path} is too large for a preset; name a text file of flags")
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(f"the preset {path} is no text in UTF-8; save it as such") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(read_text(path, "a preset of flags").splitlines(), start=1):
         try:
             yield from shlex.split(line, comments=True)
         except ValueError as error:
