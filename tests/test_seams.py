@@ -18,7 +18,7 @@ from criteria.sam_objective import SAM
 from models.aging_model import load_aging_model
 from models.kinds import KINDS, Kind, official_content, what_is
 from options.train_options import COACHES, CoachEntry, parse_train_options
-from utils.errors import InputError
+from utils.errors import InputError, StoppedError
 from utils.files.checkpoints import load_checkpoint
 
 
@@ -120,7 +120,7 @@ def test_a_coach_trains_by_its_preset_and_resumes(
     whole, parts = ([f"@{preset}", *more, f"--exp_dir={tmp_path / name}"] for name in ("whole", "parts"))
     assert parse_train_options(whole).record()["strength"] == 0.25
     toys.train(whole)
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, pytest.raises(StoppedError, match="stopped at step 3"):
         toys.terminate_at(patch, "toy", 3)
         toys.train(parts)
     toys.train(parts)

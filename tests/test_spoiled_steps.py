@@ -110,7 +110,7 @@ def test_a_spoiled_step_changes_nothing(
 def test_every_kind_of_bad_number_is_seen(kind: Callable[[float], Spoil], value: float) -> None:
     weight = torch.nn.Parameter(torch.ones(3))
     optimizer = torch.optim.Adam([weight])
-    guard.guard(optimizer)
+    guard.Guard().watch(optimizer)
     guard.backward_pass(kind(value)(weight.square().sum()))
     with pytest.raises(guard.NotFiniteError):
         optimizer.step()
@@ -166,6 +166,21 @@ def test_a_run_that_only_fails_ends_with_its_last_sound_state(
     assert state_of(run)["step"] == 4 and names == {"iteration_2", "iteration_4"}
     toys.train(command)
     assert state_of(run)["step"] == 9 and (run / "checkpoints/iteration_6.pt").exists()
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_last_step_is_tried_before_its_state_is_kept(
+    steps: int, files: SimpleNamespace, tmp_path: Path
+) -> None:
+    """Nothing follows it that would show what it spoiled."""
+    command = toys.arguments("mytimemachine", files, tmp_path, "--save_interval=1", "--val_interval=0")
+    with pytest.raises(
+        InputError, match="no sound state was saved, so it begins anew: lower --learning_rate"
+    ):
+        toys.train([*command, f"--max_steps={steps}", "--learning_rate=1e30"])
+    assert not list(tmp_path.rglob("*.pt"))
+    toys.train([*command, f"--max_steps={steps}"])
+    assert state_of(tmp_path / "00000")["step"] == steps
 
 
 @pytest.mark.parametrize("coach", COACHES)

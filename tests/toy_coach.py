@@ -11,6 +11,7 @@ from options.base_options import TrainOptions
 from options.encoder_options import FolderOptions, OptimizerOptions
 from training.batches import BatchSource
 from training.coach import Coach
+from training.guard import backward_pass
 from training.optimizers import build_optimizer
 from utils.typed_options import fraction, option
 
@@ -41,7 +42,7 @@ class CoachToy(Coach[ToyOptions]):
         wanted = self.opts.strength * self.batches.next()["image"].mean((2, 3))
         loss = (self.colour["colour"] - wanted + 0.01 * torch.randn(3)).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        backward_pass(loss)
         self.optimizer.step()
         return {"loss": loss.detach()}
 
@@ -49,4 +50,4 @@ class CoachToy(Coach[ToyOptions]):
         return {"error": float(self.colour["colour"].detach().abs().mean())}
 
     def weights(self) -> dict[str, Any]:
-        return {"kind": "tint", "colour": self.colour["colour"].detach().clone(), "opts": self.opts.record()}
+        return {"kind": "tint", "colour": self.colour["colour"].detach().clone(), "opts": self.record}

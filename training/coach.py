@@ -18,11 +18,12 @@ from options.base_options import TrainOptions
 from training.batches import BatchSource
 from training.earlier_run import check_data, fingerprint, reconciled, settings
 from training.figures import first_broken
-from training.guard import KeptBuffers, NotFiniteError, broken_entry, guard
+from training.guard import Guard, KeptBuffers, NotFiniteError, broken_entry
 from training.randomness import seed_everything, seed_process
 from training.run_folder import ITERATION, RunFolder, newest_run
 from training.state import TrainingState
 from training.stopping import StopRequests
+from training.trial import has_sound_step
 from utils.device import (
     autocast,
     be_deterministic,
@@ -106,8 +107,9 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.restore(saved, str(self.run.path))
         self._newest_sound = self._saved_at = self.step
         share_weights(self.state.networks.values())
+        self._guard = Guard()
         for optimizer in self.state.optimizers.values():
-            guard(optimizer)
+            self._guard.watch(optimizer)
         self._buffers = KeptBuffers(self.state.networks.values())
 
     def _take_over_options(self, saved: dict[str, Any] | None) -> None:
@@ -232,6 +234,11 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.step += 1
             self.state.strain = max(0, self.state.strain - 1)
             self._newest_sound = self.step
+        if self._is_finished():
+            self._buffers.keep()
+            tries = self.opts.max_skipped
+            if not has_sound_step(self.training_step, self._guard, self.state, self._buffers, tries):
+                self._give_up(f"after step {self.step} no further step has a finite loss and gradient")
 
     def _count_skipped(self) -> None:
         """Tells of a step that was left out, and ends a run that has too many of them.

@@ -21,20 +21,34 @@ def backward_pass(loss: Tensor) -> None:
     loss.backward(loss.detach() * 0 + 1)  # 1 exactly; NaN for infinity and NaN
 
 
-def guard(optimizer: torch.optim.Optimizer) -> None:
-    """Before each step of an optimiser, averages its gradients over the processes and looks at them.
+class TriedError(Exception):
+    """A step on trial had sound numbers; nothing was changed by it."""
 
-    All processes see the same mean, so all of them raise :class:`NotFiniteError` from ``optimizer.step`` or
-    none: parameters and moments then stay what they were.
+
+class Guard:
+    """Looks at the gradients before each step of the optimisers of a training.
+
+    They are averaged over the processes first. All processes see the same mean, so all of them raise
+    :class:`NotFiniteError` from ``optimizer.step`` or none: parameters and moments then stay what they were.
+
+    Attributes:
+        trial: whether sound steps are not made either, but raise :class:`TriedError`.
     """
 
-    def prepare(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    def __init__(self) -> None:
+        self.trial = False
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Begins to look."""
+        optimizer.register_step_pre_hook(self._look)
+
+    def _look(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         average_gradients(parameters)
         if not all_finite([p.grad for p in parameters if p.grad is not None]):
             raise NotFiniteError
-
-    optimizer.register_step_pre_hook(prepare)
+        if self.trial:
+            raise TriedError
 
 
 @torch.no_grad()

@@ -78,7 +78,7 @@ class RunLock:
         if here and holder.get("pid") == os.getpid() and free is not False:
             return
         alive = time.time() - os.fstat(handle).st_mtime < STALE
-        known_dead = free is True and here
+        known_dead = here and (free is True or _is_gone(holder.get("pid")))
         if free is False or (holder and alive and not known_dead):
             who = "process {pid} on {host}, since {since}".format_map(
                 {"pid": "?", "host": "another machine", "since": "?", **holder}
@@ -118,6 +118,19 @@ def _locked_by_system(handle: int) -> bool | None:
     except OSError:
         return None
     return True
+
+
+def _is_gone(process: Any) -> bool:
+    """Whether this machine has no such process; unknown on Windows."""
+    if fcntl is None or not isinstance(process, int) or process < 1:
+        return False
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _read(handle: int) -> dict[str, Any]:
