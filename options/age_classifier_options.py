@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from options.base_options import TrainOptions, parse_numbers, parse_share
 from utils.errors import InputError
-from utils.typed_options import fraction, option, path, positive, rate, weight
+from utils.typed_options import fraction, option, path, pixels, positive, rate, weight, width
 
 # Numbers that --network_channels and --network_depths take for each network.
 NETWORK_SIZES = {"vgg": (5, 5), "ir_se": (5, 4)}
@@ -19,14 +19,14 @@ class AuxiliaryOptions(TrainOptions):
 
     kind: str = option("", str, "what the file is for: losses, or judging")
     network: str = option("vgg", str, "its architecture", choices=("vgg", "ir_se"))
-    input_size: int = option(64, positive, "side of the network's input")
+    input_size: int = option(64, pixels, "side of the network's input")
     network_channels: str | None = option(
         None, str, "width of each stage (vgg: 5, ir_se: stem and 4)", metavar="N,N,..."
     )
     network_depths: str | None = option(
         None, str, "convolutions (vgg) or units (ir_se) of each stage", metavar="N,N,..."
     )
-    hidden: int = option(256, positive, "width of the hidden linear layers of vgg")
+    hidden: int = option(256, width, "width of the hidden linear layers of vgg")
     train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
     test_dataset: str | None = option(None, path, "folder of aligned faces for validation", metavar="DIR")
     data_share: str = option("0-100", str, "percent of the training folder used", metavar="A-B")

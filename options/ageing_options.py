@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from options.machine_options import MachineOptions
 from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_target_ages
 from utils.faces.alignment import CROPS, predictor_path
-from utils.typed_options import Options, count, option, path, positive, years
+from utils.typed_options import Options, group, option, path, processes, years
 
 AUTO = "auto"
 
@@ -98,8 +98,8 @@ class BatchOptions(MachineOptions):
         "bf16 is faster on many GPUs and some CPUs and changes the last bits; auto: where it is fast",
         choices=("auto", "bf16", "no"),
     )
-    test_batch_size: int = option(2, positive, "photos a batch", metavar="N")
-    test_workers: int = option(2, count, "processes that read photos", metavar="N")
+    test_batch_size: int = option(2, group, "photos a batch", metavar="N")
+    test_workers: int = option(2, processes, "processes that read photos", metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)

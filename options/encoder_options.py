@@ -7,7 +7,19 @@ from criteria.adversarial import OpponentOptions
 from options.base_options import TrainOptions, parse_numbers
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch
 from options.target_ages import UNIFORM_RANDOM, parse_target_age
-from utils.typed_options import Options, Unread, count, option, path, positive, rate, weight
+from utils.typed_options import (
+    Options,
+    Unread,
+    count,
+    group,
+    option,
+    path,
+    pixels,
+    positive,
+    rate,
+    weight,
+    width,
+)
 
 STAGES = 4  # of the encoder
 
@@ -16,15 +28,15 @@ STAGES = 4  # of the encoder
 class EncoderSizes(GeneratorSizes):
     """Sizes of generator and encoder; the defaults are the official ones."""
 
-    input_nc: int = option(3, positive, "channels of the encoder's input")
-    encoder_size: int = option(256, positive, "side of the encoder's input")
+    input_nc: int = option(3, width, "channels of the encoder's input")
+    encoder_size: int = option(256, pixels, "side of the encoder's input")
     encoder_channels: str | None = option(
         None, str, "width of the stem and the four stages", metavar="N,N,N,N,N"
     )
     encoder_units: str | None = option(
         None, str, "residual units of each stage instead of 50 layers", metavar="N,N,N,N"
     )
-    style_channels: int | None = option(None, positive, "width inside the map-to-style heads")
+    style_channels: int | None = option(None, width, "width inside the map-to-style heads")
     start_from_latent_avg: bool = option(False, bool, "codes are offsets from the mean code")
 
     @property
@@ -100,7 +112,7 @@ class EncoderTrainOptions(
         Unread("test_workers", count, 2, reason="official flag without effect: test pictures stay in memory"),
     )
 
-    test_batch_size: int = option(2, positive, "test pictures at a time")
+    test_batch_size: int = option(2, group, "test pictures at a time")
     train_decoder: bool = option(False, bool, "train the generator too")
     checkpoint_path: str | None = option(None, path, "start from this checkpoint", metavar="FILE")
     stylegan_weights: str = option(

@@ -12,7 +12,7 @@ from options.parser import parse_known_options, parse_options
 from options.target_ages import fixed_ages
 from options.train_options import parse_train_options
 from utils.errors import InputError
-from utils.typed_options import Options, at_least, option, path, paths, positive
+from utils.typed_options import Options, at_least, group, option, path, paths, positive
 
 DEFAULT_TARGETS = "10,20,30,40,50,60,70,80"
 DEFAULT_PRESET = str(REPOSITORY / "configs" / "demo" / "mytimemachine.args")
@@ -69,7 +69,7 @@ class JudgingOptions(JudgeOptions, DeviceOptions):
     mixed_precision: str = option(
         "no", str, "of the ageing model; judges compute in float32", choices=("auto", "bf16", "no")
     )
-    test_batch_size: int = option(8, positive, "photos a batch", metavar="N")
+    test_batch_size: int = option(8, group, "photos a batch", metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from options.age_classifier_options import AuxiliaryOptions
-from utils.typed_options import option, positive, rate, weight
+from utils.typed_options import option, rate, weight, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +15,7 @@ class IdentityOptions(AuxiliaryOptions):
     kind: str = option(
         "identity", str, "what the file is for: losses, or judging", choices=("identity", "judge_identity")
     )
-    embedding_dim: int = option(128, positive, "length of the embedding (that of dlib is 128)")
+    embedding_dim: int = option(128, width, "length of the embedding (that of dlib is 128)")
     teacher: str = option(
         "auto",
         str,

@@ -12,7 +12,7 @@ from options.ageing_options import AgeingOptions, TargetOptions
 from options.target_ages import UNIFORM_RANDOM
 from utils.errors import InputError
 from utils.pictures.animation import require_video_writer
-from utils.typed_options import Options, Unread, at_least, number, option, path, positive, unread_flags
+from utils.typed_options import Options, Unread, at_least, count, number, option, path, positive, unread_flags
 
 
 def style_indices(text: str) -> tuple[int, ...]:
@@ -67,7 +67,7 @@ class ResultOptions(TargetOptions):
     """What is made of each photo."""
 
     resize_outputs: bool = option(False, help="reduce the results to the input size of the network")
-    seed: int = option(0, int, f"seed of {UNIFORM_RANDOM} and of random styles")
+    seed: int = option(0, count, f"seed of {UNIFORM_RANDOM} and of random styles")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,7 +99,7 @@ class SweepOptions(Options):
         "also write each photo's way through the target ages as one file",
         choices=("gif", "mp4", "grid"),
     )
-    sweep_frames: int = option(31, at_least(2), "ages of a gif or mp4, evenly spaced", metavar="N")
+    sweep_frames: int = option(31, at_least(2, 1000), "ages of a gif or mp4, evenly spaced", metavar="N")
 
 
 @dataclass(frozen=True, kw_only=True)

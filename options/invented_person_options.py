@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from configs.paths_config import dataset_paths, model_paths
-from utils.typed_options import Options, Unread, at_least, fraction, option, path, positive
+from utils.typed_options import Options, Unread, at_least, count, fraction, option, path, positive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,4 +27,4 @@ class InventedPersonOptions(Options):
     train: int = option(38, at_least(2), "training pictures")
     held_out: int = option(14, positive, "held-out pictures")
     deviation: float = option(1.0, fraction, "share of the second face at 75 years, 0 to 1")
-    seed: int = option(5, int, "which person")
+    seed: int = option(5, count, "which person")

@@ -13,7 +13,7 @@ from options.encoder_options import (
     TargetAgeOptions,
 )
 from utils.errors import InputError
-from utils.typed_options import Unread, count, option, path, positive, unread_flags
+from utils.typed_options import Unread, count, option, path, positive, unread_flags, width
 
 IN_FILE = "official flag without effect: --checkpoint_path tells it"
 
@@ -63,7 +63,7 @@ class MyTimeMachineOptions(
         False, bool, "official flag that is refused: the generator stays that of SAM"
     )
     checkpoint_path: str | None = option(None, path, "the SAM checkpoint to personalise", metavar="FILE")
-    n_bottleneck: int = option(32, positive, "the adapter's summary of one style")
+    n_bottleneck: int = option(32, width, "the adapter's summary of one style")
 
     def check(self) -> None:
         """Raises ``InputError`` without a SAM, or for what personalisation cannot do."""

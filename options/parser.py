@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import MISSING
+from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from utils.errors import InputError
@@ -21,11 +22,7 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """Reports a wrong command line as one sentence; every flag shows its default.
-
-    ``@file`` arguments are read where ``fromfile_prefix_chars`` is given: one or more flags a line, ``#``
-    starts a comment.
-    """
+    """Reports a wrong command line as one sentence; every flag shows its default."""
 
     def __init__(self, description: str = "", **settings: Any) -> None:
         super().__init__(
@@ -35,8 +32,27 @@ class Parser(argparse.ArgumentParser):
             **settings,
         )
 
-    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
-        return arg_line.split("#", 1)[0].split()
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse; of an unknown flag it says which one may be meant."""
+        values, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{self._meant(unknown)}")
+        return values
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As in argparse, which takes ``--flag=--`` for a list of no values."""
+        for word in args or ():
+            if word.startswith("--") and word.endswith("=--"):
+                self.error(f"argument {word[:-3]}: '--' is no value")
+        return super().parse_known_args(args, namespace)
+
+    def _meant(self, unknown: Sequence[str]) -> str:
+        near = [
+            match
+            for word in unknown
+            for match in get_close_matches(word.split("=")[0], self._option_string_actions, 1)
+        ]
+        return f"; did you mean {', '.join(dict.fromkeys(near))}?" if near else ""
 
     def error(self, message: str) -> NoReturn:
         """Raises the message as InputError."""

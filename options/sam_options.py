@@ -6,7 +6,7 @@ from configs.paths_config import model_paths
 from criteria.sam_objective import SAM, SAMWeights
 from options.encoder_options import EncoderTrainOptions, TargetAgeOptions
 from utils.errors import InputError
-from utils.typed_options import option, path, positive
+from utils.typed_options import option, path, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
     title = "SAM"
     objective = SAM
 
-    input_nc: int = option(4, positive, "channels of the encoder's input")
+    input_nc: int = option(4, width, "channels of the encoder's input")
     start_from_encoded_w_plus: bool = option(False, bool, "codes are offsets from pSp's code")
     pretrained_psp_path: str = option(
         model_paths["pretrained_psp"], path, "pSp, of --start_from_encoded_w_plus", metavar="FILE"

@@ -4,7 +4,19 @@ from dataclasses import dataclass
 
 from options.base_options import TrainOptions
 from utils.errors import InputError
-from utils.typed_options import Options, count, fraction, option, path, positive, rate, weight
+from utils.typed_options import (
+    Options,
+    count,
+    depth,
+    fraction,
+    option,
+    path,
+    pixels,
+    positive,
+    rate,
+    weight,
+    width,
+)
 
 SMALLEST, LARGEST = 8, 1024  # pixels; the official table of channels ends at the largest
 GROUP = 4  # pictures that the discriminator compares with each other
@@ -16,9 +28,9 @@ class GeneratorSizes(Options):
 
     title = "network sizes"
 
-    output_size: int = option(1024, positive, "side of the pictures in pixels")
-    style_dim: int = option(512, positive, "length of a style")
-    n_mlp: int = option(8, positive, "layers of the mapping network")
+    output_size: int = option(1024, pixels, "side of the pictures in pixels")
+    style_dim: int = option(512, width, "length of a style")
+    n_mlp: int = option(8, depth, "layers of the mapping network")
     channel_multiplier: int = option(2, positive, "1 or 2: which official table of channels")
     channels: str | None = option(
         None, str, "channels by resolution instead of the official table", metavar="4:N,8:N,..."
@@ -49,7 +61,7 @@ class StyleGAN2Options(TrainOptions, GeneratorSizes):
     title = "StyleGAN2"
 
     train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
-    output_size: int = option(256, positive, "side of the pictures in pixels")
+    output_size: int = option(256, pixels, "side of the pictures in pixels")
     checkpoint_path: str | None = option(
         None, path, "start from a trained generator and discriminator", metavar="FILE"
     )

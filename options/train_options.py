@@ -1,10 +1,12 @@
 """The command line of `scripts/train.py`: which coach, and the options of that coach."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 
 from options.base_options import TrainOptions
 from options.parser import Parser, build_parser, filled, words
+from options.presets import with_presets
 from utils.lazy import implementation
 
 
@@ -52,12 +54,11 @@ COACHES = {
         "SAM personalised to one person",
     ),
 }
-PRESETS = {"fromfile_prefix_chars": "@"}
 
 
 def choose_coach(arguments: Sequence[str]) -> str:
     """Returns `--coach`; without it MyTimeMachine if `--adaptive_w_norm_lambda` is given, else SAM."""
-    parser = Parser(add_help=False, **PRESETS)
+    parser = Parser(add_help=False)
     parser.add_argument("--coach", choices=sorted(COACHES))
     parser.add_argument("--adaptive_w_norm_lambda")
     known, _ = parser.parse_known_args(arguments)
@@ -77,7 +78,7 @@ def build_train_parser(coach: str) -> Parser:
     """Returns the parser of one coach."""
     kinds = "; ".join(f"{name}: {entry.summary}" for name, entry in COACHES.items())
     description = f"Trains a network. --coach is one of {kinds}. Showing the options of --coach={coach}."
-    parser = build_parser(options_class(coach), description, **PRESETS)
+    parser = build_parser(options_class(coach), description)
     parser.set_defaults(coach=coach)
     return parser
 
@@ -88,6 +89,6 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     Raises:
         InputError: a flag is unknown or its value cannot be used, or two contradict each other.
     """
-    command = words(arguments)
+    command = words(with_presets(sys.argv[1:] if arguments is None else arguments))
     coach = choose_coach(command)
     return filled(options_class(coach), build_train_parser(coach).parse_args(command))

@@ -7,7 +7,7 @@ from pathlib import Path
 from configs.demo_stages import STAGES
 from configs.paths_config import REPOSITORY, WEIGHTS_FOLDER, WEIGHTS_VARIABLE
 from utils.errors import InputError
-from utils.typed_options import Options, option, path, positive, rate
+from utils.typed_options import Options, at_least, option, path, rate
 
 WRITTEN_SUFFIXES = (".pt", ".pth", ".safetensors")
 
@@ -80,7 +80,7 @@ class DemoWeightsOptions(Options):
         str(REPOSITORY / "pretrained_models" / "demo"), path, "the bundled files go here", metavar="DIR"
     )
     only: str | None = option(None, str, f"some of {', '.join(STAGES)}", metavar="NAME,NAME")
-    processes: int = option(1, positive, "processes a training, e.g. one for each CPU core")
+    processes: int = option(1, at_least(1, 512), "processes a training, e.g. one for each CPU core")
     steps_scale: float = option(1.0, rate, "factor on the steps of every preset")
     export_only: bool = option(False, help="store what the runs hold now, without training")
 

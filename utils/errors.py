@@ -24,11 +24,25 @@ _REMEDIES = {
     errno.ENFILE: "close other programs or raise the limit (ulimit -n)",
     errno.ENOMEM: "close other programs, or work on smaller or fewer pictures at a time",
 }
+_LONGEST = 1000  # characters of a message
 _MEMORY_REMEDY = "close other programs, or use a smaller batch, smaller pictures or fewer workers"
+
+
+def one_line(text: str) -> str:
+    """Text for one line of a terminal.
+
+    A file's name or a value may hold line breaks, control codes and what is no text, and fill a screen.
+    """
+    text = " ".join(text.split())
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 
 
 class InputError(Exception):
     """The user's input cannot be used; one sentence names the file or flag and the remedy."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(one_line(sentence))
 
 
 class StoppedError(Exception):
@@ -65,9 +79,7 @@ def _outcome(main: Callable[[], int | None]) -> int:
 
 
 def _say(text: str, code: int) -> int:
-    """One line for the terminal: a file's name may hold line breaks, control codes and what is no text."""
-    text = " ".join(text.split())
-    print("".join(c if c.isprintable() else repr(c)[1:-1] for c in text), file=sys.stderr)
+    print(one_line(text), file=sys.stderr)
     return code
 
 

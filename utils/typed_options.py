@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 
 from utils.ages import OLDEST, YOUNGEST, is_age
 
+MOST = 2**31 - 1  # that random numbers, counters and formats of files take
+_LONGEST_NAME = 255  # bytes that file systems take
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -42,8 +45,10 @@ def option(
 
     Args:
         default: value without the flag.
-        kind, help, more: see :class:`Flag`.
+        kind, help, more: see :class:`Flag`. A path may be empty only where it need not be given.
     """
+    if kind is path and default not in (None, "", ()):
+        kind = some_path
     return field(default=default, metadata={"flag": Flag(kind, help, **more)})
 
 
@@ -131,8 +136,8 @@ def unread_flags(group: type[Options], names: Sequence[str] = (), **common: Any)
 # ---------------------------------------------------------------- kinds of values
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """Reads whole numbers from ``least`` on."""
+def at_least(least: int, most: int = MOST) -> Callable[[str], int]:
+    """Reads whole numbers from ``least`` to ``most``."""
 
     def read(text: str) -> int:
         try:
@@ -141,12 +146,19 @@ def at_least(least: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if value > most:
+            raise argparse.ArgumentTypeError(f"{value} is more than {most}")
         return value
 
     return read
 
 
 count, positive = at_least(0), at_least(1)
+processes = at_least(0, 512)  # or threads: many more crash the libraries that start them
+pixels = at_least(1, 16_384)  # the side of a picture that a network makes or sees
+width = at_least(1, 65_536)  # of a layer
+depth = at_least(1, 1_000)  # layers one after another
+group = at_least(1, 65_536)  # pictures that are computed together
 
 
 def number(text: str) -> float:
@@ -193,8 +205,22 @@ def years(text: str) -> float:
 
 
 def path(text: str) -> str:
-    """A file or folder; ``~`` stands for the home folder."""
+    """A file or folder; ``~`` stands for the home folder. An empty name is that of no file."""
+    if "\0" in text:
+        raise argparse.ArgumentTypeError("a name cannot hold the character 0")
+    longest = max(len(os.fsencode(part)) for part in text.split(os.sep))
+    if longest > _LONGEST_NAME:
+        raise argparse.ArgumentTypeError(
+            f"a name of {longest} bytes is too long; up to {_LONGEST_NAME} are possible"
+        )
     return os.path.expanduser(text)
+
+
+def some_path(text: str) -> str:
+    """The same where there must be one."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("names nothing; give a file or folder")
+    return path(text)
 
 
 def paths(text: str) -> tuple[str, ...]:
