@@ -22,7 +22,7 @@ from configs.paths_config import model_paths
 from configs.weights import WEIGHTS
 from criteria.recipes import MyTimeMachineRecipe
 from options.inference_options import InferenceOptions
-from options.parser import build_parser
+from options.parser import Parser, build_parser
 from options.train_options import build_train_parser, choose_coach, parse_train_options
 
 FLOORS = [
@@ -225,13 +225,13 @@ def check_command_line(script: str, arguments: list[str], monkeypatch: pytest.Mo
         parse_train_options(arguments)
         return
     main = script_main(script)
-    original = argparse.ArgumentParser.parse_args
+    original = Parser.parse_args
 
-    def parse_and_stop(self: argparse.ArgumentParser, *args: Any, **kwargs: Any) -> NoReturn:
+    def parse_and_stop(self: Parser, *args: Any, **kwargs: Any) -> NoReturn:
         original(self, *args, **kwargs)
         raise Parsed
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_and_stop)
+    monkeypatch.setattr(Parser, "parse_args", parse_and_stop)
     monkeypatch.setattr(sys, "argv", [f"scripts/{script}.py", *arguments])
     with pytest.raises(Parsed):
         main()
