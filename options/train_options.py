@@ -61,7 +61,7 @@ def choose_coach(arguments: Sequence[str]) -> str:
     parser = Parser(add_help=False)
     parser.add_argument("--coach", choices=sorted(COACHES))
     parser.add_argument("--adaptive_w_norm_lambda")
-    known, _ = parser.parse_known_args(arguments)
+    known, _ = parser.parse_known_args(with_presets(arguments))
     return known.coach or ("mytimemachine" if known.adaptive_w_norm_lambda is not None else "sam")
 
 
