@@ -1,6 +1,7 @@
 """Options of every command that ages photos: target ages, the photos' faces, the model, the machine."""
 
 import argparse
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ def earlier_results(photos: str) -> list[Path]:
     """Folders below that of the photos in which some inference command wrote its results."""
     found = []
     for folder in folders_below(photos):
-        if folder.name in RESULT_FOLDERS or (folder / SINGLES).is_dir():
+        if folder.name in RESULT_FOLDERS or os.path.isdir(folder / SINGLES):  # False where one may not look
             found.append(folder)
     return found
 

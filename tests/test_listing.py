@@ -154,3 +154,15 @@ def test_an_album_is_listed_by_the_same_rule(tmp_path: Path, capsys: pytest.Capt
     album = open_album(tmp_path / "p", tmp_path / "p" / "me")
     assert album.names == ["a.jfif", "b.dng", "linked/e.avif"] and album.ignored == ["c.txt"]
     assert "where this command writes its results" in capsys.readouterr().err
+
+
+def test_runs_of_trainings_are_no_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whichever command reads, and whatever it writes itself: the sheets of a run are not photos."""
+    run = tmp_path / "set" / "runs" / "00000"
+    for place in (tmp_path / "set", run / "logs" / "images", run / "checkpoints"):
+        place.mkdir(parents=True)
+        (place / "a.png").touch()
+    (run / "opt.json").touch()
+    assert list_images(tmp_path / "set") == [tmp_path / "set" / "a.png"]
+    assert f"passed over {run}: runs of a training" in capsys.readouterr().err
+    assert list_images(run / "logs") == [run / "logs" / "images" / "a.png"]  # where that is what one asks for

@@ -15,6 +15,7 @@ EXTENSIONS = HEIF_EXTENSIONS | {
     *(".png", ".gif", ".webp", ".avif", ".ppm", ".bmp", ".tif", ".tiff"),
 }
 _NAMED = 3  # of every kind of thing that is passed over so many are named
+RUN_FOLDER = {"opt.json", "checkpoints"}  # what a training makes in its folder
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> F
     """Finds the pictures below a folder, recursively; extensions count in either case.
 
     Linked folders are searched too, every folder once, and under its own name where it has one below the
-    place. Hidden files and folders do not count.
+    place. Hidden files and folders do not count, nor do run folders of trainings, whose pictures are sheets.
 
     Args:
         place: a folder, or a single picture, whatever its extension.
@@ -79,7 +80,7 @@ def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> F
     own = [path for path in map(Path, own_output) if path.exists()]
     if _identity(root) in map(_identity, own):
         raise InputError(f"{root} is where this command writes its results; name the folder of your photos")
-    return _Search(own).below(root)
+    return _Search(root, own).below()
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -91,16 +92,17 @@ def _identity(path: Path) -> tuple[int, int]:
 class _Search:
     """One walk through the folders, and what it passed over."""
 
-    def __init__(self, own: Sequence[Path]) -> None:
+    def __init__(self, root: Path, own: Sequence[Path]) -> None:
+        self._root = root
         self._own = {_identity(path) for path in own}
         self._own_places = {path.resolve() for path in own}
         self._seen: set[tuple[int, int]] = set()
         self._files: list[Path] = []
-        self._passed: dict[str, list[str]] = {"own": [], "closed": [], "broken": []}
+        self._passed: dict[str, list[str]] = {"own": [], "runs": [], "closed": [], "broken": []}
 
-    def below(self, root: Path) -> Found:
-        """Everything below a folder: first what lies there, then what links lead to."""
-        linked = [root]
+    def below(self) -> Found:
+        """Everything below the folder: first what lies there, then what links lead to."""
+        linked = [self._root]
         while linked:
             folders = [linked.pop(0)]
             while folders:
@@ -125,6 +127,9 @@ class _Search:
                 self._passed["own"].append(str(folder))
                 return real, links
             names = sorted(os.listdir(folder))
+            if folder != self._root and set(names) >= RUN_FOLDER:
+                self._passed["runs"].append(str(folder))
+                return real, links
         except OSError as error:
             self._passed["closed"].append(explained(error) or str(folder))
             return real, links
@@ -152,6 +157,7 @@ class _Search:
     def _notes(self) -> Iterator[str]:
         for kind, reason in (
             ("own", ", where this command writes its results"),
+            ("runs", ": runs of a training"),
             ("closed", ""),
             ("broken", ": links that lead nowhere"),
         ):
