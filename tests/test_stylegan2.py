@@ -91,7 +91,7 @@ def test_mean_of_drawn_latents_is_official(entry: parity.Entry) -> None:
     parity.check(w.mean(0, keepdim=True), entry, "mean")
 
 
-@parity.each("stylegan2_discriminator")
+@parity.each("stylegan2_discriminator", "real_logits")
 def test_discriminator_is_official(entry: parity.Entry) -> None:
     network = discriminator(entry)
     with torch.no_grad():
