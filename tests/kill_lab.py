@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = 180.0  # seconds that a training may take before it counts as hung
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 CHANGES = ("os.rename", "os.remove", "os.truncate", "os.link")
 
@@ -150,6 +151,9 @@ class _Watched:
 def _child(task: dict[str, Any], rank: int, port: int, report: int) -> None:
     """Trains, in a group of processes of its own, and ends this process."""
     os.setpgid(0, 0)
+    # As in a terminal: a shell that starts the tests in the background has SIGINT ignored.
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGTERM", 0), ("SIGHUP", 0)):
+        signal.signal(getattr(signal, name), handler)
     output = os.open(task["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -212,7 +216,10 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
         delay, number, whom = task["sent"]
         for child in {"first": children[:1], "last": children[-1:], "all": children}[whom]:
             threading.Timer(delay, _send, (child, number, True)).start()
+    limit = threading.Timer(LONGEST, lambda: [_send(child, signal.SIGKILL, True) for child in children])
+    limit.start()
     codes = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
+    limit.cancel()
     counts = os.read(reading, 4096)
     os.close(reading)
     return {"codes": list(codes.values()), "counts": json.loads(counts) if counts else None}

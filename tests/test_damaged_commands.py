@@ -13,8 +13,6 @@ from configs.paths_config import model_paths
 COUNT = int(os.environ.get("AGELAB_FUZZ_FILES", "3"))  # damaged files a command; docs/reliability.md has more
 PHOTOS, OUT = "--data_path={photos}", "--exp_dir={out}"
 MYTIMEMACHINE = f"@{ROOT}/configs/demo/mytimemachine.args"
-    f"@{ROOT}/configs/demo/{name}.args" for name in ("mytimemachine", "sam_64", "psp_64")
-)
 DATA = "--train_dataset={photos}"
 # Script, arguments, and the sound file whose damaged copies it reads.
 WEIGHTS = {
