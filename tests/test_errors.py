@@ -110,3 +110,12 @@ def test_errors_of_the_program_are_none_of_the_system() -> None:
         InputError(),
     ):
         assert explained(error) is None
+
+
+def test_ctrl_c_among_the_imports_of_a_command() -> None:
+    scripts = str(ROOT / "scripts")
+    code = f"import sys; sys.path.insert(0, {scripts!r}); import _bootstrap; raise KeyboardInterrupt"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (result.returncode, result.stderr) == (3, "stopped\n")
