@@ -66,7 +66,7 @@ def make_album(folder: Path) -> Album:
     _good(album, [pictures[name] for name in GOOD], [ages[name] for name in GOOD], astronaut)
     _copies(album, [pictures[name] for name in GOOD], [ages[name] for name in GOOD])
     for number, name in enumerate(GOOD):
-        blurred = pictures[name].filter(ImageFilter.GaussianBlur(2 + number / 3))
+        blurred = pictures[name].filter(ImageFilter.GaussianBlur(2 + number / 6))
         album.add(f"{ages[name]}_{60 + number}.jpg", blurred, "blurred", quality=90)
     for number, name in enumerate(GOOD[:4]):
         album.add(f"{ages[name]}_{70 + number}.jpg", pictures[name].resize((44, 44)), "small", quality=95)

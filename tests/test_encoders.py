@@ -21,7 +21,10 @@ def test_encoder_gives_the_official_codes(entry: parity.Entry) -> None:
     """In train mode with the statistics of the batch, which move the running ones."""
     args = {key: entry["args"][key] for key in ("num_layers", "mode", "n_styles", "input_nc")}
     encoder = parity.fill(parity.quick(GradualStyleEncoder, **args), entry)
-    encoder.to(memory_format=torch.channels_last).train(entry.get("mode") == "train")
+    if entry.get("mode") == "train":
+        encoder.train()
+    else:
+        encoder.eval().to(memory_format=torch.channels_last)
     found = {}
     for output, index in (("c1", 6), ("c2", 20), ("c3", 23)):
         encoder.body[index].register_forward_hook(lambda *call, name=output: found.update({name: call[2]}))

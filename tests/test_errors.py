@@ -2,6 +2,7 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ def ended(body: str, shell: str = "", **settings) -> subprocess.CompletedProcess
     line = f'"$0" -c "$1" {shell}'
     return subprocess.run(
         ["bash", "-o", "pipefail", "-c", line, sys.executable, program],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # which nohup ignores
         capture_output=True,
         text=True,
         timeout=60,

@@ -60,7 +60,7 @@ def test_a_personalised_file_is_read_once(tmp_path: Path, monkeypatch: pytest.Mo
     path = save_toy(tmp_path / "mtm.pt", toy(2, ADAPTER), opts)
     reads, load = [], torch.load
     monkeypatch.setattr(
-        torch, "load", lambda file, **settings: reads.append(Path(file)) or load(file, **settings)
+        torch, "load", lambda file, **settings: reads.append(Path(file.name)) or load(file, **settings)
     )
     load_model(parse_inference_options(InferenceOptions, ["--exp_dir=x", f"--checkpoint_path={path}"], ""))
     assert reads == [path]

@@ -235,7 +235,7 @@ def test_wrong_command_line(coach: str, arguments: list[str], message: str) -> N
     [
         ([], "the following arguments are required: --exp_dir"),
         (["--coach=dog"], "--coach: invalid choice: 'dog'"),
-        (["@no/such.args"], "No such file or directory: 'no/such.args'"),
+        (["@no/such.args"], "@no/such.args: no such preset"),
         (["--coach=stylegan2", "--exp_dir=e"], "the following arguments are required: --train_dataset"),
     ],
 )

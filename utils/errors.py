@@ -35,7 +35,7 @@ def one_line(text: str) -> str:
 
     A file's name or a value may hold line breaks, control codes and what is no text, and fill a screen.
     """
-    text = re.sub(r"\s*\n\s*", " ", text.strip())
+    text = re.sub(r"\s*[\t\n\r\f\v]\s*", " ", text.strip())
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 3 :]}"
 

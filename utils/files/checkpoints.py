@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from utils.errors import InputError, explained
-from utils.files.checkpoint_content import Checkpoint, normalised
+from utils.files.checkpoint_content import LEAVES, Checkpoint, normalised
 from utils.files.network_pickle import read_network_pickle
 from utils.files.safe_pickle import RefusedError
 from utils.files.safetensors_files import looks_like_safetensors, read_safetensors, safetensors_bytes
@@ -152,6 +152,11 @@ def _plain(value: Any) -> Any:
         return value if whole else value.clone()
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(_plain(item) for item in value)
-    return str(value) if isinstance(value, PurePath) else value
+    if isinstance(value, (list, tuple)):
+        items = [_plain(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    if isinstance(value, PurePath):
+        return str(value)
+    if not isinstance(value, (*LEAVES, set)):
+        raise ValueError(f"a {type(value).__name__} is no part of a checkpoint")
+    return value
