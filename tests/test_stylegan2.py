@@ -118,6 +118,7 @@ def test_generator_gradients_are_official(entry: parity.Entry) -> None:
     parity.check_all(results | gradients(network), entry, float64=True)
 
 
+@pytest.mark.slow  # in float32 among the tests of the losses
 @parity.each("stylegan2_gradients", "path_penalty", "outputs_f64")
 def test_path_length_gradients_are_official(entry: parity.Entry) -> None:
     network, inputs = generator(entry, torch.float64), parity.inputs(entry, torch.float64)
