@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 for folder in (ROOT / "tests", ROOT):
@@ -40,3 +42,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def _seeded() -> None:
     """Every test starts from the same global random state."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What toy trainings read, see ``training_toys.make_files``."""
+    import training_toys
+
+    return training_toys.make_files(tmp_path_factory.mktemp("toys"))
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Any]:
+    """The warm process that trains and dies, see ``kill_lab``."""
+    from kill_lab import Lab
+
+    with Lab() as warm:
+        yield warm

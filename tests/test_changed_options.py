@@ -18,11 +18,6 @@ from utils.typed_options import flags_of
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
 def begun(files: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A run of one step of every coach."""
     folder = tmp_path_factory.mktemp("begun")

@@ -4,7 +4,6 @@ import os
 import random
 import re
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,17 +26,6 @@ VARIANTS = {
     "sam against a discriminator": ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
 }
 TOGETHER = ["stylegan2", "mytimemachine"]  # statistics of its own, and a cache of features
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab() as warm:
-        yield warm
 
 
 def events(run: Path) -> list[tuple[int, str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,17 +38,6 @@ def step(self):
     return {}
 Kind.training_step = step
 """
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab() as warm:
-        yield warm
 
 
 # ---------------------------------------------------------------- the same bytes

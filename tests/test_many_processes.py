@@ -3,7 +3,6 @@
 import json
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,17 +44,6 @@ def dying(self):
     return step(self)
 Kind.training_step = dying
 """
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab() as warm:
-        yield warm
 
 
 def test_all_skip_what_one_cannot_use(lab: Lab, files: SimpleNamespace, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,17 +26,6 @@ from training.run_folder import RunFolder
 from training.run_lock import RunLock
 from utils.errors import BAD_INPUT, STOPPED, InputError
 from utils.files.checkpoints import load_checkpoint
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
-    with Lab() as warm:
-        yield warm
 
 
 def state(step: int) -> dict[str, Any]:

@@ -21,12 +21,6 @@ from options.train_options import COACHES, CoachEntry, parse_train_options
 from utils.errors import InputError, StoppedError
 from utils.files.checkpoints import load_checkpoint
 
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
 # ---------------------------------------------------------------- a method
 
 

@@ -24,11 +24,6 @@ BAD = (math.nan, math.inf, -math.inf)
 Spoil = Callable[[Tensor], Tensor]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
 def loss_is(value: float) -> Spoil:
     """A loss of another value, whose gradients stay what they were."""
     return lambda loss: loss + value

@@ -28,11 +28,6 @@ from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
-@pytest.fixture(scope="module")
 def runs(files: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """One finished run of 30 steps of every coach."""
     folder = tmp_path_factory.mktemp("runs")

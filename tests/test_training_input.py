@@ -25,11 +25,6 @@ from utils.errors import InputError
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    return toys.make_files(tmp_path_factory.mktemp("toys"))
-
-
 def refusal(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> str:
     """The sentence with which a training is refused; nothing may have been written."""
     with pytest.raises(InputError) as caught:
