@@ -225,6 +225,12 @@ class PeopleFiles(ResultFolder):
     )
     checkpoint_path: str = option(model_paths["demo_sam"], path, "the SAM to personalise", metavar="FILE")
 
+    def check(self) -> None:
+        """Raises ``InputError`` if results would lie among the people, each of whose folders is read."""
+        results, people = Path(self.exp_dir).resolve(), Path(self.people).resolve()
+        if people in (results, *results.parents):
+            raise InputError(f"--exp_dir={self.exp_dir} lies among the people; choose one outside --people")
+
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleOptions(JudgingOptions, PeopleFiles):

@@ -321,3 +321,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(weights: Path, tmp_path: P
         result = run("evaluate_people", f"--exp_dir={tmp_path / 'p'}", f"--people={folder}", *people)
         assert result.returncode == 2 and sentence in result.stderr
         assert not (tmp_path / "p").exists()
+
+
+@pytest.mark.parametrize("place", ["people", "people/results", "people/../people/anna/results"])
+def test_results_among_the_people_are_refused(place: str, tmp_path: Path) -> None:
+    (tmp_path / "people" / "anna").mkdir(parents=True)
+    result = run("evaluate_people", f"--people={tmp_path / 'people'}", f"--exp_dir={tmp_path / place}")
+    assert result.returncode == 2 and "lies among the people; choose one outside --people" in result.stderr
