@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
-from utils.errors import InputError, one_line
+from utils.errors import InputError
+from utils.notes import note
 from utils.pictures.listing import list_images
 from utils.pictures.reading import read_pixels
 from utils.pictures.tensors import to_float
@@ -140,7 +141,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
                 f"the first: {self.skipped[0][1]}"
             )
         for _, reason in self.skipped[:_NAMED]:
-            print(one_line(f"skipped: {reason}"), file=sys.stderr)
+            note(reason, kind="skipped")
         print(f"{bad} of {total} pictures in {self.folder} skipped", file=sys.stderr)
 
     @property

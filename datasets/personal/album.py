@@ -1,6 +1,5 @@
 """An album of photos: which files it has, and all its photos measured."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +9,9 @@ import numpy as np
 from tqdm import tqdm
 
 from datasets.personal.measures import UNREAD, Photo, measure_photo
-from utils.errors import InputError, one_line
+from utils.errors import InputError
 from utils.faces.alignment import predictor_path
+from utils.notes import note
 from utils.parallel import parallel_map
 from utils.pictures.listing import EXTENSIONS, find_pictures
 
@@ -77,8 +77,8 @@ def open_album(folder: str | Path, leave_out: str | Path) -> PhotoAlbum:
     if root.is_file():
         raise InputError(f"{root} is a file; name the folder of photos")
     found = find_pictures(root, [leave_out])
-    for note in found.notes:
-        print(one_line(f"note: {note}"), file=sys.stderr)
+    for text in found.notes:
+        note(text)
     unread = [path for path in found.others if path.suffix.lower() in UNREAD]
     if not found.pictures and not unread:
         kinds = " ".join(sorted(extension[1:] for extension in EXTENSIONS))

@@ -6,7 +6,6 @@ They are made aside and put in place together, so that an earlier data set stays
 import contextlib
 import json
 import shutil
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from datasets.personal.replacement import finish_replacement, new_file, replaced
 from datasets.personal.verdicts import REASONS, TEST, TRAIN, Verdict
 from utils.errors import InputError, one_line
 from utils.files.writing import write_json, written_atomically
+from utils.notes import note
 from utils.pictures.contact_sheet import Cell, contact_sheet
 from utils.pictures.reading import open_rgb
 from utils.pictures.writing import save_pil
@@ -252,4 +252,4 @@ def report(verdicts: Sequence[Verdict], ignored: Sequence[str], folder: Path) ->
         kept = "; the data set of the earlier run stays" if folder.name == REJECTED else ""
         raise InputError(f"no photo in this folder can be used; {folder / SHEET} shows why{kept}")
     if train < FEW_PHOTOS:
-        print(f"note: {train} training photos are few; about 50 are usual", file=sys.stderr)
+        note(f"{train} training photos are few; about 50 are usual")

@@ -1,13 +1,13 @@
 """Which pictures lie at a place: one rule for every command, and a word about what is left out."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.errors import InputError, explained, one_line
+from utils.errors import InputError, explained
+from utils.notes import note
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})  # read with pillow-heif, never written
 EXTENSIONS = HEIF_EXTENSIONS | {
@@ -48,8 +48,8 @@ def list_images(place: str | Path, own_output: Sequence[str | Path] = ()) -> lis
         found.notes.append(
             f"passed over {_count(kinds.total(), 'file')} of other kinds in {root} ({named}{more})"
         )
-    for note in found.notes:
-        print(one_line(f"note: {note}"), file=sys.stderr)
+    for text in found.notes:
+        note(text)
     if not found.pictures:
         known = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
         raise InputError(f"no pictures in {root} (looked for {known}, in sub-folders too)")
