@@ -280,7 +280,9 @@ class SafeUnpickler(pickle._Unpickler):  # type: ignore[misc, name-defined, unus
         if view and view[0] is not None:  # of files before torch 0.4
             _, start, length = view[0]
             start, length = _whole([start, length])
-            data = data[start * width : (start + length) * width]
+            if start + length > count:
+                raise ValueError("a part beyond its storage")
+            data = torch.UntypedStorage(length * width, device=data.device)
         return Storage(kind.dtype, data)
 
     def _call(self) -> None:
