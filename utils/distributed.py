@@ -105,7 +105,7 @@ def share_weights(networks: Iterable[nn.Module]) -> None:
     with _others_there():
         for network in networks:
             for value in (*network.parameters(), *network.buffers()):
-                dist.broadcast(value.data, 0)
+                dist.broadcast(value.detach(), 0)
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.encoders.helpers import OFFICIAL_CHANNELS, body, input_layer, l2_norm, units_per_stage
+from models.encoders.helpers import OFFICIAL_CHANNELS, BatchNorm2d, InputLayer, body, count_batches, l2_norm, units_per_stage
 
 
 class Backbone(nn.Module):
@@ -39,11 +39,11 @@ class Backbone(nn.Module):
         super().__init__()
         self.input_size = input_size
         self.normalize = normalize
-        self.input_layer = input_layer(input_nc, channels[0])
+        self.input_layer = InputLayer(input_nc, channels[0])
         self.body = body(channels, units_per_stage(num_layers, units), mode)
         side = -(-input_size // 16)  # four halvings, each rounding up
         self.output_layer = nn.Sequential(
-            nn.BatchNorm2d(channels[-1]),
+            BatchNorm2d(channels[-1]),
             nn.Dropout(drop_ratio),
             nn.Flatten(),
             nn.Linear(channels[-1] * side * side, embedding_dim),
@@ -51,5 +51,7 @@ class Backbone(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            count_batches(self)
         x = self.output_layer(self.body(self.input_layer(x)))
         return l2_norm(x) if self.normalize else x

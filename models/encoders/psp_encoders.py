@@ -1,15 +1,15 @@
 """Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid, one head per style."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.encoders.helpers import OFFICIAL_CHANNELS, body, input_layer, units_per_stage
+from models.encoders.helpers import OFFICIAL_CHANNELS, InputLayer, body, count_batches, units_per_stage
+from models.encoders.style_heads import lie_together, style_codes
 from models.stylegan2.layers import EqualLinear
 
 COARSE_STYLES = 3  # heads on the smallest feature map, as published
@@ -101,13 +101,14 @@ class GradualStyleEncoder(nn.Module):
         self.input_size = input_size
         self.n_styles = n_styles
         self.taps = (sum(stages[:2]) - 1, sum(stages[:3]) - 1)  # last units of stages two and three
-        self.input_layer = input_layer(input_nc, channels[0])
+        self.input_layer = InputLayer(input_nc, channels[0])
         self.body = body(channels, stages, mode)
         width = style_channels or style_dim
         sides = [input_size // self._reduction(style) for style in range(n_styles)]
         self.styles = nn.ModuleList(GradualStyleBlock(channels[4], width, style_dim, side) for side in sides)
         self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
         self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
+        self._lay_heads_together()
 
     @classmethod
     def from_config(
@@ -133,9 +134,33 @@ class GradualStyleEncoder(nn.Module):
         return x, middle, _enlarge_and_add(middle, self.latlayer2(taps[0]))
 
     def forward(self, x: Tensor) -> Tensor:
-        coarse, middle, fine = self.pyramid(x)
-        levels = {16: coarse, 8: middle, 4: fine}
-        return torch.stack([head(levels[self._reduction(i)]) for i, head in enumerate(self.styles)], dim=1)
+        if self.training:
+            count_batches(self)
+        levels = zip(self.pyramid(x), self._heads_by_level(), strict=True)
+        return style_codes([(maps, heads) for maps, heads in levels if heads])
+
+    def _heads_by_level(self) -> list[list[GradualStyleBlock]]:
+        """Heads on the coarse, the middle and the fine feature map."""
+        first, second = COARSE_STYLES, COARSE_STYLES + MIDDLE_STYLES
+        heads = list(self.styles)
+        return [heads[:first], heads[first:second], heads[second:]]
+
+    def _lay_heads_together(self) -> None:
+        for heads in self._heads_by_level():
+            for place in range(0, len(heads[0].convs) if heads else 0, 2):
+                lie_together([head.convs[place].weight for head in heads])
+                lie_together([head.convs[place].bias for head in heads])
+        lie_together([head.linear.weight for head in self.styles])
+        lie_together([head.linear.bias for head in self.styles])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "GradualStyleEncoder":
+        super()._apply(fn, recurse)  # moves every weight to a place of its own
+        self._lay_heads_together()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lay_heads_together()
 
 
 def _enlarge_and_add(small: Tensor, large: Tensor) -> Tensor:

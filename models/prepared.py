@@ -1,0 +1,62 @@
+"""Forms of frozen weights that are computed once: folded, scaled, stacked or in another dtype."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Form = TypeVar("Form")
+
+
+class Prepared(Generic[Form]):
+    """Keeps what was computed from some weights for as long as these stay what they are.
+
+    Weights that learn are never kept: a gradient reaches them, and fused optimisers change them without a
+    trace. Others may be loaded, moved or averaged, and nothing has to be told. It is no part of the state dict,
+    and copies of a module begin anew.
+    """
+
+    def __init__(self) -> None:
+        self._key: Any = None
+        self._form: Form | None = None
+        self._sources: list[Tensor] = []
+
+    def of(self, weights: Sequence[Tensor | None], compute: Callable[[], Form], *settings: Any) -> Form:
+        """``compute()``, from the last call where nothing has changed.
+
+        Args:
+            weights: all tensors that ``compute`` reads; None entries are left out.
+            compute: makes the form; it must not keep random or other state.
+            settings: whatever else the form depends on, such as a dtype.
+        """
+        present = [weight for weight in weights if weight is not None]
+        plain = all(type(weight) in (Tensor, nn.Parameter) for weight in present)  # not those without memory
+        if not plain or not frozen(present) or torch.compiler.is_compiling():
+            return compute()
+        key = (*settings, *((weight.data_ptr(), weight._version) for weight in present))
+        if self._form is None or key != self._key:
+            with torch.no_grad():
+                self._form = compute()
+            # Their memory stays in use, so that no other tensor can be at the same address.
+            self._key, self._sources = key, [weight.detach() for weight in present]
+        return self._form
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Prepared[Form]":
+        return type(self)()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), ()
+
+
+def frozen(weights: Sequence[Tensor | None]) -> bool:
+    """Whether none of the weights learns, and each tells when it is changed."""
+    return not any(w is not None and (w.requires_grad or w.is_inference()) for w in weights)
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """The dtype that autocast gives to convolutions of ``x``; that of ``x`` without autocast."""
+    kind = x.device.type
+    if x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
+        return x.dtype
+    return torch.get_autocast_dtype(kind)
