@@ -46,10 +46,6 @@ class AgeFeatureLoss(PerceptualLoss):
             layers.append(distance.mean(dim=(1, 2)))
         return self.combine(layers).mean()
 
-    def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
-        """Plain sum over the channels."""
-        return squared_difference.sum(dim=1)
-
     def combine(self, layers: list[Tensor]) -> Tensor:
         """Mean over the layers."""
         return torch.stack(layers).mean(dim=0)

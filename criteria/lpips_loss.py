@@ -41,10 +41,9 @@ class LPIPSLoss(PerceptualLoss):
         """Maps after the ReLU of every stage of the backbone."""
         return list(self.model.net(self.model.scaling_layer(images)))
 
-    def layer_distance(self, layer: int, squared_difference: Tensor) -> Tensor:
-        """The learned head of a layer is one non-negative weight per channel."""
-        weight = self.model.lins[layer].model[-1].weight
-        return (squared_difference * weight).sum(dim=1)
+    def channel_weights(self, layer: int) -> Tensor:
+        """The learned head of a layer."""
+        return self.model.lins[layer].model[-1].weight[0]
 
     def combine(self, layers: list[Tensor]) -> Tensor:
         """Sum over the layers."""

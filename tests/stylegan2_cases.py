@@ -11,6 +11,7 @@ import parity
 from models.stylegan2 import layers
 from models.stylegan2.model import Discriminator, Generator
 from models.stylegan2.op import fused_leaky_relu, upfirdn2d
+from models.stylegan2.resampling import Blur, Upsample, make_kernel, resampling_padding
 
 UPFIRDN = [
     {"up": 1, "down": 1, "pad": (2, 1)},
@@ -22,15 +23,15 @@ UPFIRDN = [
 ]
 
 
-def downsample(kernel: Sequence[float]) -> layers.Blur:
+def downsample(kernel: Sequence[float]) -> Blur:
     """The official layer that halves the resolution, which none of our networks has by itself."""
-    return layers.Blur(kernel, layers.resampling_padding(len(kernel), doubling=False), down=2)
+    return Blur(kernel, resampling_padding(len(kernel), doubling=False), down=2)
 
 
 LAYERS: dict[str, Callable[..., torch.nn.Module]] = {
     "modulated_conv2d": layers.ModulatedConv2d,
-    "blur": layers.Blur,
-    "upsample": layers.Upsample,
+    "blur": Blur,
+    "upsample": Upsample,
     "downsample": downsample,
     "equal_linear": layers.EqualLinear,
     "equal_conv2d": layers.EqualConv2d,
@@ -52,7 +53,7 @@ def arguments(entry: parity.Entry) -> dict[str, Any]:
         found["pad"] = tuple(found["pad"])
     if isinstance(found.get("kernel"), str):  # "outer product of [1,3,3,1], divided by its sum"
         taps = found["kernel"]
-        found["kernel"] = layers.make_kernel(json.loads(taps[taps.index("[") : taps.index("]") + 1]))
+        found["kernel"] = make_kernel(json.loads(taps[taps.index("[") : taps.index("]") + 1]))
     if isinstance(found.get("scale"), str):  # "sqrt(2)"
         found["scale"] = math.sqrt(float(found["scale"].removeprefix("sqrt(").removesuffix(")")))
     return found

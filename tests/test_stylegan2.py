@@ -9,7 +9,7 @@ from stylegan2_cases import discriminator, generator, generator_sizes
 import parity
 from criteria import gan_losses
 from models.stylegan2.growing import grow
-from models.stylegan2.layers import Upsample
+from models.stylegan2.resampling import Upsample
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from utils.errors import InputError
 

@@ -11,6 +11,7 @@ from stylegan2_cases import LAYERS, UPFIRDN, check_block, each_block, golden_lay
 import parity
 from models.stylegan2 import layers
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
+from models.stylegan2.resampling import resampling_padding
 
 
 @each_block
@@ -119,15 +120,15 @@ def test_fused_leaky_relu_leaves_its_input_alone(scale: float, with_bias: bool) 
 def test_padding_is_official(
     taps: int, doubling: bool, kernel_size: int | None, pad: tuple[int, int]
 ) -> None:
-    assert layers.resampling_padding(taps, doubling, kernel_size) == pad
+    assert resampling_padding(taps, doubling, kernel_size) == pad
 
 
 @pytest.mark.parametrize("taps", range(2, 8))
 @pytest.mark.parametrize("kernel_size", [None, 1, 3, 5])
 def test_padding_makes_the_size_exact(taps: int, kernel_size: int | None) -> None:
     x, filter_ = torch.zeros(1, 1, 16, 16), torch.zeros(taps, taps)
-    twice = layers.resampling_padding(taps, True, kernel_size)
-    half = layers.resampling_padding(taps, False, kernel_size)
+    twice = resampling_padding(taps, True, kernel_size)
+    half = resampling_padding(taps, False, kernel_size)
     if kernel_size is None:
         doubled, halved = upfirdn2d(x, filter_, up=2, pad=twice), upfirdn2d(x, filter_, down=2, pad=half)
     else:

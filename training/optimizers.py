@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.stacked import runs_in_memory, side_by_side
 from utils.errors import InputError
 
 # Ranger 20.4.11 of the official repositories.  Without degenerated_to_sgd the first five steps would be
@@ -53,12 +54,37 @@ def build_optimizer(
         unknown = settings.keys() - inspect.signature(Ranger).parameters.keys()
         if unknown:  # which Ranger itself would pass over in silence
             raise TypeError(f"Ranger has no {', '.join(sorted(unknown))}")
-        return Ranger(groups, lr=lr, **{**RANGER, **settings})
+        settings = {**RANGER, **settings}
+        centred = settings.pop("use_gc", True) and not settings.get("gc_conv_only", False)
+        ranger = Ranger(groups, lr=lr, **settings, use_gc=not centred)
+        if centred:
+            ranger.register_step_pre_hook(_centre_gradients)
+        return ranger
     if name == "adam":
         return torch.optim.Adam(groups, lr=lr, **settings)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr=lr, **settings)
     raise InputError(f"--optim_name={name} is unknown; choose one of {', '.join(NAMES)}")
+
+
+@torch.no_grad()
+def _centre_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Subtracts from each gradient the mean of every output channel (gradient centralisation).
+
+    What Ranger does one gradient after another, in a few calls: gradients of one shape are taken together.
+    """
+    alike: dict[tuple[Any, ...], list[Tensor]] = {}
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        gradient = parameter.grad
+        if gradient is not None and gradient.dim() > 1:
+            alike.setdefault((gradient.shape, gradient.dtype, gradient.device), []).append(gradient)
+    for same in alike.values():
+        for gradients in runs_in_memory(same):
+            together = side_by_side(gradients)
+            joined = torch.stack(gradients) if together is None else together
+            joined -= joined.mean(dim=tuple(range(2, joined.dim())), keepdim=True)
+            if together is None:
+                torch._foreach_copy_(gradients, joined.unbind(0))
 
 
 def cosine_share(step: int, max_steps: int, warm_up: int = 0) -> float:

@@ -148,8 +148,6 @@ class UnitWeights(NamedTuple):
     The first norm stays: the convolution after it adds zeros at the edge, which a folded shift would move.
     """
 
-    scale: Tensor
-    shift: Tensor
     first: Tensor
     slope: Tensor
     second: Tensor
@@ -193,7 +191,7 @@ class ResidualUnit(nn.Module):
         if not self.squeeze:
             return x + shortcut
         gates = self.res_layer[5]
-        first, second = (fc.weight[:, :, 0, 0].to(x.dtype) for fc in (gates.fc1, gates.fc2))
+        first, second = (fc.weight.flatten(1).to(x.dtype) for fc in (gates.fc1, gates.fc2))
         return _gated_sum(x, shortcut, first, second)
 
     def _tensors(self) -> list[Tensor | None]:
@@ -207,17 +205,14 @@ class ResidualUnit(nn.Module):
         return found
 
     def _fold(self, dtype: torch.dtype) -> UnitWeights:
-        norm, first, slope, second, last = self.res_layer[:5]
-        scale, shift = (value[:, None, None].to(dtype) for value in norm.affine_form())
+        _, first, slope, second, last = self.res_layer[:5]
         gates = shortcut = None
         if self.squeeze:
             fc1, fc2 = self.res_layer[5].fc1.weight, self.res_layer[5].fc2.weight
-            gates = fc1[:, :, 0, 0].to(dtype), fc2[:, :, 0, 0].to(dtype)
+            gates = fc1.flatten(1).to(dtype), fc2.flatten(1).to(dtype)
         if not isinstance(self.shortcut_layer, Subsample):
             shortcut = folded(self.shortcut_layer[0].weight, self.shortcut_layer[1], dtype)
         return UnitWeights(
-            scale,
-            shift,
             first.weight.to(dtype),
             slope.weight.to(dtype),
             *folded(second.weight, last, dtype),
@@ -231,8 +226,7 @@ class ResidualUnit(nn.Module):
             shortcut = self.shortcut_layer(x)
         else:
             shortcut = F.conv2d(x, *weights.shortcut, stride=self.stride)
-        x = torch.addcmul(weights.shift, x, weights.scale)
-        x = prelu(F.conv2d(x, weights.first, padding=1), weights.slope)
+        x = prelu(F.conv2d(self.res_layer[0](x), weights.first, padding=1), weights.slope)
         x = F.conv2d(x, weights.second, weights.second_bias, self.stride, 1)
         return x + shortcut if weights.gates is None else _gated_sum(x, shortcut, *weights.gates)
 

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.encoders.helpers import OFFICIAL_CHANNELS, InputLayer, body, count_batches, units_per_stage
-from models.encoders.style_heads import lie_together, style_codes
+from models.encoders.style_heads import style_codes
+from models.stacked import lie_together
 from models.stylegan2.layers import EqualLinear
 
 COARSE_STYLES = 3  # heads on the smallest feature map, as published

@@ -1,7 +1,6 @@
 """All map-to-style heads of pSp's encoder at once: one convolution and few matrix products a level.
 
-The heads stay modules with weights of their own under the official names. Their weights lie one after another in
-memory, so that the stack of a kind is a view of them and costs nothing.
+The heads stay modules with weights of their own under the official names, which lie together in memory.
 """
 
 from collections.abc import Sequence
@@ -13,51 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.prepared import compute_dtype
-
-
-def lie_together(parameters: Sequence[nn.Parameter]) -> None:
-    """Moves the values of parameters of one shape into one piece of memory, one after another."""
-    if adjacent(parameters):
-        return
-    with torch.no_grad():
-        joined = torch.stack([parameter.detach().contiguous() for parameter in parameters])
-        for parameter, values in zip(parameters, joined.unbind(0), strict=True):
-            parameter.data = values
-
-
-def adjacent(tensors: Sequence[Tensor]) -> bool:
-    """Whether the tensors, of one shape, are the parts of one contiguous tensor."""
-    first = tensors[0]
-    storage, start, size = first.untyped_storage().data_ptr(), first.storage_offset(), first.numel()
-    return all(
-        tensor.is_contiguous()
-        and tensor.untyped_storage().data_ptr() == storage
-        and tensor.storage_offset() == start + number * size
-        for number, tensor in enumerate(tensors)
-    )
-
-
-class _Stacked(torch.autograd.Function):
-    """``torch.stack`` that copies nothing where the tensors lie together; gradients are views of one tensor."""
-
-    @staticmethod
-    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
-        first = tensors[0]
-        if not adjacent(tensors):
-            return torch.stack(tensors)
-        shape = (len(tensors), *first.shape)
-        stride = (first.numel(), *first.stride())
-        return first.detach().as_strided(shape, stride, first.storage_offset())
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        return gradient.unbind(0)
-
-
-def stacked(tensors: Sequence[Tensor]) -> Tensor:
-    """The stack (N, ...) of tensors of one shape; differentiable once."""
-    return torch.stack(tuple(tensors)) if torch.compiler.is_compiling() else _Stacked.apply(*tensors)
+from models.stacked import stacked
 
 
 class _HalvingConvolutions(torch.autograd.Function):

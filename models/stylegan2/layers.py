@@ -4,81 +4,21 @@ Every layer computes in the dtype of its input activations; weights and styles s
 """
 
 import math
-from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
-
-BlurKernel = Sequence[float]
-
-
-def make_kernel(taps: BlurKernel) -> Tensor:
-    """Returns the normalised (n, n) outer product of a separable filter."""
-    kernel = torch.tensor(taps, dtype=torch.float32)
-    kernel = kernel[:, None] * kernel[None, :]
-    return kernel / kernel.sum()
-
-
-def resampling_padding(taps: int, doubling: bool, kernel_size: int | None = None) -> tuple[int, int]:
-    """Samples to add before and after each axis, so that FIR resampling by 2 gives exactly that size.
-
-    Args:
-        taps: length of the filter.
-        doubling: twice the resolution; otherwise half of it.
-        kernel_size: of the convolution that resamples: transposed and before the filter, or strided and after
-            it. None: the filter itself resamples (`upfirdn2d`).
-    """
-    reach = 0 if kernel_size is None else kernel_size - 1
-    spare = taps - 2 - reach if doubling else taps - 2 + reach
-    before, after = (spare + 1) // 2, spare // 2
-    if not doubling:
-        return before, after
-    # A transposed convolution puts no zero after the last sample, `upfirdn2d` does.
-    return before + 1, after + (kernel_size is not None)
-
+from models.prepared import Prepared
+from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu
+from models.stylegan2.resampling import Blur, BlurKernel, Upsample, resampling_padding
 
 class PixelNorm(nn.Module):
     """Normalises each vector along dimension 1 to unit mean square."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-8)
-
-
-class Upsample(nn.Module):
-    """Doubles the resolution with a FIR filter."""
-
-    def __init__(self, kernel: BlurKernel) -> None:
-        super().__init__()
-        self.register_buffer("kernel", make_kernel(kernel) * 4)
-        self.pad = resampling_padding(len(kernel), doubling=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, up=2, pad=self.pad)
-
-
-class Blur(nn.Module):
-    """Low-pass filter around a strided convolution.
-
-    Args:
-        kernel: taps of the separable filter.
-        pad: samples added before and after each axis.
-        upsample_factor: multiplies the filter, axis by axis, against the zeros that upsampling put in.
-        down: keeps every `down`-th sample only.
-    """
-
-    def __init__(
-        self, kernel: BlurKernel, pad: tuple[int, int], upsample_factor: int = 1, down: int = 1
-    ) -> None:
-        super().__init__()
-        self.register_buffer("kernel", make_kernel(kernel) * upsample_factor**2)
-        self.pad = pad
-        self.down = down
-
-    def forward(self, x: Tensor) -> Tensor:
-        return upfirdn2d(x, self.kernel, down=self.down, pad=self.pad)
 
 
 class EqualConv2d(nn.Module):
@@ -139,6 +79,18 @@ class EqualLinear(nn.Module):
         return F.linear(x, self.weight * self.scale, bias)
 
 
+class Factors(NamedTuple):
+    """What a style makes of a modulated convolution.
+
+    Attributes:
+        modulation: factors of its input channels (B, in).
+        demodulation: factors of its output channels (B, out), or None for 1.
+    """
+
+    modulation: Tensor
+    demodulation: Tensor | None
+
+
 class ModulatedConv2d(nn.Module):
     """Convolution with input channels scaled by a style and output renormalised (StyleGAN2, section 2.2).
 
@@ -171,25 +123,41 @@ class ModulatedConv2d(nn.Module):
             self.blur = Blur(blur_kernel, pad, upsample_factor=2 if upsample else 1)
         self.modulation = EqualLinear(style_dim, in_channel, bias_init=1)
         self.scale = 1 / math.sqrt(in_channel * kernel_size**2)
+        self._prepared: Prepared[Tensor] = Prepared()
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, out, H', W')."""
-        out, demodulation = self.convolve(x, style)
+        modulation, demodulation = self.factors(style)
+        out = self.convolve(x, modulation)
         return out if demodulation is None else out * demodulation.to(out.dtype)[:, :, None, None]
 
-    def convolve(self, x: Tensor, style: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Returns the convolution and the (B, out) factors still to be applied to it, or None."""
+    def factors(self, style: Tensor, gain: float = 1.0) -> Factors:
+        """Factors for (B, style_dim) styles; `gain` times the demodulation, where there is one."""
         modulation = self.modulation(style)
-        weight = self.weight[0] * self.scale
+        if self.grouped or not self.demodulate:
+            return Factors(modulation, None)
+        energy = modulation.square() @ self.energy(gain).t()
+        return Factors(modulation, torch.rsqrt(energy + self.eps / gain**2))
+
+    def energy(self, gain: float = 1.0) -> Tensor:
+        """Squared weights (out, in), summed over the kernel, for demodulation times a gain."""
+        return self.weight[0].square().sum((2, 3)) * (self.scale / gain) ** 2
+
+    def convolve(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """The convolution with input factors (B, in); the output factors are still to be applied, but for
+        the grouped form.
+        """
         if self.grouped:
-            return self._convolve_grouped(x, weight, modulation), None
-        demodulation = None
-        if self.demodulate:
-            demodulation = torch.rsqrt(modulation.square() @ weight.square().sum((2, 3)).t() + self.eps)
+            return self._convolve_grouped(x, self.weight[0] * self.scale, modulation)
+        weight = self.scaled_weight(x.dtype)
         if self.kernel_size == 1 and not (self.upsample or self.downsample):
-            return _pointwise(x, weight[:, :, 0, 0] * modulation[:, None, :]), demodulation
+            return _pointwise(x, weight[:, :, 0, 0] * modulation.to(x.dtype)[:, None, :])
         x = x * modulation.to(x.dtype)[:, :, None, None]
-        return self._resampling_convolution(x, weight.to(x.dtype)), demodulation
+        return self._resampling_convolution(x, weight)
+
+    def scaled_weight(self, dtype: torch.dtype) -> Tensor:
+        """The weight (out, in, k, k) in use, in a dtype."""
+        return self._prepared.of([self.weight], lambda: (self.weight[0] * self.scale).to(dtype), dtype)
 
     def _resampling_convolution(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
         """Convolves with an (out, in, k, k) weight, with FIR-filtered up- or downsampling by 2."""
@@ -218,11 +186,18 @@ def _transposed(weight: Tensor, groups: int) -> Tensor:
 
 
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
-    """1x1 convolution of (B, C, H, W) with (B, out, C) weights, as a matrix product in NHWC order."""
+    """1x1 convolution of (B, C, H, W) with (B, out, C) weights, as a matrix product in NHWC order.
+
+    On a GPU the product gets a multiple of eight columns: tensor cores take no other.
+    """
     batch, channels, height, width = x.shape
+    columns = weight.shape[1]
+    missing = -columns % 8 if x.is_cuda else 0
+    if missing:
+        weight = F.pad(weight, (0, 0, 0, missing))
     rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
-    out = rows @ weight.to(x.dtype).transpose(1, 2)
-    return out.view(batch, height, width, -1).permute(0, 3, 1, 2)
+    out = rows @ weight.transpose(1, 2)
+    return out.view(batch, height, width, -1)[..., :columns].permute(0, 3, 1, 2)
 
 
 class NoiseInjection(nn.Module):
@@ -232,22 +207,20 @@ class NoiseInjection(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def forward(
-        self, image: Tensor, noise: Tensor | None = None, factors: Tensor | None = None, gain: float = 1.0
-    ) -> Tensor:
-        """Returns `gain * (factors * image + weight * noise)` in one fused multiply-add.
+    def forward(self, image: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Returns `image + weight * noise`.
 
         Args:
             image: (B, C, H, W).
             noise: (1 or B, 1, H, W), None for fresh noise.
-            factors: (B, C), None for 1: the demodulation of the convolution before.
         """
+        return image + self.scaled(image, noise)
+
+    def scaled(self, image: Tensor, noise: Tensor | None = None, gain: float = 1.0) -> Tensor:
+        """Returns `gain * weight * noise` for an image in its dtype, of fresh noise by default."""
         if noise is None:
             noise = torch.randn_like(image[:, :1])
-        shift = (self.weight * gain * noise).to(image.dtype)
-        if factors is None:
-            return torch.addcmul(shift, image, image.new_tensor(gain))
-        return torch.addcmul(shift, image, (factors * gain).to(image.dtype)[:, :, None, None])
+        return (self.weight * gain * noise).to(image.dtype)
 
 
 class ConstantInput(nn.Module):
@@ -283,10 +256,53 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, noise: Tensor | None = None) -> Tensor:
         """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, out, H', W')."""
-        out, demodulation = self.conv.convolve(x, style)
-        # The gain goes into demodulation and noise, and later the bias: no pass over memory of its own.
-        out = self.noise(out, noise, demodulation, gain=self.activate.scale)
+        return self.render(x, self.conv.factors(style, self.activate.scale), noise)
+
+    def render(
+        self, x: Tensor, factors: Factors, noise: Tensor | None = None, shift: Tensor | None = None
+    ) -> Tensor:
+        """The same with known factors.
+
+        The activation's gain goes into demodulation and noise, and later the bias: no pass over memory of its
+        own.
+
+        Args:
+            x: (B, in, H, W).
+            factors: of this layer's style, with the gain.
+            noise: (1 or B, 1, H', W'), None for fresh noise.
+            shift: `self.noise.scaled` of the noise with the gain, where it is known.
+        """
+        gain = self.activate.scale
+        out = self.conv.convolve(x, factors.modulation)
+        shift = self.noise.scaled(out, noise, gain) if shift is None else shift
+        if factors.demodulation is None:
+            out = torch.add(shift, out, alpha=gain)
+        else:
+            out = _ScaleAndShift.apply(out, factors.demodulation.to(out.dtype)[:, :, None, None], shift)
         return self.activate.finish(out)
+
+
+class _ScaleAndShift(torch.autograd.Function):
+    """``shift + x * factors``; the derivative of ``torch.addcmul`` multiplies once more by a constant 1.
+
+    Arguments: x (B, C, H, W), factors (B, C, 1, 1), shift (1 or B, 1, H, W).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factors: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(x, factors)
+        ctx.shift_shape = shift.shape
+        return torch.addcmul(shift, x, factors)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, factors = ctx.saved_tensors
+        at_x, at_factors, at_shift = ctx.needs_input_grad
+        return (
+            gradient * factors if at_x else None,
+            (gradient * x).sum((2, 3), keepdim=True) if at_factors else None,
+            gradient.sum_to_size(ctx.shift_shape) if at_shift else None,
+        )
 
 
 class ToRGB(nn.Module):
@@ -302,7 +318,12 @@ class ToRGB(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1, 3, 1, 1))
 
     def forward(self, x: Tensor, style: Tensor, skip: Tensor | None = None) -> Tensor:
-        out = self.conv(x, style).to(self.bias.dtype) + self.bias
+        """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, 3, H, W)."""
+        return self.render(x, self.conv.factors(style), skip)
+
+    def render(self, x: Tensor, factors: Factors, skip: Tensor | None = None) -> Tensor:
+        """The same with known factors; the image is as wide as the bias."""
+        out = self.conv.convolve(x, factors.modulation) + self.bias
         return out if skip is None else out + self.upsample(skip)
 
 

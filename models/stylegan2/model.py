@@ -12,12 +12,15 @@ from models.stylegan2.layers import (
     ConstantInput,
     ConvLayer,
     EqualLinear,
+    Factors,
     ModulatedConv2d,
     PixelNorm,
     ResBlock,
     StyledConv,
     ToRGB,
 )
+from models.stylegan2.noise import NoiseShifts
+from models.stylegan2.style_factors import Layer, StyleFactors
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,9 @@ class Generator(nn.Module):
             self.convs.append(StyledConv(out_channel, out_channel, 3, style_dim, blur_kernel=blur_kernel))
             self.to_rgbs.append(ToRGB(out_channel, style_dim))
             in_channel = out_channel
+        self._factors = StyleFactors(self._modulated_layers())
+        sides = [plane.shape[-1] for plane in self.noise_buffers()]
+        self._shifts = NoiseShifts([self.conv1, *self.convs], sides)
 
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Generator":
@@ -142,6 +148,19 @@ class Generator(nn.Module):
             channels=config.channels,
             c_dim=config.c_dim,
         )
+
+    def modulated_convolutions(self) -> list[tuple[int, ModulatedConv2d]]:
+        """Every modulated convolution with the number of the style that it reads, in the order of use."""
+        return [(layer.style, layer.convolution) for layer in self._modulated_layers()]
+
+    def _modulated_layers(self) -> list[Layer]:
+        styled = [self.conv1, *self.convs]
+        layers = [Layer(0, self.conv1.conv, self.conv1.activate.scale), Layer(1, self.to_rgb1.conv, 1.0)]
+        for level, to_rgb in enumerate(self.to_rgbs):
+            for style in (2 * level + 1, 2 * level + 2):
+                layers.append(Layer(style, styled[style].conv, styled[style].activate.scale))
+            layers.append(Layer(2 * level + 3, to_rgb.conv, 1.0))
+        return layers
 
     def use_grouped_convolution(self, grouped: bool) -> None:
         """Chooses between the two equal forms of every modulated convolution."""
@@ -230,15 +249,22 @@ class Generator(nn.Module):
         """Renders (B, n_latent, style_dim) codes; `noise` holds a plane a layer, None for fresh noise."""
         with torch.autocast(latent.device.type, enabled=False):
             latent = latent.to(self.input.input.dtype)
-            x = self.input(latent).to(self.compute_dtype or latent.dtype)
-            x = x.contiguous(memory_format=self.memory_format)
-            x = self.conv1(x, latent[:, 0], noise[0])
-            image = self.to_rgb1(x, latent[:, 1])
-            for i, to_rgb in enumerate(self.to_rgbs):
-                x = self.convs[2 * i](x, latent[:, 2 * i + 1], noise[2 * i + 1])
-                x = self.convs[2 * i + 1](x, latent[:, 2 * i + 2], noise[2 * i + 2])
-                image = to_rgb(x, latent[:, 2 * i + 3], image)
+            dtype = self.compute_dtype or latent.dtype
+            x = self.input(latent).to(dtype).contiguous(memory_format=self.memory_format)
+            factors = iter(self._all_factors(latent, dtype))
+            planes = iter(zip(noise, self._shifts.of(noise, len(latent), dtype), strict=True))
+            x = self.conv1.render(x, next(factors), *next(planes))
+            image = self.to_rgb1.render(x, next(factors))
+            for level, to_rgb in enumerate(self.to_rgbs):
+                for layer in self.convs[2 * level : 2 * level + 2]:
+                    x = layer.render(x, next(factors), *next(planes))
+                image = to_rgb.render(x, next(factors), image)
             return image
+
+    def _all_factors(self, latent: Tensor, dtype: torch.dtype) -> list[Factors]:
+        if not self.conv1.conv.grouped:
+            return self._factors(latent, dtype)
+        return [conv.factors(latent[:, style]) for style, conv in self.modulated_convolutions()]
 
 
 class Discriminator(nn.Module):

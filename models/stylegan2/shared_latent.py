@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.stylegan2.layers import ModulatedConv2d
 from models.stylegan2.model import Generator
 
 # Keeps the leaky ReLUs of the mapping network in their linear part; a normal number hardly ever lies below.
@@ -37,7 +36,7 @@ def with_shared_latent(generator: Generator, codes: Tensor) -> Generator:
         raise ValueError(f"codes must be (N, {wanted[0]}, {wanted[1]}), not {tuple(codes.shape)}")
     mean, basis = principal_components(codes.double(), generator.style_dim)
     result = deepcopy(generator)
-    for style, convolution in modulated_convolutions(result):
+    for style, convolution in result.modulated_convolutions():
         modulation = convolution.modulation
         weight = modulation.weight.double()
         origin = mean[style] - SHIFT * basis[style].sum(1)
@@ -66,12 +65,3 @@ def principal_components(codes: Tensor, count: int) -> tuple[Tensor, Tensor]:
         variances, vectors = torch.linalg.eigh(rows.t() @ rows / len(rows))
         scaled = (vectors * variances.clamp_min(0).sqrt()).flip(1)[:, :count]
     return mean, F.pad(scaled, (0, count - scaled.shape[1])).view(*mean.shape, count)
-
-
-def modulated_convolutions(generator: Generator) -> list[tuple[int, ModulatedConv2d]]:
-    """Every modulated convolution with the number of the style that it reads."""
-    found = [(0, generator.conv1.conv), (1, generator.to_rgb1.conv)]
-    for level, to_rgb in enumerate(generator.to_rgbs):
-        first, second = generator.convs[2 * level], generator.convs[2 * level + 1]
-        found += [(2 * level + 1, first.conv), (2 * level + 2, second.conv), (2 * level + 3, to_rgb.conv)]
-    return found

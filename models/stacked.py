@@ -1,0 +1,61 @@
+"""Tensors of one shape that lie one after another in memory: their stack is a view and costs nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+
+def lie_together(parameters: Sequence[nn.Parameter]) -> None:
+    """Moves the values of parameters of one shape into one piece of memory, one after another."""
+    if side_by_side(parameters) is not None:
+        return
+    with torch.no_grad():
+        joined = torch.stack([parameter.detach() for parameter in parameters])
+        for parameter, values in zip(parameters, joined.unbind(0), strict=True):
+            parameter.data = values
+
+
+def side_by_side(tensors: Sequence[Tensor]) -> Tensor | None:
+    """The stack (N, ...) of tensors of one shape as a view without a gradient; None where they lie apart."""
+    first = tensors[0].detach()
+    memory, start, size = first.untyped_storage()._cdata, first.storage_offset(), first.numel()
+    for number, tensor in enumerate(tensors):
+        there = tensor.storage_offset() == start + number * size and tensor.is_contiguous()
+        if not there or tensor.untyped_storage()._cdata != memory:
+            return None
+    return first.as_strided((len(tensors), *first.shape), (size, *first.stride()), start)
+
+
+def runs_in_memory(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
+    """Tensors of one shape in groups: those that lie side by side, and one of all that lie alone."""
+    ordered = sorted(tensors, key=lambda tensor: (tensor.untyped_storage()._cdata, tensor.storage_offset()))
+    runs: list[list[Tensor]] = []
+    for tensor in ordered:
+        if runs and side_by_side([runs[-1][-1], tensor]) is not None:
+            runs[-1].append(tensor)
+        else:
+            runs.append([tensor])
+    alone = [run[0] for run in runs if len(run) == 1]
+    return [run for run in runs if len(run) > 1] + ([alone] if alone else [])
+
+
+class _Stacked(torch.autograd.Function):
+    """``torch.stack`` that copies nothing where it can; the gradients are views of one tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, *tensors: Tensor) -> Tensor:
+        together = side_by_side(tensors)
+        return torch.stack(tensors) if together is None else together
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        return gradient.unbind(0)
+
+
+def stacked(tensors: Sequence[Tensor]) -> Tensor:
+    """The stack (N, ...) of tensors of one shape; differentiable once."""
+    return torch.stack(tuple(tensors)) if torch.compiler.is_compiling() else _Stacked.apply(*tensors)
