@@ -1,10 +1,13 @@
 """The adapter of MyTimeMachine (Qi et al. 2024): moves a global W+ code towards one person at one age."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from models.stacked import lie_together, stacked
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Blender(nn.Module):
             self.add_module(f"fc_{style}", two_layers(inputs, config.hidden or style_dim, style_dim))
         if config.zero_init:
             self.zero_init()
+        self._lay_together()
 
     def zero_init(self) -> None:
         """Makes the network the identity: the last layer of every style's network becomes zero."""
@@ -79,10 +83,41 @@ class Blender(nn.Module):
         Returns:
             Codes of the same shape.
         """
-        each = styles.unbind(1)
-        summaries = [self.get_submodule(f"bottleneck_{i}")(style) for i, style in enumerate(each)]
-        shared = [self.global_mlp(torch.cat(summaries, dim=1)), self.age_mlp(ages.reshape(-1, 1))]
-        offsets = [
-            self.get_submodule(f"fc_{i}")(torch.cat([*shared, style], dim=1)) for i, style in enumerate(each)
-        ]
-        return styles + torch.stack(offsets, dim=1)
+        each = styles.transpose(0, 1)  # (n_styles, B, style_dim)
+        summaries = _all_two_layers(self._networks("bottleneck"), each)
+        everything = summaries.transpose(0, 1).flatten(1)
+        shared = torch.cat([self.global_mlp(everything), self.age_mlp(ages.reshape(-1, 1))], dim=1)
+        inputs = torch.cat([shared.expand(self.n_styles, -1, -1), each.to(shared.dtype)], dim=2)
+        return styles + _all_two_layers(self._networks("fc"), inputs).transpose(0, 1)
+
+    def _networks(self, name: str) -> list[nn.Sequential]:
+        """The networks of all styles."""
+        return [self.get_submodule(f"{name}_{style}") for style in range(self.n_styles)]
+
+    def _lay_together(self) -> None:
+        for name in ("bottleneck", "fc"):
+            networks = self._networks(name)
+            for layer in (0, 2):
+                lie_together([network[layer].weight for network in networks])
+                lie_together([network[layer].bias for network in networks])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Blender":
+        super()._apply(fn, recurse)  # moves every weight to a place of its own
+        self._lay_together()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._lay_together()
+
+
+def _all_two_layers(networks: Sequence[nn.Sequential], x: Tensor) -> Tensor:
+    """Every network of ``two_layers`` on its own (B, inputs) of (N, B, inputs), as products of stacks."""
+    hidden = _all_linear([network[0] for network in networks], x)
+    return _all_linear([network[2] for network in networks], torch.relu_(hidden))
+
+
+def _all_linear(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    weight = stacked([layer.weight for layer in layers])
+    bias = stacked([layer.bias for layer in layers])
+    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
