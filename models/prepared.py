@@ -13,8 +13,8 @@ class Prepared(Generic[Form]):
     """Keeps what was computed from some weights for as long as these stay what they are.
 
     Weights that learn are never kept: a gradient reaches them, and fused optimisers change them without a
-    trace. Others may be loaded, moved or averaged, and nothing has to be told. It is no part of the state dict,
-    and copies of a module begin anew.
+    trace. Others may be loaded, moved or averaged, and nothing has to be told. It is no part of the state
+    dict, and copies of a module begin anew.
     """
 
     def __init__(self) -> None:
@@ -30,9 +30,11 @@ class Prepared(Generic[Form]):
             compute: makes the form; it must not keep random or other state.
             settings: whatever else the form depends on, such as a dtype.
         """
+        if torch.compiler.is_compiling():  # which makes one kernel of it and what follows
+            return compute()
         present = [weight for weight in weights if weight is not None]
         plain = all(type(weight) in (Tensor, nn.Parameter) for weight in present)  # not those without memory
-        if not plain or not frozen(present) or torch.compiler.is_compiling():
+        if not plain or not frozen(present):
             return compute()
         key = (*settings, *((weight.data_ptr(), weight._version) for weight in present))
         if self._form is None or key != self._key:
@@ -51,7 +53,10 @@ class Prepared(Generic[Form]):
 
 def frozen(weights: Sequence[Tensor | None]) -> bool:
     """Whether none of the weights learns, and each tells when it is changed."""
-    return not any(w is not None and (w.requires_grad or w.is_inference()) for w in weights)
+    present = [weight for weight in weights if weight is not None]
+    if any(weight.requires_grad for weight in present):
+        return False
+    return torch.compiler.is_compiling() or not any(weight.is_inference() for weight in present)
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -56,6 +56,7 @@ class _Stacked(torch.autograd.Function):
         return gradient.unbind(0)
 
 
+@torch.compiler.disable  # a compiler would copy them together in every pass
 def stacked(tensors: Sequence[Tensor]) -> Tensor:
     """The stack (N, ...) of tensors of one shape; differentiable once."""
-    return torch.stack(tuple(tensors)) if torch.compiler.is_compiling() else _Stacked.apply(*tensors)
+    return _Stacked.apply(*tensors)

@@ -9,8 +9,8 @@ from stylegan2_cases import discriminator, generator, generator_sizes
 import parity
 from criteria import gan_losses
 from models.stylegan2.growing import grow
-from models.stylegan2.resampling import Upsample
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.resampling import Upsample
 from utils.errors import InputError
 
 CHANNELS = {4: 16, 8: 16, 16: 12, 32: 8, 64: 8}

@@ -4,7 +4,15 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from models.encoders.helpers import OFFICIAL_CHANNELS, BatchNorm2d, InputLayer, body, count_batches, l2_norm, units_per_stage
+from models.encoders.helpers import (
+    OFFICIAL_CHANNELS,
+    BatchNorm2d,
+    InputLayer,
+    body,
+    count_batches,
+    l2_norm,
+    units_per_stage,
+)
 
 
 class Backbone(nn.Module):

@@ -61,6 +61,7 @@ def _from_neighbourhoods(columns: Tensor, shape: torch.Size) -> Tensor:
     return x.view(batch, heads, channels, height, width).permute(1, 2, 0, 3, 4)
 
 
+@torch.compiler.disable  # a compiler would copy the weights together in every pass
 def style_codes(levels: Sequence[tuple[Tensor, Sequence[nn.Module]]]) -> Tensor:
     """Codes (B, N, style_dim) of all heads.
 

@@ -14,6 +14,7 @@ from models.prepared import Prepared
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu
 from models.stylegan2.resampling import Blur, BlurKernel, Upsample, resampling_padding
 
+
 class PixelNorm(nn.Module):
     """Normalises each vector along dimension 1 to unit mean square."""
 
@@ -278,8 +279,15 @@ class StyledConv(nn.Module):
         if factors.demodulation is None:
             out = torch.add(shift, out, alpha=gain)
         else:
-            out = _ScaleAndShift.apply(out, factors.demodulation.to(out.dtype)[:, :, None, None], shift)
+            out = _scale_and_shift(out, factors.demodulation.to(out.dtype)[:, :, None, None], shift)
         return self.activate.finish(out)
+
+
+def _scale_and_shift(x: Tensor, factors: Tensor, shift: Tensor) -> Tensor:
+    """``shift + x * factors``, see :class:`_ScaleAndShift`."""
+    if torch.compiler.is_compiling():
+        return torch.addcmul(shift, x, factors)
+    return _ScaleAndShift.apply(x, factors, shift)
 
 
 class _ScaleAndShift(torch.autograd.Function):

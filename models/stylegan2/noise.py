@@ -1,4 +1,4 @@
-"""What noise adds to the activations of every layer of a generator, at once where its strengths are frozen."""
+"""What noise adds in every layer of a generator, computed at once where its strengths are frozen."""
 
 from collections.abc import Sequence
 
@@ -23,9 +23,7 @@ class NoiseShifts:
         self._planes: Prepared[list[Tensor]] = Prepared()
         self._strengths: Prepared[Tensor] = Prepared()
 
-    def of(
-        self, noise: Sequence[Tensor | None], batch: int, dtype: torch.dtype
-    ) -> Sequence[Tensor | None]:
+    def of(self, noise: Sequence[Tensor | None], batch: int, dtype: torch.dtype) -> Sequence[Tensor | None]:
         """What each layer adds, or None where it has to see to that itself.
 
         Args:

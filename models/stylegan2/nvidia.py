@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from models.kinds import checkpoint_kind, what_is
 from models.loading import built_from, checked_numbers, described_by, empty_network, load_into, mean_latent
-from models.stylegan2.resampling import make_kernel
 from models.stylegan2.layout import compact_config, rosinality_config, rosinality_networks
 from models.stylegan2.layout import official_content as rosinality_content
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.resampling import make_kernel
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint
 

@@ -18,20 +18,33 @@ class Layer(NamedTuple):
     convolution: ModulatedConv2d
     gain: float
 
+    @property
+    def shape(self) -> tuple[int, bool, int, float]:
+        """Layers of one shape have factors of one shape, from weights of one shape."""
+        out_channels, in_channels = self.convolution.weight.shape[1:3]
+        return in_channels, self.convolution.demodulate, out_channels, self.gain
 
-class Alike(NamedTuple):
-    """What layers of one width need: products of their styles with these weights are their factors."""
 
-    weight: Tensor  # (n, style_dim, in)
-    bias: Tensor  # (n, 1, in)
-    energies: list[tuple[int, Tensor, Tensor] | None]  # layers in a row: (m, in, out) and their epsilon
+class Weights(NamedTuple):
+    """What gives the factors of layers of one width.
+
+    Attributes:
+        modulation: (n, style_dim, in).
+        bias: of the modulation, (n, 1, in).
+        energies: for the layers of each shape (m, in, out), and what is added to their product; None without
+            demodulation.
+    """
+
+    modulation: Tensor
+    bias: Tensor
+    energies: list[tuple[Tensor, Tensor] | None]
 
 
 class StyleFactors(nn.Module):
     """Computes what every layer of a generator makes of its style.
 
-    Layers of one width share a product for the modulation, those of one shape another for the demodulation. It
-    has no weights of its own.
+    Layers of one width share a product for the modulation, those of one shape another for the demodulation.
+    It has no weights of its own.
 
     Args:
         layers: in the order in which the factors are wanted.
@@ -39,78 +52,54 @@ class StyleFactors(nn.Module):
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         super().__init__()
-        by_shape = sorted(range(len(layers)), key=lambda index: self._shape(layers[index]))
-        self._places = sorted(range(len(layers)), key=by_shape.__getitem__)
-        self._layers = [layers[index] for index in by_shape]
-        styles = torch.tensor([layer.style for layer in self._layers])
+        order = sorted(range(len(layers)), key=lambda index: layers[index].shape)
+        ordered = [layers[index] for index in order]
+        self._places = sorted(range(len(layers)), key=order.__getitem__)
+        # by width, and within a width by shape
+        self._groups = [
+            [list(alike) for _, alike in groupby(group, lambda layer: layer.shape)]
+            for _, group in groupby(ordered, lambda layer: layer.shape[0])
+        ]
+        styles = torch.tensor([layer.style for layer in ordered])
         self.register_buffer("styles", styles, persistent=False)
-        self._prepared: Prepared[list[Alike]] = Prepared()
-
-    @staticmethod
-    def _shape(layer: Layer) -> tuple[int, bool, int, float]:
-        convolution = layer.convolution
-        out_channels, in_channels = convolution.weight.shape[1:3]
-        return in_channels, convolution.demodulate, out_channels, layer.gain
+        self._prepared: Prepared[list[Weights]] = Prepared()
 
     def forward(self, latent: Tensor, dtype: torch.dtype) -> list[Factors]:
         """Factors of every layer in a dtype, for codes (B, n_latent, style_dim)."""
-        weights = [
-            weight
-            for layer in self._layers
-            for weight in (
-                layer.convolution.weight,
-                layer.convolution.modulation.weight,
-                layer.convolution.modulation.bias,
-            )
-        ]
-        forms = self._prepared.of(weights, self._weights)
+        layers = [layer.convolution for group in self._groups for alike in group for layer in alike]
+        sources = [weight for c in layers for weight in (c.weight, c.modulation.weight, c.modulation.bias)]
+        known = self._prepared.of(sources, lambda: [_weights(group) for group in self._groups])
         codes = latent.transpose(0, 1).index_select(0, self.styles)
         factors: list[Factors] = []
-        for form, styles in zip(forms, codes.split([len(form.weight) for form in forms]), strict=True):
-            modulations = torch.baddbmm(form.bias, styles, form.weight)
-            factors += _factors(modulations, form, dtype)
+        by_width = codes.split([len(weights.modulation) for weights in known])
+        for group, weights, styles in zip(self._groups, known, by_width, strict=True):
+            modulations = torch.baddbmm(weights.bias, styles, weights.modulation)
+            parts = modulations.split([len(alike) for alike in group])
+            for part, energy in zip(parts, weights.energies, strict=True):
+                factors += _factors(part, energy, dtype)
         return [factors[place] for place in self._places]
 
-    def _weights(self) -> list[Alike]:
-        """The weights of the layers of each width, stacked."""
-        forms = []
-        for _, group in groupby(self._layers, lambda layer: layer.convolution.weight.shape[2]):
-            layers = list(group)
-            modulations = [layer.convolution.modulation for layer in layers]
-            weight = torch.stack([modulation.weight for modulation in modulations]).transpose(1, 2)
-            bias = torch.stack([modulation.bias for modulation in modulations])[:, None]
-            forms.append(Alike(weight * modulations[0].scale, bias, _energies(layers)))
-        return forms
+
+def _weights(group: Sequence[Sequence[Layer]]) -> Weights:
+    modulations = [layer.convolution.modulation for alike in group for layer in alike]
+    weight = torch.stack([modulation.weight for modulation in modulations]).transpose(1, 2)
+    bias = torch.stack([modulation.bias for modulation in modulations])[:, None]
+    return Weights(weight * modulations[0].scale, bias, [_energies(alike) for alike in group])
 
 
-def _energies(layers: Sequence[Layer]) -> list[tuple[int, Tensor, Tensor] | None]:
-    """Stacked energies of neighbouring layers of one shape; None for each layer without demodulation."""
-    found: list[tuple[int, Tensor, Tensor] | None] = []
-    for shape, group in groupby(layers, StyleFactors._shape):
-        alike = list(group)
-        if not shape[1]:
-            found += [None] * len(alike)
-            continue
-        energy = torch.stack([layer.convolution.energy(layer.gain) for layer in alike]).transpose(1, 2)
-        epsilon = energy.new_full((1, 1, 1), alike[0].convolution.eps / alike[0].gain ** 2)
-        found.append((len(alike), energy, epsilon))
-    return found
+def _energies(alike: Sequence[Layer]) -> tuple[Tensor, Tensor] | None:
+    first = alike[0].convolution
+    if not first.demodulate:
+        return None
+    energies = torch.stack([layer.convolution.energy(layer.gain) for layer in alike]).transpose(1, 2)
+    return energies, energies.new_full((1, 1, 1), first.eps / alike[0].gain ** 2)
 
 
-def _factors(modulations: Tensor, form: Alike, dtype: torch.dtype) -> list[Factors]:
-    """The factors of layers of one width from their modulations (n, B, in)."""
-    demodulations: list[Tensor | None] = []
-    plain = sum(energy is None for energy in form.energies)  # they come first
-    squares = None
-    if plain < len(modulations):
-        squares = modulations[plain:].square()
-        counts = [energy[0] for energy in form.energies if energy is not None]
-        parts = iter(squares.split(counts))
-    for energy in form.energies:
-        if energy is None:
-            demodulations.append(None)
-        else:
-            _, weights, epsilon = energy
-            demodulations += torch.rsqrt(torch.baddbmm(epsilon, next(parts), weights)).to(dtype).unbind(0)
-    pairs = zip(modulations.to(dtype).unbind(0), demodulations, strict=True)
-    return [Factors(modulation, demodulation) for modulation, demodulation in pairs]
+def _factors(modulations: Tensor, energy: tuple[Tensor, Tensor] | None, dtype: torch.dtype) -> list[Factors]:
+    """The factors of layers of one shape from their modulations (m, B, in)."""
+    each = modulations.to(dtype).unbind(0)
+    if energy is None:
+        return [Factors(modulation, None) for modulation in each]
+    energies, epsilon = energy
+    demodulations = torch.rsqrt(torch.baddbmm(epsilon, modulations.square(), energies)).to(dtype).unbind(0)
+    return [Factors(*pair) for pair in zip(each, demodulations, strict=True)]

@@ -15,7 +15,12 @@ Padding = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 def upfirdn2d(
-    x: Tensor, kernel: Tensor, up: int = 1, down: int = 1, pad: tuple[int, int] = (0, 0), symmetric: bool = False
+    x: Tensor,
+    kernel: Tensor,
+    up: int = 1,
+    down: int = 1,
+    pad: tuple[int, int] = (0, 0),
+    symmetric: bool = False,
 ) -> Tensor:
     """Zero-inserts by `up`, pads, convolves with `kernel` and keeps every `down`-th sample.
 
@@ -28,6 +33,8 @@ def upfirdn2d(
     Returns:
         (B, C, H', W') with `H' = (H * up + pad[0] + pad[1] - kh) // down + 1`.
     """
+    if torch.compiler.is_compiling():
+        return _filter(x, kernel.flip(0, 1), up, down, (*pad, *pad))
     return _UpFirDn2d.apply(x, kernel, up, down, (*pad, *pad), symmetric)
 
 
