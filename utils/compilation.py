@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils.errors import one_line
 from utils.notes import note
 
 CHOICES = ("auto", "none", "default", "reduce-overhead")
@@ -36,7 +35,7 @@ def eagerly() -> Iterator[None]:
 def compile_networks(networks: Iterable[nn.Module], mode: str) -> None:
     """Lets the forward passes of networks run compiled from now on.
 
-    The first passes compile, which takes long. A network that cannot be compiled says so once and stays eager.
+    The first passes compile, which takes long. A network that fails to compile says so and stays eager.
     Names and state dicts stay what they are.
 
     Args:
@@ -71,8 +70,8 @@ class CompiledForward:
             return self._compiled(*args, **kwargs)
         except _compiler_errors() as error:
             self.failed = True
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            note(f"--compile: {self.name} runs without it, because it failed: {one_line(lines[0])}")
+            reason = str(error).strip().split("\n\n")[0] or type(error).__name__
+            note(f"--compile: {self.name} runs without it, because it failed: {reason}")
             return self.eager(*args, **kwargs)
 
 
