@@ -15,6 +15,7 @@ from utils.faces.alignment import Crop, Face, detect_faces, face_square, warp_sq
 from utils.files.text import find_file, is_heading, read_text
 from utils.notes import listed, note
 from utils.parallel import worker_count
+from utils.pictures.archives import names_count_from
 from utils.pictures.listing import HEIF_EXTENSIONS, list_images
 from utils.pictures.originals import is_square
 from utils.pictures.reading import read_image, read_pixels
@@ -65,7 +66,7 @@ class Photos(Dataset[Sample]):
     """Photos resized to a square, or faces of each, aligned.
 
     Args:
-        path: a folder, searched recursively, one picture, or a list of pictures.
+        path: a folder or zip archive, searched recursively, one picture, or a list of pictures.
         size: side in pixels.
         limit: use only the first so many files.
         crop: align faces of each photo to this square instead of resizing the whole photo.
@@ -92,7 +93,7 @@ class Photos(Dataset[Sample]):
         if isinstance(path, (str, Path)):
             root = Path(path)
             self.paths = list_images(root, own_output)[:limit]
-            self.names = result_names(self.paths, root.parent if root.is_file() else root)
+            self.names = result_names(self.paths, names_count_from(root))
         else:
             self.paths = list(path)[:limit]
             self.names = [Path(file.name) for file in self.paths]

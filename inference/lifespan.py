@@ -22,6 +22,7 @@ from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.files.writing import written_atomically
 from utils.notes import note
+from utils.pictures.archives import open_file
 from utils.pictures.reading import open_rgb
 from utils.pictures.sheets import tile
 from utils.pictures.writing import save_pil
@@ -153,5 +154,5 @@ def _run_folders(checkpoint: str) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with written_atomically(target) as temporary:
-        shutil.copyfile(source, temporary)
+    with written_atomically(target) as temporary, open_file(source) as read, temporary.open("wb") as write:
+        shutil.copyfileobj(read, write)
