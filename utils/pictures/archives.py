@@ -1,4 +1,4 @@
-"""Zip archives read in place: `faces.zip/34/34_0.png` is the path of an entry as if the archive were a folder.
+"""Zip archives read in place: `faces.zip/34/34_0.png` is an entry, as if the archive were a folder.
 
 Such a path names, sorts and pickles as any other; only who lists or opens files needs this module. Nothing is
 ever unpacked to the disk, and every process opens an archive for itself.
@@ -30,7 +30,7 @@ def is_archive(place: str | Path) -> bool:
 
 
 def names_count_from(place: str | Path) -> Path:
-    """Where the names of the pictures at a place begin: the folder or archive, or the folder of one picture."""
+    """Where names of the pictures at a place begin: the folder or archive, or the folder of one picture."""
     place = Path(place)
     return place.parent if place.is_file() and not is_archive(place) else place
 
