@@ -80,9 +80,11 @@ class Background:
     def __init__(self, threads: int, waiting_bytes: int = WAITING_BYTES) -> None:
         self._threads = threads
         self._limit = waiting_bytes
-        self._held = 0
+        self._open = 0  # jobs that are not done
+        self._held = 0  # bytes of these
         self._changed = Condition()
         self._trouble: BaseException | None = None
+        self._dropping = False
         self._pool: ThreadPoolExecutor | None = None
 
     def do(self, job: Callable[[], None], size: int) -> None:
@@ -101,20 +103,28 @@ class Background:
             )
             if self._trouble is not None:
                 raise self._trouble
+            self._pool.submit(self._run, job, size)
+            self._open += 1
             self._held += size
-        self._pool.submit(self._run, job, size)
 
     def _run(self, job: Callable[[], None], size: int) -> None:
         trouble: BaseException | None = None
         try:
-            if self._trouble is None:
+            if not self._dropping:
                 job()
         except BaseException as error:
             trouble = error
         with self._changed:
+            self._open -= 1
             self._held -= size
             self._trouble = self._trouble or trouble
+            self._dropping = self._dropping or trouble is not None
             self._changed.notify()
+
+    def _wait(self) -> None:
+        """Waits for all; joining the threads instead would forget them when Ctrl-C comes meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._open <= 0)
 
     def __enter__(self) -> "Background":
         self._pool = ThreadPoolExecutor(self._threads) if self._threads else None
@@ -123,8 +133,13 @@ class Background:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=kind is not None)
-            self._pool = None
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self._dropping = True
+            self._wait()
+            if self._pool is not None:
+                self._pool.shutdown()
         if kind is None and self._trouble is not None:
             raise self._trouble
