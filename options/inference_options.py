@@ -45,7 +45,7 @@ class FileOptions(Options):
     data_path: str = option(
         "gt_images",
         path,
-        "aligned photos (any photos with --align); sub-folders are searched too",
+        "aligned photos (any photos with --align), a folder or zip archive; sub-folders are searched too",
         metavar="DIR",
     )
     n_images: int | None = option(None, positive, "use only the first N photos", metavar="N")

@@ -19,7 +19,10 @@ class LifespanFileOptions(Options):
     title = "files"
 
     img_dir: str = option(
-        None, path, "aligned photos (any photos with --align); sub-folders are searched", metavar="DIR"
+        None,
+        path,
+        "aligned photos (any photos with --align), a folder or zip archive; sub-folders are searched too",
+        metavar="DIR",
     )
     model_path: str | None = option(
         None,
