@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from models.aging_model import AgingModel
 from options.ageing_options import AUTO, AgeingOptions
 from utils.device import select_device
 from utils.distributed import everyone, is_main, join, leave, own_device, rank, say
-from utils.errors import InputError, explained, naming
+from utils.errors import BAD_INPUT, InputError, explained, naming
 from utils.faces.alignment import CROPS
 from utils.faces.paste import FacePhoto
 from utils.files.outputs import distinct, refuse_overwriting, require_writable
@@ -269,6 +270,8 @@ class InferenceRun(Generic[Model]):
         reason = "unreadable or without a face" if self.crop else "unreadable"
         also = f", {skipped} {reason} skipped" if skipped else ""
         say(f"{self.done - missing} photos aged{also}; results in {folder}")
+        if missing and not is_main():
+            sys.exit(BAD_INPUT)
         if missing:
             raise InputError(f"{missing} of {self.done} photos lack results; see the lines above")
 

@@ -16,6 +16,7 @@ from inference_toys import files_below, make_photo, save_toy, toy
 from PIL import Image
 
 from datasets.faces import FaceFolder
+from datasets.personal.album import open_album
 from evaluation.person_photos import load_person
 from training.batches import BatchSource
 from training.earlier_run import fingerprint
@@ -61,6 +62,7 @@ def test_an_archive_gives_what_its_folder_gives(faces: Path, packing: int) -> No
     assert load_person(archive, 16).names == load_person(faces, 16).names
     targets = [[pair.target for pair in plan(place, "out")] for place in (faces, archive)]
     assert targets[0] == targets[1]
+    assert open_album(archive, "me").names == open_album(faces, "me").names
 
 
 @pytest.mark.parametrize("seed", range(4))

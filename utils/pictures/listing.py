@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.distributed import is_main
 from utils.errors import InputError, explained
 from utils.notes import note
 from utils.pictures.archives import entries, is_archive
@@ -49,7 +50,7 @@ def list_images(place: str | Path, own_output: Sequence[str | Path] = ()) -> lis
         found.notes.append(
             f"passed over {_count(kinds.total(), 'file')} of other kinds in {root} ({named}{more})"
         )
-    for text in found.notes:
+    for text in found.notes if is_main() else ():
         note(text)
     if not found.pictures:
         known = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
