@@ -37,7 +37,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
     Bad files are named on stderr, skipped and kept in ``skipped``.
 
     Args:
-        folder: searched recursively.
+        folder: searched recursively; or a zip archive.
         size: side in pixels; pictures of another size are resized to the square.
         require_age: a name without an age makes a file bad.
         cache: True decodes everything now, False on access, "auto" now if it fits in ``cache_bytes``.

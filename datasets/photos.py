@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from utils.distributed import everyone, is_main, rank, world_size
 from utils.errors import InputError
 from utils.faces.alignment import Crop, Face, detect_faces, face_square, warp_square
 from utils.files.text import find_file, is_heading, read_text
 from utils.notes import listed, note
 from utils.parallel import worker_count
+from utils.pictures.archives import names_count_from
 from utils.pictures.listing import HEIF_EXTENSIONS, list_images
 from utils.pictures.originals import is_square
 from utils.pictures.reading import read_image, read_pixels
@@ -36,6 +38,7 @@ class PhotoBatch:
         faces: which rows are each photo's, from the left of the photo to its right.
         squares: corners (4, 2) of the face of each row in its upright photo; None where nothing was aligned.
         first: number of the first photo, counted over the readable photos of the whole run.
+        parts: photos and faces of the parts that each process reads at the same time, this batch among them.
     """
 
     images: Tensor
@@ -44,6 +47,7 @@ class PhotoBatch:
     faces: list[slice]
     squares: list[np.ndarray | None]
     first: int
+    parts: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Photos(Dataset[Sample]):
     """Photos resized to a square, or faces of each, aligned.
 
     Args:
-        path: a folder, searched recursively, one picture, or a list of pictures.
+        path: a folder or zip archive, searched recursively, one picture, or a list of pictures.
         size: side in pixels.
         limit: use only the first so many files.
         crop: align faces of each photo to this square instead of resizing the whole photo.
@@ -92,7 +96,7 @@ class Photos(Dataset[Sample]):
         if isinstance(path, (str, Path)):
             root = Path(path)
             self.paths = list_images(root, own_output)[:limit]
-            self.names = result_names(self.paths, root.parent if root.is_file() else root)
+            self.names = result_names(self.paths, names_count_from(root))
         else:
             self.paths = list(path)[:limit]
             self.names = [Path(file.name) for file in self.paths]
@@ -129,51 +133,69 @@ class Photos(Dataset[Sample]):
         images = to_float(torch.from_numpy(faces).permute(0, 3, 1, 2).contiguous())
         return Sample(index, images, tuple(squares))
 
-    def batches(self, batch_size: int, workers: int = 0) -> Iterator[PhotoBatch]:
+    def batches(self, batch_size: int, workers: int = 0, shared: bool = False) -> Iterator[PhotoBatch]:
         """Yields the usable photos; names the others, and in the end those that were squashed, on stderr.
+
+        Args:
+            batch_size: photos that are read together; a batch has those of them that can be used.
+            workers: processes that read ahead.
+            shared: the processes that `torchrun` started take the batches in turn, the very ones that a
+                single process would make. A process whose turn brings no usable photo gets an empty batch.
 
         Raises:
             InputError: at the end, if not one photo could be used.
         """
+        own, together = (rank(), world_size()) if shared else (0, 1)
+        turns = [range(len(self))[start:][:batch_size] for start in range(0, len(self), batch_size)]
         loader: DataLoader[Sample] = DataLoader(
             self,
-            batch_size=batch_size,
-            num_workers=worker_count(workers) if len(self) > batch_size else 0,
+            batch_sampler=turns[own::together],
+            num_workers=worker_count(workers) if len(turns) > together else 0,
             collate_fn=list,
         )
-        done = 0
-        squashed: list[Path] = []
-        for samples in loader:
-            good = [sample for sample in samples if sample.images is not None]
-            squashed += [self.paths[sample.index] for sample in good if sample.squashed]
-            for sample in samples:
-                if sample.images is None:
-                    self.skip(self.paths[sample.index], sample.reason)
-            if good:
-                yield self._batch(good, done)
-                done += len(good)
-        if squashed:
+        samples, done, squashed = iter(loader), 0, list[int]()
+        for _ in turns[::together]:
+            good = list(self._usable(next(samples, [])))
+            squashed += [sample.index for sample in good if sample.squashed]
+            part = len(good), sum(len(sample.squares) for sample in good)
+            parts = everyone(part) if shared else [part]
+            before, of_all = (sum(photos for photos, _ in some) for some in (parts[:own], parts))
+            if of_all:
+                yield self._batch(good, done + before, parts)
+            done += of_all
+        if shared:
+            squashed = sorted(index for found in everyone(squashed) for index in found)
+        if squashed and is_main():
             many = f"{len(squashed)} photos are" if len(squashed) > 1 else "1 photo is"
-            named = listed(squashed)
+            named = listed([self.paths[index] for index in squashed])
             note(f"{many} not square and went in squashed; for ordinary photos give --align: {named}")
         if not done:
             raise InputError(f"not one of the {len(self)} pictures can be used; see the lines above")
+
+    def _usable(self, samples: Sequence[Sample]) -> Iterator[Sample]:
+        """Those with faces; the others are named."""
+        for sample in samples:
+            if sample.images is None:
+                self.skip(self.paths[sample.index], sample.reason)
+            else:
+                yield sample
 
     def skip(self, path: Path, reason: str) -> None:
         """Names a photo that has no results, and why."""
         self.skipped.append((path, reason))
         note(reason, kind="skipped")
 
-    def _batch(self, samples: Sequence[Sample], first: int) -> PhotoBatch:
+    def _batch(self, samples: Sequence[Sample], first: int, parts: list[tuple[int, int]]) -> PhotoBatch:
         images = [sample.images for sample in samples if sample.images is not None]
         ends = np.cumsum([len(faces) for faces in images]).tolist()
         return PhotoBatch(
-            images=torch.cat(images),
+            images=torch.cat(images) if images else torch.empty(0, 3, self.size, self.size),
             names=[self.names[sample.index] for sample in samples],
             paths=[self.paths[sample.index] for sample in samples],
             faces=[slice(end - len(faces), end) for faces, end in zip(images, ends, strict=True)],
             squares=[square for sample in samples for square in sample.squares],
             first=first,
+            parts=parts,
         )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from datasets.age_parsing import parse_age
 from datasets.faces import FaceFolder
 from utils.errors import InputError
+from utils.pictures.archives import is_archive
 from utils.pictures.reading import read_image
 
 
@@ -40,13 +41,13 @@ class PersonPhotos:
 def load_person(
     path: str | Path, size: int, require_age: bool = True, own_output: Sequence[str | Path] = ()
 ) -> PersonPhotos:
-    """Reads the photos `{age}_{idx}` of a folder, or one photo.
+    """Reads the photos `{age}_{idx}` of a folder or zip archive, or one photo.
 
     Raises:
         InputError: no such path, no pictures, a photo without an age where one is needed.
     """
     path = Path(path)
-    if path.is_file():
+    if path.is_file() and not is_archive(path):
         try:
             age = parse_age(path)
         except InputError:

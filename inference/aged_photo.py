@@ -1,6 +1,6 @@
 """One photo and its aged versions, as pictures: the face alone, or the faces put back into the photo."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class AgedPhoto:
         path: its file.
         number: counted over the usable photos of the whole run.
         images: ``(F, 3, S, S)``, the faces as the model saw them.
-        faces: ``(F, 3, R, R)``, the same at the size of the results.
+        faces: ``(F, 3, R, R)`` uint8, the same at the size of the results.
         ages: ``(F, A)`` target ages in years.
-        results: ``(F, A, 3, R, R)`` in [-1, 1].
-        photo: what the faces were cut from, None where the input was an aligned face.
+        results: ``(F, A, 3, R, R)`` uint8.
+        read_photo: gives what the faces were cut from, None where the input was an aligned face.
     """
 
     name: Path
@@ -39,7 +39,16 @@ class AgedPhoto:
     faces: Tensor
     ages: Tensor
     results: Tensor
-    photo: FacePhoto | None
+    read_photo: Callable[[], FacePhoto] | None
+
+    @property
+    def photo(self) -> FacePhoto | None:
+        """What the faces were cut from, None where the input was an aligned face.
+
+        Raises:
+            InputError: the photo cannot be read any more.
+        """
+        return None if self.read_photo is None else self.read_photo()
 
     def original(self) -> Image.Image:
         """The input: the whole photo, or the aligned face."""
@@ -55,7 +64,10 @@ class AgedPhoto:
 
     def for_sheet(self, side: int = SHEET_SIDE) -> "AgedPhoto":
         """The same with a whole photo reduced to ``side`` pixels; an aligned face stays as it is."""
-        return self if self.photo is None else replace(self, photo=self.photo.reduced(side))
+        if self.photo is None:
+            return self
+        reduced = self.photo.reduced(side)
+        return replace(self, read_photo=lambda: reduced)
 
     def save(self, faces: Tensor, path: Path) -> None:
         """Writes pictures of the faces, ``(F, 3, R, R)``: the photo with them as its file was, or a face.

@@ -3,12 +3,12 @@
 import io
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from configs.paths_config import model_paths
 from inference.aged_photo import AgedPhoto
@@ -18,10 +18,12 @@ from models.aging_model import HasAdapter, StyleModel
 from models.kinds import KINDS
 from options.ageing_options import SINGLES
 from options.lifespan_options import LifespanOptions
+from utils.distributed import is_main
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.files.writing import written_atomically
 from utils.notes import note
+from utils.pictures.archives import open_file
 from utils.pictures.reading import open_rgb
 from utils.pictures.sheets import tile
 from utils.pictures.writing import save_pil
@@ -48,15 +50,17 @@ def write_life_spans(run: InferenceRun[StyleModel], opts: LifespanOptions) -> No
         return [folder / file for file in top] + [folder / SINGLES / file for file in singles]
 
     run.will_write(files, [folder / OPTIONS_FILE], official_stems=True)
-    for batch, ages in run.batches():
-        codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for index, rows in enumerate(batch.faces):
-            with run.writing(batch.paths[index]):
+    with run.background:
+        for batch, ages in run.batches():
+            codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
+            for index, rows in enumerate(batch.faces):
                 with torch.inference_mode():
                     photo = run.show(batch, index, ages[rows], run.model.render(codes[rows]))
-                write_latents(codes[rows], run.labels, folder / photo.stem)
-                write_pictures(photo, run.labels, folder)
-    copy_training_options(opts.checkpoint, folder)
+                latents = codes[rows].float().cpu().numpy()
+                run.write(photo.path, partial(write_latents, latents, run.labels, folder / photo.stem), 0)
+                write_pictures(run, photo, folder)
+    if is_main():
+        copy_training_options(opts.checkpoint, folder)
     run.report(folder)
 
 
@@ -98,28 +102,33 @@ def copy_name(name: Path, path: Path) -> Path:
     return bare if bare.suffix.lower() == path.suffix.lower() else bare.with_name(bare.name + path.suffix)
 
 
-def write_latents(codes: Tensor, labels: Sequence[str], stem: Path) -> None:
+def write_latents(codes: np.ndarray, labels: Sequence[str], stem: Path) -> None:
     """Writes ``latent_STEM_AGE.npy``, (F, n_styles, style_dim), for codes (F, A, n_styles, style_dim)."""
-    for label, code in zip(labels, codes.float().cpu().numpy().swapaxes(0, 1), strict=True):
+    for label, code in zip(labels, codes.swapaxes(0, 1), strict=True):
         content = io.BytesIO()
         np.save(content, code)
         with written_atomically(latent_name(stem, label)) as temporary:
             temporary.write_bytes(content.getvalue())
 
 
-def write_pictures(photo: AgedPhoto, labels: Sequence[str], folder: Path) -> None:
-    """Writes the strip, the inversion, and the single pictures with a copy of the input.
+def write_pictures(run: InferenceRun[StyleModel], photo: AgedPhoto, folder: Path) -> None:
+    """Has the strip, the inversion, and the single pictures with a copy of the input written.
 
     Args:
+        run: writes, see :meth:`InferenceRun.write`.
         photo: with its results.
-        labels: of the results.
         folder: of all results.
     """
-    singles, inversion = folder / SINGLES, inversion_name(photo.name)
-    _copy(photo.path, singles / copy_name(photo.name, photo.path))
-    for label, faces in zip(labels, photo.results.unbind(1), strict=True):
-        photo.save(faces, singles / single_name(photo.stem, label))
-    photo.save(photo.results[:, -1], singles / inversion)
+    singles, ages = folder / SINGLES, photo.results.unbind(1)
+    names = [*(single_name(photo.stem, label) for label in run.labels), inversion_name(photo.name)]
+    run.write(photo.path, partial(_copy, photo.path, singles / copy_name(photo.name, photo.path)), 0)
+    for faces, name in zip((*ages, ages[-1]), names, strict=True):
+        run.write(photo.path, partial(photo.save, faces, singles / name), faces.nbytes)
+    run.write(photo.path, partial(write_strips, photo, folder), photo.results.nbytes)
+
+
+def write_strips(photo: AgedPhoto, folder: Path) -> None:
+    """Writes the input beside its inversion, and beside all ages."""
     shown = photo.for_sheet()
     first = (
         shown.original()
@@ -127,7 +136,7 @@ def write_pictures(photo: AgedPhoto, labels: Sequence[str], folder: Path) -> Non
         else open_rgb(photo.path).resize((shown.faces.shape[-1],) * 2, Image.Resampling.BICUBIC)
     )
     reduced = shown.pictures()
-    save_pil(tile([[first, reduced[-1]]], GAP), folder / inversion)
+    save_pil(tile([[first, reduced[-1]]], GAP), folder / inversion_name(photo.name))
     save_pil(tile([[first, *reduced]], GAP), folder / photo.name)
 
 
@@ -153,5 +162,5 @@ def _run_folders(checkpoint: str) -> Iterator[Path]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with written_atomically(target) as temporary:
-        shutil.copyfile(source, temporary)
+    with written_atomically(target) as temporary, open_file(source) as read, temporary.open("wb") as write:
+        shutil.copyfileobj(read, write)

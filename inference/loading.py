@@ -8,6 +8,7 @@ from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
 from options.ageing_options import AgeingOptions
 from utils.device import select_device
+from utils.distributed import own_device
 from utils.errors import InputError, naming
 from utils.notes import note
 
@@ -30,7 +31,7 @@ def load_as_it_is(opts: AgeingOptions) -> AgingModel:
     Raises:
         InputError: device, operators or a file cannot be used.
     """
-    device = select_device(opts.device)
+    device = own_device(select_device(opts.device))
     choose_ops(opts.ops, device)
     with naming(opts.checkpoint_flag):
         model = load_aging_model(opts.checkpoint, device, None, opts.mixed_precision)

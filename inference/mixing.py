@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from datasets.photos import Photos
 from inference.aged_photo import AgedPhoto
+from inference.results import write_strip
 from inference.run import InferenceRun
 from models.aging_model import StyleModel
 from models.stylegan2.styles import mix_styles
@@ -36,23 +38,20 @@ def write_random_mixtures(run: InferenceRun[StyleModel], opts: StyleMixingOption
     """
     folder = Path(opts.exp_dir) / MIXTURES / run.labels[0]
     run.will_write(lambda name, *_: [folder / name])
-    for batch, ages in run.batches():
-        codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for index, rows in enumerate(batch.faces):
-            results = torch.stack(
-                [
-                    mixtures(
-                        run.model,
-                        code,
-                        run.model.random_codes(opts.n_outputs_to_generate, run.generator),
-                        opts,
-                    )
-                    for code in codes[rows, 0]
+
+    def draw(faces: int) -> list[Tensor]:
+        return [run.model.random_codes(opts.n_outputs_to_generate, run.generator) for _ in range(faces)]
+
+    with run.background:
+        for batch, ages, invented in run.batches_with(draw):
+            codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))[:, 0]
+            for index, rows in enumerate(batch.faces):
+                mixed = [
+                    mixtures(run.model, code, others, opts)
+                    for code, others in zip(codes[rows], invented[rows], strict=True)
                 ]
-            )
-            with run.writing(batch.paths[index]):
-                photo = run.show(batch, index, ages[rows], results).for_sheet()
-                save_pil(tile([[photo.original(), *photo.pictures()]]), folder / photo.name)
+                photo = run.show(batch, index, ages[rows], torch.stack(mixed))
+                run.write(photo.path, partial(write_strip, photo, folder / photo.name), photo.results.nbytes)
     run.report(folder)
 
 
@@ -76,16 +75,19 @@ def write_reference_mixtures(
     )
     references = read_references(run, paths)
     wanted = torch.stack([reference.code for reference in references])
-    for batch, ages in run.batches():
-        codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
-        for index, rows in enumerate(batch.faces):
-            with run.writing(batch.paths[index]):
+
+    def write(photo: AgedPhoto, path: Path) -> None:
+        save_pil(reference_sheet(photo.for_sheet(), references), path)
+
+    with run.background:
+        for batch, ages in run.batches():
+            codes = run.model.codes(batch.images.to(run.device), ages.to(run.device))
+            for index, rows in enumerate(batch.faces):
                 for column, label in enumerate(run.labels):
-                    results = torch.stack(
-                        [mixtures(run.model, code, wanted, opts) for code in codes[rows, column]]
-                    )
-                    photo = run.show(batch, index, ages[rows, column : column + 1], results).for_sheet()
-                    save_pil(reference_sheet(photo, references), root / label / photo.name)
+                    mixed = [mixtures(run.model, code, wanted, opts) for code in codes[rows, column]]
+                    photo = run.show(batch, index, ages[rows, column : column + 1], torch.stack(mixed))
+                    path = root / label / photo.name
+                    run.write(photo.path, partial(write, photo, path), photo.results.nbytes)
     run.report(root)
 
 

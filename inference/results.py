@@ -1,9 +1,11 @@
 """What SAM's two plain commands write: single pictures, couples and sweeps, or one strip a photo."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
@@ -11,6 +13,7 @@ from inference.sweep import sweep_file, write_sweep
 from models.aging_model import AgingModel
 from options.ageing_options import COUPLED, RESULTS, SIDE_BY_SIDE, SWEEP
 from options.inference_options import STATS, InferenceOptions, SideBySideOptions
+from utils.distributed import everyone, is_main
 from utils.files.writing import write_text
 from utils.pictures.sheets import tile
 from utils.pictures.writing import save_pil
@@ -32,23 +35,25 @@ def write_results(run: InferenceRun[AgingModel], opts: InferenceOptions) -> None
 
     def write(photo: AgedPhoto) -> None:
         couple = opts.couple_outputs or photo.number % COUPLED_EVERY == 0
-        write_pictures(photo, run.labels, root, couple)
+        for label, faces in zip(run.labels, photo.results.unbind(1), strict=True):
+            run.write(photo.path, partial(write_picture, photo, faces, label, root, couple), faces.nbytes)
         if opts.sweep:
             write_sweep(run, photo, root / SWEEP / photo.stem, opts.sweep, opts.sweep_frames)
 
     run.will_write(files, [root / STATS])
     run.age(write)
-    write_stats(run.seconds, opts.test_batch_size, root / STATS)
+    seconds = [second for own in everyone(run.seconds) for second in own]
+    if is_main():
+        write_stats(seconds, opts.test_batch_size, root / STATS)
     run.report(root / RESULTS)
 
 
-def write_pictures(photo: AgedPhoto, labels: Sequence[str], root: Path, couple: bool) -> None:
-    """Writes one photo at all ages, and each coupled with the input where that is wanted."""
-    for label, faces in zip(labels, photo.results.unbind(1), strict=True):
-        photo.save(faces, root / RESULTS / label / photo.name)
-        if couple:
-            pair = tile([[photo.original(), photo.picture(faces)]])
-            save_pil(pair, root / COUPLED / label / photo.name)
+def write_picture(photo: AgedPhoto, faces: Tensor, label: str, root: Path, couple: bool) -> None:
+    """Writes one photo at one age, and coupled with the input where that is wanted."""
+    photo.save(faces, root / RESULTS / label / photo.name)
+    if couple:
+        pair = tile([[photo.original(), photo.picture(faces)]])
+        save_pil(pair, root / COUPLED / label / photo.name)
 
 
 def write_stats(seconds: Sequence[float], batch_size: int, path: Path) -> None:
@@ -68,9 +73,14 @@ def write_strips(run: InferenceRun[AgingModel], opts: SideBySideOptions) -> None
     folder = Path(opts.exp_dir) / SIDE_BY_SIDE
 
     def write(photo: AgedPhoto) -> None:
-        shown = photo.for_sheet()
-        save_pil(tile([[shown.original(), *shown.pictures()]]), folder / photo.name)
+        run.write(photo.path, partial(write_strip, photo, folder / photo.name), photo.results.nbytes)
 
     run.will_write(lambda name, *_: [folder / name])
     run.age(write)
     run.report(folder)
+
+
+def write_strip(photo: AgedPhoto, path: Path) -> None:
+    """Writes the input and its results in one row."""
+    shown = photo.for_sheet()
+    save_pil(tile([[shown.original(), *shown.pictures()]]), path)

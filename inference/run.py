@@ -2,12 +2,16 @@
 
 import contextlib
 import errno
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Generic, TypeVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,15 +23,19 @@ from inference.target_years import TargetYears, input_ages
 from models.aging_model import AgingModel
 from options.ageing_options import AUTO, AgeingOptions
 from utils.device import select_device
-from utils.errors import InputError, explained, naming
+from utils.distributed import everyone, is_main, join, leave, own_device, rank, say
+from utils.errors import BAD_INPUT, InputError, explained, naming
 from utils.faces.alignment import CROPS
 from utils.faces.paste import FacePhoto
 from utils.files.outputs import distinct, refuse_overwriting, require_writable
 from utils.notes import note
+from utils.parallel import Background, once, worker_count
 from utils.pictures.originals import read_original
 from utils.pictures.reading import read_pixels
+from utils.pictures.tensors import to_uint8
 
 Model = TypeVar("Model", bound=AgingModel)
+Drawn = TypeVar("Drawn")
 
 # What keeps every further file from being written, too.
 _NO_MORE = {
@@ -48,6 +56,9 @@ class InferenceRun(Generic[Model]):
         crop: how faces are cut out of the photos; None where the photos are aligned faces.
         generator: draws ages, and styles.
         seconds: time that :meth:`age` spent on each batch, divided by the number of ages.
+        background: threads that write results; a context of the work in which :meth:`write` is called.
+
+    Where `torchrun` started several processes they share the photos, and all of them must do the same.
 
     Raises:
         InputError: device or folder cannot be used.
@@ -57,7 +68,7 @@ class InferenceRun(Generic[Model]):
         self.opts = opts
         self.model = model
         self.targets = opts.targets
-        self.device = select_device(opts.device)
+        self.device = own_device(select_device(opts.device))
         crop = model.crop if opts.crop == AUTO else opts.crop
         # Without FFHQ's blur towards the border of the photo, which would be pasted back.
         self.crop = replace(CROPS[crop], fade=False) if opts.align else None
@@ -71,7 +82,10 @@ class InferenceRun(Generic[Model]):
         self.seconds: list[float] = []
         self.done = 0
         self.without_result: list[Path] = []
+        self.background = Background(worker_count(opts.write_workers))
+        self._naming = Lock()
         self._stems: dict[Path, Path] = {}
+        join(self.device)
 
     @property
     def labels(self) -> list[str]:
@@ -119,30 +133,63 @@ class InferenceRun(Generic[Model]):
 
     def batches(self) -> Iterator[tuple[PhotoBatch, Tensor]]:
         """Yields every usable photo and the target ages ``(B, A)`` in years of its faces."""
-        with tqdm(total=len(self.photos), desc="ageing", unit="photo") as bar:
-            for batch in self.photos.batches(self.opts.test_batch_size, self.opts.test_workers):
-                yield batch, self.target_years(batch)
-                self.done += len(batch.names)
-                bar.update(len(batch.names))
+        for batch, ages, _ in self.batches_with(lambda _: None):
+            yield batch, ages
+
+    def batches_with(self, draw: Callable[[int], Drawn]) -> Iterator[tuple[PhotoBatch, Tensor, Drawn]]:
+        """Yields every usable photo, the target ages ``(B, A)``, and what else is drawn for its faces.
+
+        Args:
+            draw: draws for so many faces. Every process draws for the faces of all, in their order, so that
+                each gets what it would get in a single process.
+        """
+        with tqdm(total=len(self.photos), desc="ageing", unit="photo", disable=not is_main()) as bar:
+            for batch in self.photos.batches(self.opts.test_batch_size, self.opts.test_workers, shared=True):
+                drawn = [(self.target_years.draw(faces), draw(faces)) for _, faces in batch.parts]
+                if batch.paths:
+                    years, more = drawn[rank()]
+                    yield batch, self.target_years(batch, years), more
+                photos = sum(photos for photos, _ in batch.parts)
+                self.done += photos
+                bar.update(photos)
 
     def age(self, write: Callable[[AgedPhoto], None]) -> None:
         """Ages every usable photo and writes its results; what does not depend on the age is computed once.
 
         Args:
-            write: writes the results of one photo; where that fails the next one comes.
+            write: has the results of a photo written, see :meth:`write`; where that fails the next one comes.
 
         Raises:
             InputError: not one photo can be used, or nothing more can be written.
         """
-        for batch, ages in self.batches():
-            begin = _clock(self.device)
-            with torch.inference_mode():
-                results = self.model.age_path(batch.images.to(self.device), ages.to(self.device))
-            self.seconds.append((_clock(self.device) - begin) / len(self.targets))
-            for index in range(len(batch.names)):
-                rows = batch.faces[index]
-                with self.writing(batch.paths[index]):
-                    write(self.show(batch, index, ages[rows], results[rows]))
+        with self.background:
+            for batch, ages in self.batches():
+                begin = _clock(self.device)
+                with torch.inference_mode():
+                    results = self.model.age_path(batch.images.to(self.device), ages.to(self.device))
+                self.seconds.append((_clock(self.device) - begin) / len(self.targets))
+                for index in range(len(batch.names)):
+                    rows = batch.faces[index]
+                    with self.writing(batch.paths[index]):
+                        write(self.show(batch, index, ages[rows], results[rows]))
+
+    def write(self, path: Path, job: Callable[[], None], size: int) -> None:
+        """Has some results of a photo written while the next ones are computed; see :meth:`writing`.
+
+        Args:
+            path: the photo.
+            job: encodes and writes.
+            size: bytes of the pictures that it holds.
+
+        Raises:
+            InputError: nothing more can be written; what the jobs before this one met.
+        """
+
+        def guarded() -> None:
+            with self.writing(path):
+                job()
+
+        self.background.do(guarded, size)
 
     @contextlib.contextmanager
     def writing(self, path: Path) -> Iterator[None]:
@@ -160,43 +207,40 @@ class InferenceRun(Generic[Model]):
             if isinstance(error, UnusableModelError) or getattr(trouble, "errno", None) in _NO_MORE:
                 raise
             reason = str(error) if isinstance(error, InputError) else explained(error) or str(error)
-            note(f"{path}: {reason}", kind="no result")
-            self.without_result.append(path)
+            with self._naming:
+                if path not in self.without_result:
+                    note(f"{path}: {reason}", kind="no result")
+                    self.without_result.append(path)
 
     def show(self, batch: PhotoBatch, index: int, ages: Tensor, results: Tensor) -> AgedPhoto:
         """Makes the results ``(F, A, 3, R, R)`` of the photo with this index in a batch ready to be shown.
 
         Raises:
-            InputError: the model makes no pictures, or the photo cannot be read any more.
+            InputError: the model makes no pictures.
         """
         self._require_finite(results)
         images, path, name = batch.images[batch.faces[index]], batch.paths[index], batch.names[index]
-        photo = None
-        if self.crop is not None:
-            squares = [square for square in batch.squares[batch.faces[index]] if square is not None]
-            original = read_original(path)
-            pixels = original.values if original.is_plain else read_pixels(path)
-            photo = FacePhoto(pixels, squares, original)
+        squares = [square for square in batch.squares[batch.faces[index]] if square is not None]
         return AgedPhoto(
             name=name,
             stem=self._stems.get(name, name.with_suffix("")),
             path=path,
             number=batch.first + index,
             images=images,
-            faces=self.resized(images),
+            faces=_as_bytes(self.resized(images)),
             ages=ages,
-            results=self.resized(results.flatten(0, 1)).unflatten(0, results.shape[:2]).float().cpu(),
-            photo=photo,
+            results=_as_bytes(self.resized(results.flatten(0, 1))).unflatten(0, results.shape[:2]),
+            read_photo=None if self.crop is None else once(partial(_read_photo, path, squares)),
         )
 
     def faces(self, image: Tensor, ages: Sequence[float], at_once: int = 4) -> Iterator[Tensor]:
-        """Renders one face ``(3, S, S)`` at many ages, a few at a time: pictures ``(3, R, R)`` on the CPU."""
+        """Renders one face ``(3, S, S)`` at many ages, a few at a time: ``(3, R, R)`` uint8 on the CPU."""
         for start in range(0, len(ages), at_once):
             years = torch.tensor(ages[start : start + at_once], device=self.device)
             with torch.inference_mode():
                 results = self.resized(self.model.age_path(image[None].to(self.device), years)[0])
             self._require_finite(results)
-            yield from results.float().cpu()
+            yield from _as_bytes(results)
 
     def resized(self, images: Tensor) -> Tensor:
         """Brings ``(N, 3, H, W)`` to the results' size: averaged down (as officially), bicubic up."""
@@ -215,21 +259,36 @@ class InferenceRun(Generic[Model]):
             )
 
     def report(self, folder: Path) -> None:
-        """Prints how many photos were done and how many files were skipped.
+        """Prints how many photos all processes have done and how many files they skipped.
 
         Raises:
             InputError: results of photos could not be written.
         """
+        outcomes = everyone((len(self.photos.skipped), len(self.without_result)))
+        skipped, missing = map(sum, zip(*outcomes, strict=True))
+        leave()
         reason = "unreadable or without a face" if self.crop else "unreadable"
-        skipped = f", {len(self.photos.skipped)} {reason} skipped" if self.photos.skipped else ""
-        missing = len(self.without_result)
-        print(f"{self.done - missing} photos aged{skipped}; results in {folder}")
+        also = f", {skipped} {reason} skipped" if skipped else ""
+        say(f"{self.done - missing} photos aged{also}; results in {folder}")
+        if missing and not is_main():
+            sys.exit(BAD_INPUT)
         if missing:
             raise InputError(f"{missing} of {self.done} photos lack results; see the lines above")
 
 
 class UnusableModelError(InputError):
     """The model gives no pictures: no photo can be aged."""
+
+
+def _as_bytes(images: Tensor) -> Tensor:
+    """``(N, 3, R, R)`` as uint8 on the CPU, each with its channels last in memory, as pictures have them."""
+    return to_uint8(images).contiguous(memory_format=torch.channels_last).cpu()
+
+
+def _read_photo(path: Path, squares: Sequence[np.ndarray]) -> FacePhoto:
+    original = read_original(path)
+    pixels = original.values if original.is_plain else read_pixels(path)
+    return FacePhoto(pixels, squares, original)
 
 
 def _clock(device: torch.device) -> float:

@@ -1,5 +1,7 @@
 """One photo's way through the target ages as a file: looping GIF, MP4 film, or grid."""
 
+import math
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +26,7 @@ def sweep_file(stem: Path, kind: str) -> Path:
 
 
 def write_sweep(run: InferenceRun[AgingModel], photo: AgedPhoto, stem: Path, kind: str, count: int) -> None:
-    """Writes the sweep of one photo.
+    """Makes the sweep of one photo, and has it written while the next one is computed.
 
     Args:
         run: renders the ages between the target ages.
@@ -34,14 +36,15 @@ def write_sweep(run: InferenceRun[AgingModel], photo: AgedPhoto, stem: Path, kin
         count: frames of a film from the first to the last target age.
 
     Raises:
-        InputError: the file cannot be written.
+        InputError: the photo cannot be read any more.
     """
     file = sweep_file(stem, kind)
     if kind == "grid":
-        save_pil(age_grid(run, photo), file)
+        run.write(photo.path, lambda: save_pil(age_grid(run, photo), file), photo.results.nbytes)
         return
-    write = write_gif if kind == "gif" else write_mp4
-    write(film(run, photo, count, FILM_SIDES[kind]), file)
+    frames = film(run, photo, count, FILM_SIDES[kind])
+    encode = write_gif if kind == "gif" else write_mp4
+    run.write(photo.path, partial(encode, frames, file), 3 * count * math.prod(frames[0].size))
 
 
 def age_grid(run: InferenceRun[AgingModel], photo: AgedPhoto) -> Image.Image:

@@ -46,8 +46,18 @@ class TargetYears:
         self.own_ages = own_ages
         self.generator = generator
 
-    def __call__(self, batch: PhotoBatch) -> Tensor:
-        """Years ``(B, A)`` of the faces of a batch; ``uniform_random`` draws a whole year for each.
+    def draw(self, count: int) -> Tensor:
+        """Years ``(count,)`` of so many faces for ``uniform_random``: a whole year for each."""
+        if all(target.years is not None for target in self.targets):
+            return torch.full((count,), torch.nan)
+        return torch.randint(int(YOUNGEST), int(OLDEST) + 1, (count,), generator=self.generator).float()
+
+    def __call__(self, batch: PhotoBatch, drawn: Tensor) -> Tensor:
+        """Years ``(B, A)`` of the faces of a batch.
+
+        Args:
+            batch: the faces.
+            drawn: ``(B,)`` of :meth:`draw`.
 
         Raises:
             InputError: an age classifier is needed and cannot be loaded.
@@ -55,7 +65,7 @@ class TargetYears:
         relative = any(target.relative for target in self.targets)
         faces = face_names(batch)
         own = self._own(batch, faces) if relative else torch.empty(0)
-        return torch.stack([self._column(target, faces, own) for target in self.targets], dim=1)
+        return torch.stack([self._column(target, faces, own, drawn) for target in self.targets], dim=1)
 
     def _own(self, batch: PhotoBatch, faces: Sequence[str]) -> Tensor:
         """Ages ``(B,)`` of the people in the photos; says what tells them."""
@@ -70,14 +80,12 @@ class TargetYears:
             tqdm.write(f"{name}: {age.years:.3g} years ({age.source})")
         return torch.tensor([age.years for age in found])
 
-    def _column(self, target: TargetAge, faces: Sequence[str], own: Tensor) -> Tensor:
+    def _column(self, target: TargetAge, faces: Sequence[str], own: Tensor, drawn: Tensor) -> Tensor:
         """Years ``(B,)`` of one target age."""
-        count = len(faces)
         if target.years is None:
-            youngest, oldest = int(YOUNGEST), int(OLDEST)
-            return torch.randint(youngest, oldest + 1, (count,), generator=self.generator).float()
+            return drawn
         if not target.relative:
-            return torch.full((count,), target.years)
+            return torch.full((len(faces),), target.years)
         wanted = own + target.years
         taken = wanted.clamp(YOUNGEST, OLDEST)
         for name, years, age in zip(faces, wanted.tolist(), taken.tolist(), strict=True):

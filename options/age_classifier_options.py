@@ -27,7 +27,7 @@ class AuxiliaryOptions(TrainOptions):
         None, str, "convolutions (vgg) or units (ir_se) of each stage", metavar="N,N,..."
     )
     hidden: int = option(256, width, "width of the hidden linear layers of vgg")
-    train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
+    train_dataset: str = option(kind=path, help="folder or zip archive of aligned faces", metavar="DIR")
     test_dataset: str | None = option(None, path, "folder of aligned faces for validation", metavar="DIR")
     data_share: str = option("0-100", str, "percent of the training folder used", metavar="A-B")
     learning_rate: float = option(1e-3, rate, "of AdamW, at its highest")

@@ -143,6 +143,12 @@ class BatchOptions(MachineOptions):
     )
     test_batch_size: int = option(2, group, "photos a batch", metavar="N")
     test_workers: int = option(2, processes, "processes that read photos", metavar="N")
+    write_workers: int = option(
+        16,
+        processes,
+        "threads that encode and write results, at most one a core; 0: none beside",
+        metavar="N",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -77,7 +77,9 @@ class FolderOptions(Options):
     title = "training"
 
     dataset_type: str = option("ffhq_aging", str, "names the default folders", choices=("ffhq_aging",))
-    train_dataset: str = option(dataset_paths["ffhq"], path, "training faces", metavar="DIR")
+    train_dataset: str = option(
+        dataset_paths["ffhq"], path, "training faces, a folder or zip archive", metavar="DIR"
+    )
     test_dataset: str | None = option(
         None, path, "faces for validation; beside the default folder: its own", metavar="DIR"
     )

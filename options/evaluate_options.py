@@ -96,7 +96,9 @@ PICTURES = ("curves.png", "examples.png", "personalization.png", "life_span.png"
 class EvaluatedFiles(ResultFolder):
     """What is evaluated."""
 
-    data_path: str = option(kind=folder, help="aligned photos, best named {age}_{idx}", metavar="DIR")
+    data_path: str = option(
+        kind=folder, help="folder or zip archive of aligned photos, best named {age}_{idx}", metavar="DIR"
+    )
     checkpoint_path: str | None = option(
         None, path, "what ages faces; without it the bundled SAM", metavar="FILE"
     )

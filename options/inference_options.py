@@ -11,6 +11,7 @@ from configs.paths_config import model_paths
 from options import parser
 from options.ageing_options import RESULT_FOLDERS, AgeingOptions, TargetOptions, earlier_results
 from options.target_ages import UNIFORM_RANDOM
+from utils.distributed import say
 from utils.errors import InputError
 from utils.pictures.animation import require_video_writer
 from utils.typed_options import Options, Unread, at_least, count, number, option, path, positive, unread_flags
@@ -44,7 +45,7 @@ class FileOptions(Options):
     data_path: str = option(
         "gt_images",
         path,
-        "aligned photos (any photos with --align); sub-folders are searched too",
+        "aligned photos (any photos with --align), a folder or zip archive; sub-folders are searched too",
         metavar="DIR",
     )
     n_images: int | None = option(None, positive, "use only the first N photos", metavar="N")
@@ -222,5 +223,5 @@ def parse_inference_options(
     """
     opts = parser.parse_options(options, arguments, description)
     if not opts.checkpoint_path:
-        print(f"no --checkpoint_path: using the bundled demonstration model {opts.checkpoint}")
+        say(f"no --checkpoint_path: using the bundled demonstration model {opts.checkpoint}")
     return opts

@@ -7,6 +7,7 @@ from pathlib import Path
 from configs.paths_config import model_paths
 from options import parser
 from options.ageing_options import AgeingOptions, earlier_results
+from utils.distributed import say
 from utils.errors import InputError
 from utils.typed_options import Options, option, path
 
@@ -18,7 +19,10 @@ class LifespanFileOptions(Options):
     title = "files"
 
     img_dir: str = option(
-        None, path, "aligned photos (any photos with --align); sub-folders are searched", metavar="DIR"
+        None,
+        path,
+        "aligned photos (any photos with --align), a folder or zip archive; sub-folders are searched too",
+        metavar="DIR",
     )
     model_path: str | None = option(
         None,
@@ -92,5 +96,5 @@ def parse_lifespan_options(arguments: Sequence[str] | None, description: str) ->
     """
     opts = parser.parse_options(LifespanOptions, arguments, description)
     if not opts.model_path:
-        print(f"no --model_path: using {opts.checkpoint}")
+        say(f"no --model_path: using {opts.checkpoint}")
     return opts

@@ -60,7 +60,7 @@ class StyleGAN2Options(TrainOptions, GeneratorSizes):
 
     title = "StyleGAN2"
 
-    train_dataset: str = option(kind=path, help="folder of aligned faces", metavar="DIR")
+    train_dataset: str = option(kind=path, help="folder or zip archive of aligned faces", metavar="DIR")
     output_size: int = option(256, pixels, "side of the pictures in pixels")
     checkpoint_path: str | None = option(
         None, path, "start from a trained generator and discriminator", metavar="FILE"

@@ -9,6 +9,7 @@ from inference.loading import load_style_model
 from inference.mixing import write_reference_mixtures
 from inference.run import InferenceRun
 from options.inference_options import ReferenceOptions, parse_inference_options
+from utils.distributed import say
 from utils.errors import run_command
 
 
@@ -18,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     paths = read_path_list(opts.ref_images_paths_file)
     run = InferenceRun(opts, load_style_model(opts))
     if opts.latent_mask is None:
-        print("note: without --latent_mask nothing is taken from the references")
+        say("note: without --latent_mask nothing is taken from the references")
     write_reference_mixtures(run, opts, paths)
 
 

@@ -66,8 +66,9 @@ class Lab:
         sent: tuple[float, int, str] | None = None,
         cache: bool = True,
         patch: str = "",
+        script: str = "train",
     ) -> dict[str, Any]:
-        """Runs ``scripts/train.py``; returns ``codes`` of the processes (negative: signals) and the counts.
+        """Runs a script; returns ``codes`` of the processes (negative: signals) and the counts.
 
         Args:
             command: its command line.
@@ -78,6 +79,7 @@ class Lab:
                 and their helpers.
             cache: whether pictures are held in memory; else helpers decode them.
             patch: Python that each process runs first; it knows its ``rank``.
+            script: its name.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         task = {
@@ -88,6 +90,7 @@ class Lab:
             "sent": sent,
             "cache": cache,
             "patch": patch,
+            "script": script,
         }
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
@@ -181,7 +184,7 @@ def _child(task: dict[str, Any], rank: int, port: int, report: int) -> None:
     exec(task["patch"], {"rank": rank})
     code = 1
     try:
-        run_command(lambda: script_main("train")(task["command"]))
+        run_command(lambda: script_main(task["script"])(task["command"]))
     except SystemExit as end:
         code = int(end.code or 0)
     except BaseException:

@@ -1,7 +1,6 @@
 """Coach of the identity network: ArcFace margin on folders of people, or dlib's descriptor as teacher."""
 
 import contextlib
-import hashlib
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
 from utils.files.writing import written_atomically
+from utils.pictures.listing import find_pictures
+from utils.pictures.opening import digest_of
 from utils.pictures.reading import read_pixels
 
 TEACHER_SIZE = 128
@@ -89,9 +90,8 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
 
     def _choose_teacher(self) -> str:
         root = Path(self.opts.train_dataset)
-        own = Path(self.opts.exp_dir).resolve()
-        found = root.iterdir() if root.is_dir() else ()
-        folders = [path for path in found if path.is_dir() and path.resolve() != own]
+        below = [path.relative_to(root) for path in find_pictures(root, self.opts.own_output).pictures]
+        folders = {path.parts[0] for path in below if len(path.parts) > 1}
         if self.opts.teacher == "folders" and len(folders) < 2:
             raise InputError(f"{root} has no folders of people; use --teacher=dlib for unlabelled faces")
         if self.opts.teacher == "auto":
@@ -171,7 +171,7 @@ def dlib_descriptors(data: FaceFolder) -> Tensor:
     known: dict[str, Tensor] = {}
     with contextlib.suppress(OSError, SafetensorError):  # a damaged cache is made again
         known = load_file(cache)
-    keys = [hashlib.sha256(path.read_bytes()).hexdigest()[:24] for path in data.paths]
+    keys = [digest_of(path)[:24] for path in data.paths]
     missing = {key: path for key, path in zip(keys, data.paths, strict=True) if key not in known}
     if missing:
         descriptor = FaceDescriptor()

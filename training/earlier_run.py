@@ -9,6 +9,7 @@ from typing import Any
 from datasets.faces import FaceFolder
 from options.base_options import TrainOptions
 from utils.errors import InputError
+from utils.pictures.archives import file_size, names_count_from
 from utils.typed_options import flags_of
 
 # Where, when and how: no matter for the result, or meant to change.
@@ -77,8 +78,8 @@ def fingerprint(data: FaceFolder) -> dict[str, Any]:
     """What tells one set of pictures from another, wherever it lies: names and sizes."""
     digest = hashlib.sha256()
     for path in data.paths:
-        name = path.relative_to(data.folder) if path != data.folder else Path(path.name)
-        digest.update(f"{name.as_posix()}\0{path.stat().st_size}\n".encode(errors="surrogateescape"))
+        name = path.relative_to(names_count_from(data.folder))
+        digest.update(f"{name.as_posix()}\0{file_size(path)}\n".encode(errors="surrogateescape"))
     return {"pictures": len(data.paths), "names_and_sizes": digest.hexdigest()}
 
 

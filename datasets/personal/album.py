@@ -13,6 +13,7 @@ from utils.errors import InputError
 from utils.faces.alignment import predictor_path
 from utils.notes import note
 from utils.parallel import parallel_map
+from utils.pictures.archives import is_archive
 from utils.pictures.listing import EXTENSIONS, find_pictures
 
 
@@ -74,7 +75,7 @@ def open_album(folder: str | Path, leave_out: str | Path) -> PhotoAlbum:
         InputError: no such folder, or no photo in it.
     """
     root = Path(folder)
-    if root.is_file():
+    if root.is_file() and not is_archive(root):
         raise InputError(f"{root} is a file; name the folder of photos")
     found = find_pictures(root, [leave_out])
     for text in found.notes:

@@ -19,6 +19,7 @@ from utils.faces.alignment import CROPS, Face, align_face, detect_faces, face_sq
 from utils.faces.descriptor import FaceDescriptor
 from utils.faces.quality import face_print, head_pose, sharpness
 from utils.files.writing import written_atomically
+from utils.pictures.archives import file_size
 from utils.pictures.opening import MissingReaderError, digest_of
 from utils.pictures.reading import capture_date, read_pixels
 
@@ -104,7 +105,7 @@ def measure_photo(path: Path, album: Path, cache_folder: Path) -> Photo:
     name = path.relative_to(album).as_posix() if album in path.parents else path.as_posix()
     known = Photo(path, name, "", 0)
     try:
-        known = replace(known, sha256=digest_of(path), bytes=path.stat().st_size)
+        known = replace(known, sha256=digest_of(path), bytes=file_size(path))
     except InputError as error:
         return replace(known, problem=str(error).removeprefix(f"cannot read {path}: "))
     if not known.bytes:

@@ -18,6 +18,7 @@ from utils.errors import InputError, explained, one_line
 from utils.faces.align_records import Record, as_metadata, face_record, read_record, serves
 from utils.faces.alignment import Crop, align_face, detect_faces, predictor_path
 from utils.parallel import parallel_map
+from utils.pictures.archives import names_count_from
 from utils.pictures.listing import list_images
 from utils.pictures.opening import digest_of
 from utils.pictures.reading import read_pixels
@@ -175,8 +176,7 @@ def plan(input_dir: str | Path, output_dir: str | Path, suffix: str = ".png") ->
         raise InputError(f"results cannot go into the folder of the photos, {root}; name another one")
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; name a folder for the results")
-    base = root.parent if root.is_file() else root
-    sources, names = list_images(root, [output]), _Names()
+    base, sources, names = names_count_from(root), list_images(root, [output]), _Names()
     photos = {names.key(path) for path in sources}
     targets: dict[Path, Path] = {}
     taken: set[tuple[str, str]] = set()

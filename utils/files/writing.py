@@ -12,12 +12,14 @@ import zlib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from utils.errors import InputError, explained
 
 # A temporary file: its machine, its process, and random letters. The suffix follows.
 TEMPORARY = re.compile(r"\.agelab-([0-9a-f]{8})-(\d+)-[0-9a-f]{8}(\.|$)")
+_asking = Lock()
 STALE_AFTER = 24 * 3600  # seconds without a change, after which the writer on another machine is gone
 
 
@@ -157,6 +159,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
+    with _asking:  # it can be read only by changing it, for the whole process
+        value = os.umask(0)
+        os.umask(value)
     return value

@@ -2,12 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from utils.distributed import is_main
 from utils.errors import InputError, explained
 from utils.notes import note
+from utils.pictures.archives import entries, is_archive
 
 HEIF_EXTENSIONS = frozenset({".heic", ".heif", ".hif"})  # read with pillow-heif, never written
 EXTENSIONS = HEIF_EXTENSIONS | {
@@ -48,7 +50,7 @@ def list_images(place: str | Path, own_output: Sequence[str | Path] = ()) -> lis
         found.notes.append(
             f"passed over {_count(kinds.total(), 'file')} of other kinds in {root} ({named}{more})"
         )
-    for text in found.notes:
+    for text in found.notes if is_main() else ():
         note(text)
     if not found.pictures:
         known = " ".join(sorted(extension[1:] for extension in EXTENSIONS))
@@ -57,22 +59,25 @@ def list_images(place: str | Path, own_output: Sequence[str | Path] = ()) -> lis
 
 
 def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> Found:
-    """Finds the pictures below a folder, recursively; extensions count in either case.
+    """Finds the pictures below a folder or in a zip archive, recursively; extensions count in either case.
 
     Linked folders are searched too, every folder once, and under its own name where it has one below the
     place. Hidden files and folders do not count, nor do run folders of trainings, whose pictures are sheets.
 
     Args:
-        place: a folder, or a single picture, whatever its extension.
+        place: a folder, an archive, or a single picture, whatever its extension.
         own_output: folders or files that the calling command writes; what is there, however it is reached, is
             its own result and no input.
 
     Raises:
-        InputError: there is no such folder, or the command writes its results into it.
+        InputError: there is no such folder, the command writes its results into it, or the archive cannot be
+            read.
     """
     root = Path(place)
     if not root.exists():
         raise InputError(f"no such folder: {root}")
+    if is_archive(root):
+        return _in_archive(root)
     if root.is_file():
         return Found([root], [], [])
     if not root.is_dir():
@@ -81,6 +86,45 @@ def find_pictures(place: str | Path, own_output: Sequence[str | Path] = ()) -> F
     if _identity(root) in map(_identity, own):
         raise InputError(f"{root} is where this command writes its results; name the folder of your photos")
     return _Search(root, own).below()
+
+
+def _in_archive(root: Path) -> Found:
+    """The files of an archive, by the rules for folders."""
+    files, outside = entries(root)
+    names: dict[Path, set[str]] = {}
+    for path in files:
+        for part in (path, *path.parents):
+            names.setdefault(part.parent, set()).add(part.name)
+    runs = {folder for folder, inside in names.items() if folder != root and inside >= RUN_FOLDER}
+    kept = [
+        path
+        for path in files
+        if runs.isdisjoint(path.parents)
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    passed = {"runs": sorted(map(str, runs)), "outside": outside}
+    return _sorted(kept, list(_passed_over(passed)))
+
+
+def _sorted(files: Sequence[Path], notes: list[str]) -> Found:
+    files = sorted(files, key=lambda path: (str(path.parent), path.name))
+    pictures = [path for path in files if path.suffix.lower() in EXTENSIONS]
+    others = [path for path in files if path.suffix.lower() not in EXTENSIONS]
+    return Found(pictures, others, notes)
+
+
+def _passed_over(passed: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    for kind, reason in (
+        ("own", ", where this command writes its results"),
+        ("runs", ": runs of a training"),
+        ("closed", ""),
+        ("broken", ": links that lead nowhere"),
+        ("outside", ": names that lead out of the archive"),
+    ):
+        found = passed.get(kind, ())
+        if found:
+            more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+            yield f"passed over {', '.join(found[:_NAMED])}{more}{reason}"
 
 
 def _identity(path: Path) -> tuple[int, int]:
@@ -109,10 +153,7 @@ class _Search:
                 real, links = self._enter(folders.pop())
                 folders += real
                 linked += links
-        files = sorted(self._files, key=lambda path: (str(path.parent), path.name))
-        pictures = [path for path in files if path.suffix.lower() in EXTENSIONS]
-        others = [path for path in files if path.suffix.lower() not in EXTENSIONS]
-        return Found(pictures, others, list(self._notes()))
+        return _sorted(self._files, list(_passed_over(self._passed)))
 
     def _enter(self, folder: Path) -> tuple[list[Path], list[Path]]:
         """Notes the files of a folder; returns the folders in it and those that links in it lead to."""
@@ -153,18 +194,6 @@ class _Search:
             return False
         inside = path.is_symlink() and not self._own_places.isdisjoint(path.resolve().parents)
         return inside or _identity(path) in self._own
-
-    def _notes(self) -> Iterator[str]:
-        for kind, reason in (
-            ("own", ", where this command writes its results"),
-            ("runs", ": runs of a training"),
-            ("closed", ""),
-            ("broken", ": links that lead nowhere"),
-        ):
-            passed = self._passed[kind]
-            if passed:
-                more = f" and {len(passed) - _NAMED} more" if len(passed) > _NAMED else ""
-                yield f"passed over {', '.join(passed[:_NAMED])}{more}{reason}"
 
 
 def _count(number: int, noun: str) -> str:

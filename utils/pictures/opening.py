@@ -5,8 +5,6 @@ import ctypes
 import hashlib
 import importlib
 import logging
-import os
-import stat
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from typing import BinaryIO, TypeVar
 from PIL import Image, PngImagePlugin, features
 
 from utils.errors import InputError, explained, one_line
+from utils.pictures.archives import open_file
 from utils.pictures.bare import JPEG, PNG, bare_jpeg, bare_png, png_without_extras
 
 LARGEST = 512  # megapixels; of so many Pillow's memory takes 2 GB
@@ -68,7 +67,7 @@ def with_picture(
     """
     path = Path(path)
     try:
-        with _regular(path) as file:
+        with open_file(path) as file:
             return _first_success(file, path, use, at_least)
     except InputError:
         raise
@@ -91,7 +90,7 @@ def digest_of(path: str | Path) -> str:
     """
     path, digest = Path(path), hashlib.sha256()
     try:
-        with _regular(path) as file:
+        with open_file(path) as file:
             while part := file.read(2**20):
                 digest.update(part)
     except FileNotFoundError as error:
@@ -105,17 +104,10 @@ def digest_of(path: str | Path) -> str:
 def date_time_original(path: str | Path) -> str:
     """The entry DateTimeOriginal of a picture's EXIF block; empty without one, or without a sound one."""
     try:
-        with _regular(Path(path)) as file, _opened(file, file, Path(path)) as image:
+        with open_file(Path(path)) as file, _opened(file, file, Path(path)) as image:
             return str(image.getexif().get_ifd(0x8769).get(0x9003, ""))
     except Exception:
         return ""
-
-
-def _regular(path: Path) -> BinaryIO:
-    """Opens a file, and nothing that would wait or never end."""
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise InputError(f"cannot read {path}: it is a folder, pipe or device; name the file of a picture")
-    return path.open("rb")
 
 
 def _first_success(

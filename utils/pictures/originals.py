@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageCms, JpegImagePlugin
 
+from utils.pictures.archives import open_file
 from utils.pictures.colour import from_srgb, space_of
 from utils.pictures.opening import with_picture
 from utils.pictures.reading import open_rgb
@@ -106,7 +107,7 @@ def read_original(path: str | Path) -> Original:
 
 def is_square(path: str | Path, tolerance: float) -> bool:
     """Whether the sides of a picture differ by no more than a factor, as far as its header can be read."""
-    with contextlib.suppress(Exception), Image.open(path) as image:
+    with contextlib.suppress(Exception), open_file(Path(path)) as file, Image.open(file) as image:
         return max(image.size) <= tolerance * min(image.size)
     return True
 
@@ -154,7 +155,7 @@ def _exif(image: Image.Image) -> bytes | None:
 
 def _header(path: Path) -> tuple[dict[str, dict[str, Any]], bool, int]:
     """How a file was encoded, whether its colours have 16 bits, and its EXIF orientation."""
-    with contextlib.suppress(Exception), Image.open(path) as image:
+    with contextlib.suppress(Exception), open_file(path) as file, Image.open(file) as image:
         layout = str(image.tile[0][3]) if image.tile else ""
         deep = ";16" in layout and image.mode in ("RGB", "RGBA", "LA")
         turn = int(image.getexif().get(_ORIENTATION, 1)) if deep or image.format in ("JPEG", "MPO") else 1
@@ -190,7 +191,8 @@ def _jpeg_encoding(image: JpegImagePlugin.JpegImageFile, turned: bool) -> dict[s
 
 def _is_lossless_webp(path: Path) -> bool:
     """Whether the first picture in the file is a VP8L chunk."""
-    data = path.read_bytes()[:4_000_000]
+    with open_file(path) as file:
+        data = file.read(4_000_000)
     positions = {kind: data.find(kind) for kind in (b"VP8L", b"VP8 ")}
     first = {kind: position for kind, position in positions.items() if position >= 0}
     return bool(first) and min(first, key=lambda kind: first[kind]) == b"VP8L"
@@ -200,8 +202,8 @@ def _deep_values(path: Path, turn: int) -> np.ndarray | None:
     """The 16-bit colours of a file, upright, which Pillow reads with 8 bits; None where that fails."""
     with contextlib.suppress(AttributeError):
         cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)  # its readers print warnings
-    with contextlib.suppress(cv2.error, OSError):
-        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    with contextlib.suppress(cv2.error, OSError), open_file(path) as file:
+        found = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED)
         if found is not None and found.dtype == np.uint16 and found.ndim == 3 and found.shape[2] in (3, 4):
             order = [2, 1, 0, 3][: found.shape[2]]
             return np.ascontiguousarray(_upright(found[..., order], turn))
