@@ -41,6 +41,9 @@ class DataOptions(Options):
     title = "data"
 
     batch_size: int = option(4, group, "pictures a step, of all processes together")
+    gradient_accumulation_steps: int = option(
+        1, positive, "make each step in so many parts, one after the other: less memory, the same step"
+    )
     workers: int = option(4, processes, "processes that decode, for folders larger than memory")
 
 

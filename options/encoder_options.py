@@ -127,7 +127,7 @@ class EncoderTrainOptions(
     def check(self) -> None:
         """Raises ``InputError`` if the discriminator cannot be trained with these batches."""
         if self.adversarial_lambda and self.discriminator == "stylegan2":
-            check_discriminator_batch(self.batch_size)
+            check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

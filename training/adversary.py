@@ -1,6 +1,6 @@
 """The discriminator's side of a GAN training: its updates with lazy R1, and the loss that fools it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from criteria.gan_losses import (
 )
 from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
+from training.accumulation import mean_of, split
 from training.guard import backward_pass
 from training.state import TrainingState
 
@@ -34,6 +35,7 @@ class Adversary:
         every: steps between updates.
         augment: what real and made pictures pass through before it sees them.
         judges_age: whether it takes ages beside pictures; else they are left out.
+        parts: micro-batches of an update, see ``training.accumulation``.
     """
 
     def __init__(
@@ -46,13 +48,14 @@ class Adversary:
         every: int = 1,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
         judges_age: bool = False,
+        parts: int = 1,
     ) -> None:
         self.discriminator = discriminator.requires_grad_(False)
         rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), r1_every)
         fused = next(discriminator.parameters()).device.type != "mps"
         self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
-        self.judges_age = judges_age
+        self.judges_age, self.parts = judges_age, parts
 
     def register(self, state: TrainingState) -> None:
         """Names the parts that must survive a restart; the optimiser has the name of its network."""
@@ -61,10 +64,9 @@ class Adversary:
 
     def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
         """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) if it judges these."""
-        return generator_nonsaturating_loss(self._judge(images, ages))
+        return generator_nonsaturating_loss(self._judge(self.augment(images), ages))
 
     def _judge(self, images: Tensor, ages: Tensor | None) -> Tensor:
-        images = self.augment(images)
         return self.discriminator(images, ages) if self.judges_age else self.discriminator(images)
 
     def learn(
@@ -91,29 +93,43 @@ class Adversary:
             return {}
         self.discriminator.requires_grad_(True)
         try:
-            real_logits = self._judge(real, real_ages)
-            made_logits = self._judge(made.detach(), made_ages)
-            loss = discriminator_logistic_loss(real_logits, made_logits)
-            self._update(loss)
-            figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+            seen = {"real": self.augment(real), "made": self.augment(made.detach())}
+            figures = self._update(self._tell_apart, {**seen, "real_ages": real_ages, "made_ages": made_ages})
             if is_regularization_step(step // self.every, self.r1_every):
-                figures["r1"] = self._r1_step(real)
+                figures |= self._r1_step(real)
         finally:
             self.discriminator.requires_grad_(False)
-        return {name: value.detach() for name, value in figures.items()}
+        return figures
 
-    def _r1_step(self, real: Tensor) -> Tensor:
+    def _tell_apart(
+        self, real: Tensor, made: Tensor, real_ages: Tensor | None, made_ages: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        real_logits, made_logits = self._judge(real, real_ages), self._judge(made, made_ages)
+        loss = discriminator_logistic_loss(real_logits, made_logits)
+        return loss, {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+
+    def _r1_step(self, real: Tensor) -> dict[str, Tensor]:
         """R1 on the real pictures, in float32: its second derivatives are small differences."""
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
         try:
-            real = self.augment(real).detach().requires_grad_(True)
-            loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
-            self._update(loss)
+            return self._update(self._penalise, {"real": self.augment(real).detach()})
         finally:
             self.discriminator.compute_dtype = precision
-        return loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)
 
-    def _update(self, loss: Tensor) -> None:
+    def _penalise(self, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        real.requires_grad_(True)
+        loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+        return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
+
+    def _update(
+        self, compute: Callable[..., tuple[Tensor, dict[str, Tensor]]], batch: Mapping[str, Tensor | None]
+    ) -> dict[str, Tensor]:
+        """One optimiser step on a loss that is the mean over a batch; returns its figures, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        backward_pass(loss)
+        rows, parts = [], split(batch, self.parts)
+        for part in parts:
+            loss, figures = compute(**part)
+            backward_pass(loss, 1 / len(parts))
+            rows.append({name: value.detach() for name, value in figures.items()})
         self.optimizer.step()
+        return mean_of(rows)

@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from models.stylegan2.op import choose_ops
 from options.base_options import TrainOptions
+from training.accumulation import check_parts, split
 from training.batches import BatchSource
 from training.earlier_run import check_data, fingerprint, reconciled, settings
 from training.figures import first_broken
@@ -43,6 +45,7 @@ from utils.distributed import (
     say,
     share_weights,
     told,
+    world_size,
 )
 from utils.errors import BAD_INPUT, STOPPED, InputError, StoppedError
 
@@ -73,6 +76,7 @@ class Coach(ABC, Generic[OptionsType]):
             be_deterministic()
         self.device = own_device(select_device(opts.device))
         join(self.device)
+        check_parts(opts.batch_size, world_size(), opts.gradient_accumulation_steps)
         choose_ops(opts.ops, self.device)
         self.precision = select_precision(opts.mixed_precision, self.device)
         if self.device.type == "cpu":
@@ -146,6 +150,15 @@ class Coach(ABC, Generic[OptionsType]):
     @abstractmethod
     def weights(self) -> dict[str, Any]:
         """Returns the checkpoint for use (not for resuming)."""
+
+    def parts(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The micro-batches of a step's own batch, see :func:`split`; the loss of each counts `share`."""
+        return split(batch, self.opts.gradient_accumulation_steps)
+
+    @property
+    def share(self) -> float:
+        """Share of a micro-batch in the gradients of this process."""
+        return 1 / self.opts.gradient_accumulation_steps
 
     def validation_step(self) -> dict[str, float]:
         """Returns validation figures."""

@@ -1,12 +1,13 @@
 """A pSp network in training: what of it learns, at which rate, and its running average."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from criteria.objective import PassName
 from models.psp import pSp
 from models.psp_files import psp_checkpoint
 from options.encoder_options import EncoderTrainOptions
@@ -67,6 +68,12 @@ class TrainedEncoder:
         state.register(net=self.net, main=self.optimizer)
         if self.averaged is not self.net:
             state.register(averaged=self.averaged)
+
+    def draw_noise(self, batch: int, passes: Sequence[PassName]) -> dict[PassName, list[Tensor]] | None:
+        """The generator's noise of a step that is made in parts; None where its layers draw it."""
+        if self._opts.gradient_accumulation_steps == 1:
+            return None
+        return {name: self.net.decoder.draw_noise(batch) for name in passes}
 
     def optimize(self, step: int) -> None:
         """One optimiser step at the rate of the schedule, then the running average, if there is one."""

@@ -153,6 +153,11 @@ class Generator(nn.Module):
         """Returns the fixed noise planes, one (1, 1, side, side) tensor a layer."""
         return [getattr(self.noises, f"noise_{layer}") for layer in range(self.num_layers)]
 
+    def draw_noise(self, batch: int) -> list[Tensor]:
+        """Fresh noise planes (batch, 1, side, side), one a layer: those that the layers would draw."""
+        like = {"dtype": self.compute_dtype or self.input.input.dtype, "device": self.input.input.device}
+        return [torch.randn(batch, *plane.shape[1:], **like) for plane in self.noise_buffers()]
+
     @torch.no_grad()
     def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
         """Returns the (style_dim,) mean of random w, from a seed of its own: no other random number changes.
