@@ -116,6 +116,11 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             self.pretrained_encoder.eval()
         return self
 
+    def recompute_activations(self) -> None:
+        """Saves memory in training: a backward pass computes encoder and large levels again."""
+        self.encoder.checkpointing = True
+        self.decoder.recompute_activations()
+
     # ---------------------------------------------------------------- parts of the forward pass
 
     def encode_photo(self, images: Tensor) -> Tensor:

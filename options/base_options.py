@@ -48,6 +48,20 @@ class DataOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointingOptions(Options):
+    """Time for memory, where large networks are trained."""
+
+    title = "machine"
+
+    activation_checkpointing: bool = option(
+        False,
+        bool,
+        "compute activations of generator, discriminator and encoder again in the backward pass: less "
+        "memory, more time, the same numbers",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogOptions(Options):
     """When something is shown or written."""
 

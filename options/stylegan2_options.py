@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from options.base_options import TrainOptions
+from options.base_options import CheckpointingOptions, TrainOptions
 from utils.errors import InputError
 from utils.typed_options import (
     Options,
@@ -55,7 +55,7 @@ class GeneratorSizes(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGAN2Options(TrainOptions, GeneratorSizes):
+class StyleGAN2Options(TrainOptions, CheckpointingOptions, GeneratorSizes):
     """What the coach of StyleGAN2 reads."""
 
     title = "StyleGAN2"

@@ -27,9 +27,15 @@ def split(batch: Mapping[str, Any], parts: int) -> list[dict[str, Any]]:
     """
     if parts == 1:
         return [dict(batch)]
-    pictures = max(len(value) for value in batch.values() if isinstance(value, Tensor))
-    numbers = range(min(parts, pictures))
+    numbers = range(min(parts, _pictures(batch)))
     return [{name: _part(value, number, parts) for name, value in batch.items()} for number in numbers]
+
+
+def _pictures(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return len(value)
+    items = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return max(map(_pictures, items), default=0)
 
 
 def _part(value: Any, number: int, parts: int) -> Any:

@@ -108,6 +108,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         net.blender.requires_grad_(True)
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
+        if self.opts.activation_checkpointing:
+            net.recompute_activations()
         return net
 
     def _load_photos(self) -> FaceFolder:

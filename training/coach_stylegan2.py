@@ -49,6 +49,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         self._initialise()
         for net in (self.generator, self.discriminator, self.generator_ema):
             net.compute_dtype = self.precision
+            if opts.activation_checkpointing:
+                net.recompute_activations()
         self.path_length = PathLengthPenalty().to(self.device)
         self.state.register(g=self.generator, g_ema=self.generator_ema, path_length=self.path_length)
         self.adversary = Adversary(

@@ -53,6 +53,8 @@ class TrainedEncoder:
         net.decoder.compute_dtype = precision
         self.net = net.to(device)
         self.net.encoder.to(memory_format=torch.channels_last)
+        if opts.activation_checkpointing:
+            self.net.recompute_activations()
         self.averaged: pSp = self.net
         if opts.ema_halflife:
             self.averaged = deepcopy(self.net).requires_grad_(False).eval()

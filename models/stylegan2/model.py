@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.recomputation import SIDES, recomputed
 from models.stylegan2.layers import (
     ConstantInput,
     ConvLayer,
@@ -83,6 +84,7 @@ class Generator(nn.Module):
 
     `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last,
     which is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
+    `checkpoint_from` is the side from which levels are computed again in the backward pass, None for none.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Generator(nn.Module):
         self.style_dim = style_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
+        self.checkpoint_from: int | None = None
         table = dict(channels or default_channels(channel_multiplier))
         self.log_size = int(math.log2(size))
         self.num_layers = (self.log_size - 2) * 2 + 1
@@ -143,6 +146,10 @@ class Generator(nn.Module):
             c_dim=config.c_dim,
         )
 
+    def recompute_activations(self) -> None:
+        """Saves memory in training: a backward pass computes the large levels again."""
+        self.checkpoint_from = self.size // SIDES
+
     def use_grouped_convolution(self, grouped: bool) -> None:
         """Chooses between the two equal forms of every modulated convolution."""
         for module in self.modules():
@@ -155,8 +162,11 @@ class Generator(nn.Module):
 
     def draw_noise(self, batch: int) -> list[Tensor]:
         """Fresh noise planes (batch, 1, side, side), one a layer: those that the layers would draw."""
-        like = {"dtype": self.compute_dtype or self.input.input.dtype, "device": self.input.input.device}
-        return [torch.randn(batch, *plane.shape[1:], **like) for plane in self.noise_buffers()]
+        return [self._fresh_noise(batch, plane.shape[-1]) for plane in self.noise_buffers()]
+
+    def _fresh_noise(self, batch: int, side: int) -> Tensor:
+        like = self.input.input
+        return torch.randn(batch, 1, side, side, dtype=self.compute_dtype or like.dtype, device=like.device)
 
     @torch.no_grad()
     def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
@@ -239,11 +249,22 @@ class Generator(nn.Module):
             x = x.contiguous(memory_format=self.memory_format)
             x = self.conv1(x, latent[:, 0], noise[0])
             image = self.to_rgb1(x, latent[:, 1])
-            for i, to_rgb in enumerate(self.to_rgbs):
-                x = self.convs[2 * i](x, latent[:, 2 * i + 1], noise[2 * i + 1])
-                x = self.convs[2 * i + 1](x, latent[:, 2 * i + 2], noise[2 * i + 2])
-                image = to_rgb(x, latent[:, 2 * i + 3], image)
+            for level in range(len(self.to_rgbs)):
+                planes = noise[2 * level + 1 : 2 * level + 3]
+                if self.checkpoint_from is None or 2 * x.shape[-1] < self.checkpoint_from:
+                    x, image = self._synthesize_level(level, x, image, latent, *planes)
+                else:
+                    planes = [self._fresh_noise(len(x), 2 * x.shape[-1]) if p is None else p for p in planes]
+                    x, image = recomputed(self._synthesize_level, level, x, image, latent, *planes)
             return image
+
+    def _synthesize_level(
+        self, level: int, x: Tensor, image: Tensor, latent: Tensor, *noise: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Features and image of a level from those of half its side; levels count from 0, which is 8x8."""
+        x = self.convs[2 * level](x, latent[:, 2 * level + 1], noise[0])
+        x = self.convs[2 * level + 1](x, latent[:, 2 * level + 2], noise[1])
+        return x, self.to_rgbs[level](x, latent[:, 2 * level + 3], image)
 
 
 class Discriminator(nn.Module):
@@ -253,6 +274,8 @@ class Discriminator(nn.Module):
         size: input resolution.
         channels: feature channels by resolution, overriding `channel_multiplier`.
         c_dim: length of the labels, 0 for an unconditional network.
+
+    `compute_dtype`, `memory_format` and `checkpoint_from` are those of the generator.
     """
 
     def __init__(
@@ -269,6 +292,7 @@ class Discriminator(nn.Module):
         self.c_dim = c_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
+        self.checkpoint_from: int | None = None
         self.stddev_group = 4
         log_size = int(math.log2(size))
         layers: list[nn.Module] = [ConvLayer(3, table[size], 1)]
@@ -287,6 +311,10 @@ class Discriminator(nn.Module):
         """The discriminator of these sizes."""
         return cls(config.size, config.channel_multiplier, channels=config.channels, c_dim=config.c_dim)
 
+    def recompute_activations(self) -> None:
+        """The same as of the generator."""
+        self.checkpoint_from = self.size // SIDES
+
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns (B, 1) logits of (B, 3, size, size) images, given (B, c_dim) labels if conditional.
 
@@ -297,7 +325,10 @@ class Discriminator(nn.Module):
             raise ValueError("labels are for a conditional discriminator, and it needs them")
         with torch.autocast(image.device.type, enabled=False):
             x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
-            x = self.convs(x).to(self.final_linear[0].weight.dtype)
+            for layer in self.convs:
+                again = self.checkpoint_from is not None and x.shape[-1] >= self.checkpoint_from
+                x = recomputed(layer, x) if again else layer(x)
+            x = x.to(self.final_linear[0].weight.dtype)
             x = self.final_conv(torch.cat([x, self._minibatch_deviation(x)], dim=1))
             x = self.final_linear(x.flatten(1))
             if self.mapping is None:
