@@ -103,6 +103,12 @@ class TrainOptions(RunOptions, DataOptions, MachineOptions, LogOptions):
 
     mixed_precision: str = option("auto", str, "auto: bf16 where it is fast", choices=("auto", "bf16", "no"))
     threads: int = option(0, processes, "CPU threads; 0 leaves torch's choice")
+    memory_forecast: str = option(
+        "auto",
+        str,
+        "say before the first step how much memory one needs; auto: of networks with 10 million weights",
+        choices=("auto", "yes", "no"),
+    )
 
 
 def parse_numbers(text: str | None, flag: str, length: int | None = None) -> list[int] | None:

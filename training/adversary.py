@@ -1,6 +1,7 @@
 """The discriminator's side of a GAN training: its updates with lazy R1, and the loss that fools it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,7 +36,6 @@ class Adversary:
         every: steps between updates.
         augment: what real and made pictures pass through before it sees them.
         judges_age: whether it takes ages beside pictures; else they are left out.
-        parts: micro-batches of an update, see ``training.accumulation``.
     """
 
     def __init__(
@@ -48,14 +48,13 @@ class Adversary:
         every: int = 1,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
         judges_age: bool = False,
-        parts: int = 1,
     ) -> None:
         self.discriminator = discriminator.requires_grad_(False)
         rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), r1_every)
         fused = next(discriminator.parameters()).device.type != "mps"
         self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
-        self.judges_age, self.parts = judges_age, parts
+        self.judges_age = judges_age
 
     def register(self, state: TrainingState) -> None:
         """Names the parts that must survive a restart; the optimiser has the name of its network."""
@@ -76,6 +75,7 @@ class Adversary:
         step: int,
         real_ages: Tensor | None = None,
         made_ages: Tensor | None = None,
+        parts: int = 1,
     ) -> dict[str, Tensor]:
         """Updates the discriminator where that is due.
 
@@ -85,6 +85,7 @@ class Adversary:
             step: of the training, counted from 0.
             real_ages: years (B,) of the photos.
             made_ages: years (B,) that the pictures are meant to show.
+            parts: micro-batches of an update, see ``training.accumulation``.
 
         Returns:
             Figures to log; empty where no update is due.
@@ -94,9 +95,10 @@ class Adversary:
         self.discriminator.requires_grad_(True)
         try:
             seen = {"real": self.augment(real), "made": self.augment(made.detach())}
-            figures = self._update(self._tell_apart, {**seen, "real_ages": real_ages, "made_ages": made_ages})
+            batch = {**seen, "real_ages": real_ages, "made_ages": made_ages}
+            figures = self._update(self._tell_apart, split(batch, parts))
             if is_regularization_step(step // self.every, self.r1_every):
-                figures |= self._r1_step(real)
+                figures |= self._r1_step(real, parts)
         finally:
             self.discriminator.requires_grad_(False)
         return figures
@@ -108,11 +110,11 @@ class Adversary:
         loss = discriminator_logistic_loss(real_logits, made_logits)
         return loss, {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
 
-    def _r1_step(self, real: Tensor) -> dict[str, Tensor]:
+    def _r1_step(self, real: Tensor, parts: int) -> dict[str, Tensor]:
         """R1 on the real pictures, in float32: its second derivatives are small differences."""
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
         try:
-            return self._update(self._penalise, {"real": self.augment(real).detach()})
+            return self._update(self._penalise, split({"real": self.augment(real).detach()}, parts))
         finally:
             self.discriminator.compute_dtype = precision
 
@@ -122,11 +124,11 @@ class Adversary:
         return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
 
     def _update(
-        self, compute: Callable[..., tuple[Tensor, dict[str, Tensor]]], batch: Mapping[str, Tensor | None]
+        self, compute: Callable[..., tuple[Tensor, dict[str, Tensor]]], parts: Sequence[Mapping[str, Any]]
     ) -> dict[str, Tensor]:
-        """One optimiser step on a loss that is the mean over a batch; returns its figures, detached."""
+        """One optimiser step on the mean loss of some parts; returns its figures, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        rows, parts = [], split(batch, self.parts)
+        rows = []
         for part in parts:
             loss, figures = compute(**part)
             backward_pass(loss, 1 / len(parts))

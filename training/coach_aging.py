@@ -107,7 +107,9 @@ class CoachAging(Coach[SAMOptions]):
         if self.opponent is not None:
             photos = self.encoder.full_size(photos)
             pictures, input_ages, target_ages = (joined(part) for part in zip(*made, strict=True))
-            means |= self.opponent.learn(photos, pictures, self.step, input_ages, target_ages)
+            means |= self.opponent.learn(
+                photos, pictures, self.step, input_ages, target_ages, parts=len(made)
+            )
         return means
 
     def _learn(

@@ -77,7 +77,8 @@ class CoachPSP(Coach[PSPOptions]):
         self.encoder.optimize(self.step)
         means = mean_of(figures)
         if self.opponent is not None:
-            means |= self.opponent.learn(self.encoder.full_size(photos), joined(pictures), self.step)
+            photos, made = self.encoder.full_size(photos), joined(pictures)
+            means |= self.opponent.learn(photos, made, self.step, parts=len(pictures))
         return means
 
     def _learn(self, part: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor]:

@@ -59,7 +59,6 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             r1=opts.r1,
             r1_every=opts.d_reg_every,
             augment=SimpleAugment(probability=opts.augment_p),
-            parts=opts.gradient_accumulation_steps,
         )
         self.optimizer = self._generator_adam()
         self.state.register(g=self.optimizer)
@@ -109,7 +108,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         # after the discriminator's update. Of several parts it is rendered twice, so that no graph waits.
         with torch.set_grad_enabled(len(parts) == 1):
             fakes = [self._render(part)[0] for part in parts]
-        figures = self.adversary.learn(real, joined(fakes), self.step)
+        figures = self.adversary.learn(real, joined(fakes), self.step, parts=len(parts))
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for fake, part in zip(fakes, parts, strict=True):

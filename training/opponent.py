@@ -58,7 +58,6 @@ def make_opponent(
             every=opts.discriminator_every,
             augment=SimpleAugment(probability=FEATURE_AUGMENT),
             judges_age=judges_age,
-            parts=opts.gradient_accumulation_steps,
         )
     discriminator = _stylegan2(opts, start)
     discriminator.compute_dtype = precision
@@ -70,7 +69,6 @@ def make_opponent(
         r1=opts.r1,
         r1_every=R1_EVERY if opts.r1 else 0,
         every=opts.discriminator_every,
-        parts=opts.gradient_accumulation_steps,
     )
 
 
