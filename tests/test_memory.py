@@ -82,8 +82,12 @@ def test_levels_computed_again_hold_less() -> None:
 @pytest.mark.parametrize(
     ("coach", "flags"),
     [
-        ("psp", ("--adversarial_lambda=0.1", "--r1=1", "--activation_checkpointing")),
         ("age_classifier", ("--gradient_accumulation_steps=2",)),
+        pytest.param(
+            "psp",
+            ("--adversarial_lambda=0.1", "--r1=1", "--activation_checkpointing"),
+            marks=pytest.mark.slow,
+        ),
         pytest.param("sam", ("--aging_augment",), marks=pytest.mark.slow),
         pytest.param("mytimemachine", ("--gradient_accumulation_steps=2",), marks=pytest.mark.slow),
         pytest.param("stylegan2", ("--augment_p=0.2",), marks=pytest.mark.slow),
@@ -141,7 +145,7 @@ def test_a_training_says_it_where_it_is_asked_for(
     more = ("--memory_forecast=yes", "--val_interval=0")
     monkeypatch.setattr(memory, "free", lambda device: -memory.held(device))
     toys.train([*command, *more, "--max_steps=2"])
-    assert "warning: a step needs about 0" in capsys.readouterr().err
+    assert "warning: a step needs about " in capsys.readouterr().err
     monkeypatch.setattr("training.forecast.forecast", lambda coach: torch.ones(2) @ torch.ones(3))
     toys.train([*command, *more, "--max_steps=3"])
     said = capsys.readouterr().err

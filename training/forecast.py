@@ -103,10 +103,12 @@ def _unchanged(coach: "Coach[Any]") -> Iterator[None]:
         choose_ops("native")  # those that are compiled want numbers
     coach.state.step = 0  # at which everything is due
     coach.guard.blind = True
+    coach.buffers.keep()
     try:
         with alone():
             yield
     finally:
+        coach.buffers.restore()
         coach.state.step, coach.batches, coach.opts, coach.guard.blind = step, batches, opts, False
         choose_ops(coach.opts.ops, coach.device)
         set_random_state(random)

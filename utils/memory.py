@@ -20,7 +20,7 @@ def held(device: torch.device) -> int:
     if device.type == "mps":
         return torch.mps.current_allocated_memory()
     if platform.libc_ver()[0] == "glibc":
-        ctypes.CDLL(None).malloc_trim(0)  # which keeps what was freed
+        ctypes.CDLL(None).malloc_trim(0)  # gives back what was freed and kept
     pages = _words(PROC / "self/statm")
     if pages:
         return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
