@@ -83,7 +83,11 @@ class PathLengthPenalty(nn.Module):
     def forward(self, images: Tensor, latents: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Penalty and lengths ``(B,)`` (detached); moves the running mean."""
         lengths = path_lengths(images, latents, noise)
+        return self.of(lengths), lengths.detach()
+
+    def of(self, lengths: Tensor) -> Tensor:
+        """The penalty of lengths (B,) that are known; moves the running mean."""
         mean = self.mean_path_length.to(lengths.dtype)
         mean = mean + self.decay * (lengths.mean() - mean)
         self.mean_path_length.copy_(mean.detach())
-        return (lengths - mean).square().mean(), lengths.detach()
+        return (lengths - mean).square().mean()

@@ -78,7 +78,8 @@ def distance_by_age(scale: float, sum_over_batch: bool) -> Compute:
     """W-norm that an age further away from the input's loosens less."""
 
     def compute(measures: Measures, this: Pass) -> Tensor:
-        return adaptive_w_norm(this.codes, this.average_code, *this.years(), scale, sum_over_batch)
+        distance = adaptive_w_norm(this.codes, this.average_code, *this.years(), scale, sum_over_batch)
+        return distance / this.share if sum_over_batch else distance
 
     return compute
 

@@ -120,6 +120,7 @@ class Pass:
         compared: what the images shall look like, where that is not the photos.
         pictures: the images (B, 3, R, R) at the size of the generator.
         trained: whether the networks learn from this pass (not in validation).
+        share: of the pass in the pictures of its step, which has several such parts; for sums over a batch.
     """
 
     generated: Tensor
@@ -133,6 +134,7 @@ class Pass:
     compared: Targets | None = None
     pictures: Tensor | None = None
     trained: bool = True
+    share: float = 1.0
 
     def __post_init__(self) -> None:
         """Losses are computed in float32 or wider.

@@ -116,6 +116,11 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             self.pretrained_encoder.eval()
         return self
 
+    def recompute_activations(self) -> None:
+        """Saves memory in training: a backward pass computes encoder and large levels again."""
+        self.encoder.checkpointing = True
+        self.decoder.recompute_activations()
+
     # ---------------------------------------------------------------- parts of the forward pass
 
     def encode_photo(self, images: Tensor) -> Tensor:
@@ -149,9 +154,22 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         """Passes codes (B, n_styles, style_dim) at ages (B,) in years through the adapter, if any."""
         return codes if self.blender is None else self.blender(codes, scale_age(years))
 
-    def decode(self, codes: Tensor, randomize_noise: bool = False, resize: bool = False) -> Tensor:
-        """Renders codes as (B, 3, R, R); ``resize`` averages the picture to the encoder's input size."""
-        image, _ = self.decoder([codes], input_is_latent=True, randomize_noise=randomize_noise)
+    def decode(
+        self,
+        codes: Tensor,
+        randomize_noise: bool = False,
+        resize: bool = False,
+        noise: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        """Renders codes as (B, 3, R, R).
+
+        Args:
+            codes: (B, n_styles, style_dim).
+            randomize_noise: fresh noise instead of the fixed planes.
+            resize: average the picture to the encoder's input size.
+            noise: one plane (1 or B, 1, side, side) a layer, in place of both.
+        """
+        image, _ = self.decoder([codes], input_is_latent=True, randomize_noise=randomize_noise, noise=noise)
         return self.face_pool(image) if resize else image
 
     def face_pool(self, images: Tensor) -> Tensor:

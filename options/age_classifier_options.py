@@ -57,8 +57,13 @@ class AuxiliaryOptions(TrainOptions):
             raise InputError(
                 f"--input_size={self.input_size}: --network={self.network} needs at least {smallest}"
             )
-        if self.batch_size < 2:
-            raise InputError("--batch_size=1: the norms of the network need at least two pictures a batch")
+        parts = self.gradient_accumulation_steps
+        if self.batch_size < 2 * parts:
+            divided = f" in {parts} parts" if parts > 1 else ""
+            raise InputError(
+                f"--batch_size={self.batch_size}{divided}: the norms of the network need at least two "
+                f"pictures {'a part' if divided else 'a batch'}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

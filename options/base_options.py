@@ -41,7 +41,24 @@ class DataOptions(Options):
     title = "data"
 
     batch_size: int = option(4, group, "pictures a step, of all processes together")
+    gradient_accumulation_steps: int = option(
+        1, positive, "make each step in so many parts, one after the other: less memory, the same step"
+    )
     workers: int = option(4, processes, "processes that decode, for folders larger than memory")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointingOptions(Options):
+    """Time for memory, where large networks are trained."""
+
+    title = "machine"
+
+    activation_checkpointing: bool = option(
+        False,
+        bool,
+        "compute activations of generator, discriminator and encoder again in the backward pass: less "
+        "memory, more time, the same numbers",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +103,12 @@ class TrainOptions(RunOptions, DataOptions, MachineOptions, LogOptions):
 
     mixed_precision: str = option("auto", str, "auto: bf16 where it is fast", choices=("auto", "bf16", "no"))
     threads: int = option(0, processes, "CPU threads; 0 leaves torch's choice")
+    memory_forecast: str = option(
+        "auto",
+        str,
+        "say before the first step how much memory one needs; auto: of networks with 10 million weights",
+        choices=("auto", "yes", "no"),
+    )
 
 
 def parse_numbers(text: str | None, flag: str, length: int | None = None) -> list[int] | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from configs.paths_config import dataset_paths, model_paths
 from criteria.adversarial import OpponentOptions
-from options.base_options import TrainOptions, parse_numbers
+from options.base_options import CheckpointingOptions, TrainOptions, parse_numbers
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch
 from options.target_ages import UNIFORM_RANDOM, parse_target_age
 from utils.typed_options import (
@@ -104,7 +104,13 @@ class OptimizerOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderTrainOptions(
-    TrainOptions, EncoderSizes, FolderOptions, OptimizerOptions, LossNetworkOptions, OpponentOptions
+    TrainOptions,
+    CheckpointingOptions,
+    EncoderSizes,
+    FolderOptions,
+    OptimizerOptions,
+    LossNetworkOptions,
+    OpponentOptions,
 ):
     """What the coaches that train an encoder (pSp, SAM) read alike."""
 
@@ -129,7 +135,7 @@ class EncoderTrainOptions(
     def check(self) -> None:
         """Raises ``InputError`` if the discriminator cannot be trained with these batches."""
         if self.adversarial_lambda and self.discriminator == "stylegan2":
-            check_discriminator_batch(self.batch_size)
+            check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from configs.paths_config import model_paths
 from criteria.mytimemachine_objective import MYTIMEMACHINE, MyTimeMachineWeights
-from options.base_options import TrainOptions
+from options.base_options import CheckpointingOptions, TrainOptions
 from options.encoder_options import (
     EncoderSizes,
     FolderOptions,
@@ -20,7 +20,13 @@ IN_FILE = "official flag without effect: --checkpoint_path tells it"
 
 @dataclass(frozen=True, kw_only=True)
 class MyTimeMachineOptions(
-    TrainOptions, FolderOptions, OptimizerOptions, LossNetworkOptions, MyTimeMachineWeights, TargetAgeOptions
+    TrainOptions,
+    CheckpointingOptions,
+    FolderOptions,
+    OptimizerOptions,
+    LossNetworkOptions,
+    MyTimeMachineWeights,
+    TargetAgeOptions,
 ):
     """What the coach of MyTimeMachine reads; the sizes of the network come from `--checkpoint_path`."""
 

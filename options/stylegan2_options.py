@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from options.base_options import TrainOptions
+from options.base_options import CheckpointingOptions, TrainOptions
 from utils.errors import InputError
 from utils.typed_options import (
     Options,
@@ -55,7 +55,7 @@ class GeneratorSizes(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGAN2Options(TrainOptions, GeneratorSizes):
+class StyleGAN2Options(TrainOptions, CheckpointingOptions, GeneratorSizes):
     """What the coach of StyleGAN2 reads."""
 
     title = "StyleGAN2"
@@ -86,14 +86,17 @@ class StyleGAN2Options(TrainOptions, GeneratorSizes):
             raise InputError(
                 "--checkpoint_path and --grow_from exclude each other: go on from a pair, or grow one"
             )
-        check_discriminator_batch(self.batch_size)
+        check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
 
 
-def check_discriminator_batch(batch_size: int) -> None:
-    """Raises ``InputError`` if the discriminator cannot take batches of that size."""
-    if batch_size > GROUP and batch_size % GROUP:
+def check_discriminator_batch(batch_size: int, parts: int = 1) -> None:
+    """Raises ``InputError`` if the discriminator cannot take batches of that size, made in parts."""
+    pictures = batch_size // parts
+    if pictures > GROUP and pictures % GROUP:
+        divided = f" in {parts} parts of {pictures}" if parts > 1 else ""
         raise InputError(
-            f"--batch_size={batch_size}: the discriminator takes 1-{GROUP} pictures or a multiple of {GROUP}"
+            f"--batch_size={batch_size}{divided}: the discriminator takes 1-{GROUP} pictures or a "
+            f"multiple of {GROUP}"
         )
 
 

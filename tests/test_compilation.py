@@ -12,7 +12,9 @@ from utils.compilation import compile_mode, compile_networks, eagerly
 def through(backend: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes another backend that of all modes; the usual one takes a minute a network."""
     compile_ = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda f, mode, dynamic: compile_(f, backend=backend, dynamic=dynamic))
+    monkeypatch.setattr(
+        torch, "compile", lambda f, mode, dynamic: compile_(f, backend=backend, dynamic=dynamic)
+    )
     torch._dynamo.reset()
 
 

@@ -20,7 +20,7 @@ from training.coach_personalized import CoachPersonalized as Kind
 step = Kind.training_step
 def spoiled(self):
     bad = rank == 1 and self.step + 1 in {steps}
-    two_passes.backward_pass = lambda loss: guard.backward_pass(loss * float("nan") if bad else loss)
+    two_passes.backward_pass = lambda loss, share: guard.backward_pass(loss * float("nan") if bad else loss)
     return step(self)
 Kind.training_step = spoiled
 """

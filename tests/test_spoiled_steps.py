@@ -49,8 +49,8 @@ def spoil_steps(patch: pytest.MonkeyPatch, coach: str, steps: set[int], spoil: S
         now[0] = self.step + 1
         return step(self)
 
-    def spoiled(loss: Tensor) -> None:
-        guard.backward_pass(spoil(loss) if now[0] in steps else loss)
+    def spoiled(loss: Tensor, share: float = 1.0) -> None:
+        guard.backward_pass(spoil(loss) if now[0] in steps else loss, share)
 
     patch.setattr(kind, "training_step", counted)
     for module in USERS:

@@ -219,6 +219,62 @@ def test_features_of_a_photo_and_its_flip_are_computed_once(files: SimpleNamespa
     assert seen == ([1, 1, 1, 1])
 
 
+def test_features_computed_together_do_not_depend_on_company(
+    files: SimpleNamespace,
+) -> None:
+    data = FaceFolder(files.faces, 16)
+    calls: list[int] = []
+
+    def compute(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        calls.append(len(images))
+        return {"mean": images.mean((1, 2, 3))}
+
+    orders = ([[0, 1, 2], [3, 4, 5, 6, 7]], [[7, 2], [1, 5, 0], [6, 4, 3]])
+    caches = [FeatureCache(compute, len(data), together=4) for _ in orders]
+    for cache, batches in zip(caches, orders, strict=True):
+        for items in batches:
+            cache(data.batch(items))
+    whole = data.batch(range(8))
+    one, other = (cache(whole)["mean"] for cache in caches)
+    assert torch.equal(one, other) and set(calls) == {4}
+
+    def mixing(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        calls.append(len(images))
+        return {"mean": images.mean((1, 2, 3)) + 1e-3 * images.mean()}
+
+    calls.clear()
+    features = FeatureCache(mixing, len(data), together=4)(whole)["mean"]
+    assert calls[-8:] == 8 * [1]  # kernels that are not indifferent see one picture at a time
+    torch.testing.assert_close(features, 1.001 * one)
+
+
+def test_a_thread_that_is_ahead_gives_the_same_batches(files: SimpleNamespace) -> None:
+    for cache in (True, False):
+        plain, ahead = (
+            BatchSource(FaceFolder(files.faces, 16, cache=cache), 3, seed=5, ahead=ahead)
+            for ahead in (False, True)
+        )
+        for _ in range(5):
+            expected, batch = plain.next(), ahead.next()
+            assert all(torch.equal(batch[name], value) for name, value in expected.items())
+            assert ahead.newest_files() == plain.newest_files()
+        assert 0 < plain.share_waited() <= 1 and 0 < ahead.share_waited() <= 1
+
+
+@pytest.mark.cuda
+def test_batches_on_a_gpu_are_those_on_a_cpu(files: SimpleNamespace) -> None:
+    device = torch.device("cuda")
+    for cache in (True, False):
+        plain, sent = (
+            BatchSource(FaceFolder(files.faces, 16, cache=cache), 3, seed=5, device=where)
+            for where in (None, device)
+        )
+        for _ in range(6):
+            expected, batch = plain.next(), sent.next()
+            torch.zeros(1 << 22, device=device).sin_()  # memory that is asked for meanwhile
+            assert all(torch.equal(batch[name].cpu(), value) for name, value in expected.items())
+
+
 # ---------------------------------------------------------------- run folder
 
 

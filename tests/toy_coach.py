@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from datasets.faces import FaceFolder
 from options.base_options import TrainOptions
 from options.encoder_options import FolderOptions, OptimizerOptions
+from training.accumulation import mean_of
 from training.batches import BatchSource
 from training.coach import Coach
 from training.guard import backward_pass
@@ -39,12 +40,16 @@ class CoachToy(Coach[ToyOptions]):
         self.batches = BatchSource(data, opts.batch_size, seed=opts.seed, start_step=self.start_step)
 
     def training_step(self) -> dict[str, Tensor]:
-        wanted = self.opts.strength * self.batches.next()["image"].mean((2, 3))
-        loss = (self.colour["colour"] - wanted + 0.01 * torch.randn(3)).square().mean()
+        noise = 0.01 * torch.randn(3)
         self.optimizer.zero_grad(set_to_none=True)
-        backward_pass(loss)
+        figures = []
+        for part in self.parts(self.batches.next()):
+            wanted = self.opts.strength * part["image"].mean((2, 3))
+            loss = (self.colour["colour"] - wanted + noise).square().mean()
+            backward_pass(loss, self.share)
+            figures.append({"loss": loss.detach()})
         self.optimizer.step()
-        return {"loss": loss.detach()}
+        return mean_of(figures)
 
     def validation_step(self) -> dict[str, float]:
         return {"error": float(self.colour["colour"].detach().abs().mean())}

@@ -1,6 +1,7 @@
 """The discriminator's side of a GAN training: its updates with lazy R1, and the loss that fools it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from criteria.gan_losses import (
 )
 from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
+from training.accumulation import mean_of, split
 from training.guard import backward_pass
 from training.state import TrainingState
 
@@ -61,10 +63,9 @@ class Adversary:
 
     def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
         """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) if it judges these."""
-        return generator_nonsaturating_loss(self._judge(images, ages))
+        return generator_nonsaturating_loss(self._judge(self.augment(images), ages))
 
     def _judge(self, images: Tensor, ages: Tensor | None) -> Tensor:
-        images = self.augment(images)
         return self.discriminator(images, ages) if self.judges_age else self.discriminator(images)
 
     def learn(
@@ -74,6 +75,7 @@ class Adversary:
         step: int,
         real_ages: Tensor | None = None,
         made_ages: Tensor | None = None,
+        parts: int = 1,
     ) -> dict[str, Tensor]:
         """Updates the discriminator where that is due.
 
@@ -83,6 +85,7 @@ class Adversary:
             step: of the training, counted from 0.
             real_ages: years (B,) of the photos.
             made_ages: years (B,) that the pictures are meant to show.
+            parts: micro-batches of an update, see ``training.accumulation``.
 
         Returns:
             Figures to log; empty where no update is due.
@@ -91,29 +94,44 @@ class Adversary:
             return {}
         self.discriminator.requires_grad_(True)
         try:
-            real_logits = self._judge(real, real_ages)
-            made_logits = self._judge(made.detach(), made_ages)
-            loss = discriminator_logistic_loss(real_logits, made_logits)
-            self._update(loss)
-            figures = {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+            seen = {"real": self.augment(real), "made": self.augment(made.detach())}
+            batch = {**seen, "real_ages": real_ages, "made_ages": made_ages}
+            figures = self._update(self._tell_apart, split(batch, parts))
             if is_regularization_step(step // self.every, self.r1_every):
-                figures["r1"] = self._r1_step(real)
+                figures |= self._r1_step(real, parts)
         finally:
             self.discriminator.requires_grad_(False)
-        return {name: value.detach() for name, value in figures.items()}
+        return figures
 
-    def _r1_step(self, real: Tensor) -> Tensor:
+    def _tell_apart(
+        self, real: Tensor, made: Tensor, real_ages: Tensor | None, made_ages: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        real_logits, made_logits = self._judge(real, real_ages), self._judge(made, made_ages)
+        loss = discriminator_logistic_loss(real_logits, made_logits)
+        return loss, {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
+
+    def _r1_step(self, real: Tensor, parts: int) -> dict[str, Tensor]:
         """R1 on the real pictures, in float32: its second derivatives are small differences."""
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
         try:
-            real = self.augment(real).detach().requires_grad_(True)
-            loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
-            self._update(loss)
+            return self._update(self._penalise, split({"real": self.augment(real).detach()}, parts))
         finally:
             self.discriminator.compute_dtype = precision
-        return loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)
 
-    def _update(self, loss: Tensor) -> None:
+    def _penalise(self, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        real.requires_grad_(True)
+        loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+        return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
+
+    def _update(
+        self, compute: Callable[..., tuple[Tensor, dict[str, Tensor]]], parts: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Tensor]:
+        """One optimiser step on the mean loss of some parts; returns its figures, detached."""
         self.optimizer.zero_grad(set_to_none=True)
-        backward_pass(loss)
+        rows = []
+        for part in parts:
+            loss, figures = compute(**part)
+            backward_pass(loss, 1 / len(parts))
+            rows.append({name: value.detach() for name, value in figures.items()})
         self.optimizer.step()
+        return mean_of(rows)

@@ -1,19 +1,21 @@
 """What the coaches of the age classifier and of the identity network share."""
 
-from collections.abc import Callable, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from datasets.augment import ClassifierAugment
 from datasets.faces import FaceFolder
 from datasets.sampling import in_share
 from models.auxiliary import build_network
 from options.age_classifier_options import AuxiliaryOptions
+from training.accumulation import mean_of
 from training.averaging import update_average
 from training.batches import BatchSource
 from training.coach import Coach
@@ -114,18 +116,30 @@ class AuxiliaryCoach(Coach[AuxiliaryOptionsType]):
         """Side of the aligned pictures that are held in memory."""
         return self.opts.input_size
 
-    def update(self, loss: torch.Tensor) -> None:
-        """One optimiser step on the cosine schedule with warm-up, then the running average."""
-        set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
+    @abstractmethod
+    def losses(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch (``image``, ``age``, ``index``), and figures to log."""
+
+    def training_step(self) -> dict[str, Tensor]:
+        """One step on the cosine schedule with warm-up, then the running average.
+
+        The norms follow train mode, so their statistics are those of a micro-batch.
+        """
+        batch = self.batches.next()
+        batch["image"] = self.augment(batch["image"], step_generator(self.opts.seed, self.step))
+        self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        backward_pass(loss)
+        figures = [self._learn(part) for part in self.parts(batch)]
+        set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
         self.optimizer.step()
         decay = min(self.step / (self.step + 10), 1 - 1 / self.opts.ema_steps)
         update_average(self.averaged, self.network, decay)
+        return mean_of(figures)
 
-    def augmented(self, images: torch.Tensor) -> torch.Tensor:
-        """Augments a batch; the draw depends on seed and step alone."""
-        return self.augment(images, step_generator(self.opts.seed, self.step))
+    def _learn(self, part: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        loss, figures = self.losses(part)
+        backward_pass(loss, self.share)
+        return {name: value.detach() for name, value in figures.items()}
 
 
 def identity_of(path: Path, root: Path) -> str:

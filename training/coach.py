@@ -5,6 +5,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
@@ -15,10 +16,13 @@ from tqdm import tqdm
 
 from models.stylegan2.op import choose_ops
 from options.base_options import TrainOptions
+from training.accumulation import check_parts, split
 from training.batches import BatchSource
 from training.earlier_run import check_data, fingerprint, reconciled, settings
 from training.figures import first_broken
+from training.forecast import tell_forecast
 from training.guard import Guard, KeptBuffers, NotFiniteError, broken_entry
+from training.logs import progress_bar, shown
 from training.randomness import seed_everything, seed_process
 from training.run_folder import ITERATION, RunFolder, newest_run
 from training.state import TrainingState
@@ -27,10 +31,10 @@ from training.trial import has_sound_step
 from utils.device import (
     autocast,
     be_deterministic,
+    deterministic_forms,
     keep_freed_memory,
     select_device,
     select_precision,
-    without_deterministic_form,
 )
 from utils.distributed import (
     any_process,
@@ -43,6 +47,7 @@ from utils.distributed import (
     say,
     share_weights,
     told,
+    world_size,
 )
 from utils.errors import BAD_INPUT, STOPPED, InputError, StoppedError
 
@@ -73,6 +78,7 @@ class Coach(ABC, Generic[OptionsType]):
             be_deterministic()
         self.device = own_device(select_device(opts.device))
         join(self.device)
+        check_parts(opts.batch_size, world_size(), opts.gradient_accumulation_steps)
         choose_ops(opts.ops, self.device)
         self.precision = select_precision(opts.mixed_precision, self.device)
         if self.device.type == "cpu":
@@ -107,10 +113,10 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.restore(saved, str(self.run.path))
         self._newest_sound = self._saved_at = self.step
         share_weights(self.state.networks.values())
-        self._guard = Guard()
+        self.guard = Guard()
         for optimizer in self.state.optimizers.values():
-            self._guard.watch(optimizer)
-        self._buffers = KeptBuffers(self.state.networks.values())
+            self.guard.watch(optimizer)
+        self.buffers = KeptBuffers(self.state.networks.values())
 
     def _take_over_options(self, saved: dict[str, Any] | None) -> None:
         """Compares the options with those of the run so far."""
@@ -147,6 +153,15 @@ class Coach(ABC, Generic[OptionsType]):
     def weights(self) -> dict[str, Any]:
         """Returns the checkpoint for use (not for resuming)."""
 
+    def parts(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The micro-batches of a step's own batch, see :func:`split`; the loss of each counts `share`."""
+        return split(batch, self.opts.gradient_accumulation_steps)
+
+    @property
+    def share(self) -> float:
+        """Share of a micro-batch in the gradients of this process."""
+        return 1 / self.opts.gradient_accumulation_steps
+
     def validation_step(self) -> dict[str, float]:
         """Returns validation figures."""
         return {}
@@ -170,7 +185,7 @@ class Coach(ABC, Generic[OptionsType]):
             InputError: it cannot go on, because its numbers are not finite or files cannot be written.
         """
         try:
-            with self._stopping:
+            with self._stopping, deterministic_forms(self.device):
                 if is_main():
                     self.run.create({"exp_dir": self.opts.exp_dir, **self.record})
                     self.run.tidy()
@@ -178,14 +193,6 @@ class Coach(ABC, Generic[OptionsType]):
                 self._loop()
             leave()
             self._say_how_it_ended()
-        except RuntimeError as error:
-            operation = without_deterministic_form(error)
-            if operation is None:
-                raise
-            raise InputError(
-                f"--deterministic: {operation} has no deterministic form on {self.device.type}; leave the "
-                f"flag out or use --device=cpu"
-            ) from error
         finally:
             self.run.close()
 
@@ -195,14 +202,16 @@ class Coach(ABC, Generic[OptionsType]):
             say(f"{self.run.path} has {steps} already; raise --max_steps")
         elif self.step:
             say(f"continuing {self.run.path} at step {self.step}")
+        if not self._is_finished():
+            tell_forecast(self)
         self._last_save = time.monotonic()
-        with self._progress_bar() as bar:
+        with progress_bar(type(self).__name__, self.step, self.opts.max_steps) as bar:
             if is_main() and self.step:
                 self._complete(bar)
             while not self._is_finished() and not self._stop:
                 self._make_step()
                 bar.update()
-                self._stop = any_process(self._stopping.requested, self.device)
+                self._stop = any_process(self._stopping.requested)
                 if is_main():
                     self._after_step(bar)
 
@@ -223,11 +232,11 @@ class Coach(ABC, Generic[OptionsType]):
         """One step; one whose loss or gradient is not finite leaves everything as it was."""
         if not is_main():
             seed_process(self.opts.seed, rank(), self.step)
-        self._buffers.keep()
+        self.buffers.keep()
         try:
             self.figures.add(self.training_step())
         except NotFiniteError:
-            self._buffers.restore()
+            self.buffers.restore()
             self.state.step += 1
             self._count_skipped()
         else:
@@ -235,9 +244,9 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.strain = max(0, self.state.strain - 1)
             self._newest_sound = self.step
         if self._is_finished():
-            self._buffers.keep()
+            self.buffers.keep()
             tries = self.opts.max_skipped
-            if not has_sound_step(self.training_step, self._guard, self.state, self._buffers, tries):
+            if not has_sound_step(self.training_step, self.guard, self.state, self.buffers, tries):
                 self._give_up(f"after step {self.step} no further step has a finite loss and gradient")
 
     def _count_skipped(self) -> None:
@@ -313,16 +322,6 @@ class Coach(ABC, Generic[OptionsType]):
         minutes = self.opts.save_minutes
         return minutes > 0 and time.monotonic() - self._last_save > 60 * minutes
 
-    def _progress_bar(self) -> tqdm:
-        return tqdm(
-            total=self.opts.max_steps,
-            initial=self.step,
-            unit="step",
-            desc=type(self).__name__,
-            smoothing=0.02,
-            disable=not is_main(),
-        )
-
     def autocast(self) -> AbstractContextManager:
         """Mixed precision as chosen by `--mixed_precision`."""
         return autocast(self.device, self.precision)
@@ -335,7 +334,8 @@ class Coach(ABC, Generic[OptionsType]):
         self.figures.clear()
         for name, value in means.items():
             self.run.logs.events.scalar(name if "/" in name else f"train/{name}", value, self.step)
-        bar.set_postfix({name: f"{value:.3g}" for name, value in list(means.items())[:4]}, refresh=False)
+        batches = getattr(self, "batches", None)
+        bar.set_postfix(shown(means, batches.share_waited() if batches else 0.0), refresh=False)
 
     def _finite_means(self) -> dict[str, float]:
         """The mean figures, where they leave the device: at logging and before a state is written.

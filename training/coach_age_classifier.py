@@ -1,5 +1,6 @@
 """Coach of the DEX age classifier (Rothe et al. 2015): one class a year, the age is the expectation."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -40,19 +41,15 @@ class CoachAgeClassifier(AuxiliaryCoach[AgeClassifierOptions]):
         self.batches = self.make_batches(data, weights)
         self.test_data = self.load_folder(opts.test_dataset, True) if opts.test_dataset else None
 
-    def training_step(self) -> dict[str, Tensor]:
-        opts = self.opts
-        batch = self.batches.next()
-        ages = batch["age"].clamp(0, CLASSES - 1)
-        images = self.augmented(batch["image"])
-        self.network.train()
+    def losses(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        opts, ages = self.opts, batch["age"].clamp(0, CLASSES - 1)
         with self.autocast():
-            logits = self.network(images)
+            logits = self.network(batch["image"])
         logits = logits.float()
         entropy = F.cross_entropy(logits, soft_labels(ages, opts.label_deviation))
         error = (expected_age(logits) - ages).abs().mean()
-        self.update(entropy + opts.expectation_lambda * error)
-        return {"cross_entropy": entropy.detach(), "absolute_error": error.detach()}
+        loss = entropy + opts.expectation_lambda * error
+        return loss, {"cross_entropy": entropy, "absolute_error": error}
 
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Coach of SAM (Alaluf et al. 2021): an age-conditioned encoder that adds to the code of a frozen prior."""
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,9 +11,10 @@ from tqdm import tqdm
 
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
 from criteria.code_spread import CodeSpread
-from criteria.objective import Objective, Targets, needs_of, weighted_terms
+from criteria.objective import Objective, PassName, Targets, needs_of, weighted_terms
 from datasets.faces import FaceFolder
 from options.sam_options import SAMOptions
+from training.accumulation import joined, mean_of
 from training.coach import Coach
 from training.encoder_start import sam_start_files, start_sam
 from training.face_data import load_face_data
@@ -24,6 +26,7 @@ from training.opponent import make_opponent
 from training.randomness import step_generator
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
+from training.two_passes import plain_backward
 from training.watched_pictures import sheet_of_ages
 from utils.distributed import rank, world_size
 from utils.spacing import evenly
@@ -88,35 +91,50 @@ class CoachAging(Coach[SAMOptions]):
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
-        batch = self.batches.next()
-        pictures = batch["image"]
-        batch["image"] = images = self.encoder.encoder_input(pictures)
+        batch: dict[str, Any] = self.batches.next()
+        photos = batch["image"]
+        batch["image"] = images = self.encoder.encoder_input(photos)
         draws = step_generator(self.opts.seed, self.step)
         no_aging = draw_no_aging(draws)
         self.net.train()
-        features = self._features_of(batch)
-        input_ages = features["ages"]
-        target_ages = input_ages if no_aging else self._target_ages(len(images), draws)
+        batch["target_age"] = None if no_aging else self._target_ages(len(images), draws)
+        passes: list[PassName] = ["real", "cycle"] if self.opts.cycle_lambda > 0 else ["real"]
+        batch["noise"] = self.encoder.draw_noise(len(images), passes)
         self.encoder.optimizer.zero_grad(set_to_none=True)
+        figures, made = zip(*[self._learn(part, no_aging) for part in self.parts(batch)], strict=True)
+        self.encoder.optimize(self.step)
+        means = mean_of(figures)
+        if self.opponent is not None:
+            photos = self.encoder.full_size(photos)
+            pictures, input_ages, target_ages = (joined(part) for part in zip(*made, strict=True))
+            means |= self.opponent.learn(
+                photos, pictures, self.step, input_ages, target_ages, parts=len(made)
+            )
+        return means
+
+    def _learn(
+        self, part: dict[str, Any], no_aging: bool
+    ) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """Adds the gradients of a micro-batch; returns its figures, and pictures with both ages."""
+        features = self._features_of(part)
+        input_ages = features["ages"]
+        target_ages = input_ages if no_aging else part["target_age"]
         result = sam_step(
             self.net,
             self.objective,
-            images,
+            part["image"],
             input_ages,
             target_ages,
             no_aging=no_aging,
             cycle_lambda=self.opts.cycle_lambda,
-            targets=self._targets(images, features),
+            targets=self._targets(part["image"], features),
             photo_codes=features["codes"] if self.net.frozen_prior else None,
+            noise=part["noise"],
             precision=self.precision,
+            backward=partial(plain_backward, share=self.share),
         )
-        self.encoder.optimize(self.step)
-        figures = result.scalars
-        if self.opponent is not None:
-            assert result.real.pictures is not None
-            photos, made = self.encoder.full_size(pictures), result.real.pictures
-            figures |= self.opponent.learn(photos, made, self.step, input_ages, target_ages)
-        return figures
+        assert result.real.pictures is not None
+        return result.scalars, (result.real.pictures, input_ages, target_ages)
 
     def _photo_features(self, images: Tensor) -> dict[str, Tensor]:
         """What depends on the photo alone: prior code, apparent age, identity."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -104,18 +105,15 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
             out = network(images)
         return F.normalize(out.float(), dim=1)
 
-    def training_step(self) -> dict[str, Tensor]:
-        batch = self.batches.next()
-        self.network.train()
-        embeddings = self._embed(self.network, self.augmented(batch["image"]))
+    def losses(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        embeddings = self._embed(self.network, batch["image"])
         target = self.targets[batch["index"]]
         if self.teacher == "folders":
             loss = self.head(embeddings, target)
-            self.update(loss)
-            return {"arcface": loss.detach()}
+            return loss, {"arcface": loss}
         distance, relation = distillation_losses(embeddings, target)
-        self.update(distance + self.opts.relation_lambda * relation)
-        return {"distance": distance.detach(), "relation": relation.detach()}
+        loss = distance + self.opts.relation_lambda * relation
+        return loss, {"distance": distance, "relation": relation}
 
     @torch.no_grad()
     def validation_step(self) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Coach of MyTimeMachine (Qi et al. 2024): an adapter that personalises a frozen SAM to one person."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
 from models.psp_files import load_psp, psp_checkpoint
 from options.mytimemachine_options import MyTimeMachineOptions
+from training.accumulation import mean_of
 from training.batches import BatchSource
 from training.coach import Coach
 from training.feature_cache import FeatureCache
@@ -34,7 +36,9 @@ from training.needed_files import NeededFile, data_folders, require_files
 from training.optimizers import build_optimizer, cosine_share, set_share
 from training.randomness import step_generator
 from training.steps_mytimemachine import mytimemachine_step
+from training.two_passes import plain_backward
 from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_ages
+from utils.distributed import world_size
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.spacing import evenly
@@ -104,6 +108,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         net.blender.requires_grad_(True)
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
+        if self.opts.activation_checkpointing:
+            net.recompute_activations()
         return net
 
     def _load_photos(self) -> FaceFolder:
@@ -143,27 +149,33 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         batch = self.batches.next()
         draws = step_generator(self.opts.seed, self.step)
         mode = draw_mode(draws, self.age_range)
-        input_ages = batch["age"]
-        target_ages = self._target_ages(mode, input_ages, draws)
+        batch["target_age"] = self._target_ages(mode, batch["age"], draws)
         # Everything but the adapter stays in eval mode (corrected) or follows train mode (official).
         self.net.train(not self.repairs.prior_in_eval_mode)
-        targets, photo_codes = self._features_of(batch)
         self.optimizer.zero_grad(set_to_none=True)
+        figures = [self._learn(part, mode) for part in self.parts(batch)]
+        if self.opts.learning_rate_schedule == "cosine":
+            set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
+        self.optimizer.step()
+        return mean_of(figures)
+
+    def _learn(self, part: dict[str, Tensor], mode: Mode) -> dict[str, Tensor]:
+        """Adds the gradients of a micro-batch; returns its figures."""
+        targets, photo_codes = self._features_of(part)
         result = mytimemachine_step(
             self.net,
             self.objective,
-            batch["image"],
-            input_ages,
-            target_ages,
+            part["image"],
+            part["age"],
+            part["target_age"],
             mode=mode,
             cycle_lambda=self.opts.cycle_lambda,
             targets=targets,
             photo_codes=photo_codes,
+            share=self.share / world_size(),
             precision=self.precision,
+            backward=partial(plain_backward, share=self.share),
         )
-        if self.opts.learning_rate_schedule == "cosine":
-            set_share(self.optimizer, cosine_share(self.step, self.opts.max_steps, WARM_UP_STEPS))
-        self.optimizer.step()
         return result.scalars
 
     def _target_ages(self, mode: Mode, input_ages: Tensor, draws: torch.Generator) -> Tensor:

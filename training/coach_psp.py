@@ -10,6 +10,7 @@ from torch import Tensor
 from criteria.objective import Losses, Objective, Pass, Targets, needs_of, weighted_terms
 from models.psp import pSp
 from options.psp_options import PSPOptions
+from training.accumulation import joined, mean_of
 from training.coach import Coach
 from training.encoder_start import psp_start_files, start_psp
 from training.face_data import load_face_data
@@ -67,21 +68,29 @@ class CoachPSP(Coach[PSPOptions]):
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
-        batch = self.batches.next()
-        images = batch["image"]
-        batch["image"] = wanted = self._wanted(images)
+        batch: dict[str, Any] = self.batches.next()
+        photos = batch["image"]
+        batch["noise"] = self.encoder.draw_noise(len(photos), [""])
         self.encoder.net.train()
-        with self.autocast():
-            losses, pictures = self._reconstruct(
-                self.encoder.net, images, self._targets(wanted, batch), trained=True
-            )
         self.encoder.optimizer.zero_grad(set_to_none=True)
-        backward_pass(losses.total)
+        figures, pictures = zip(*[self._learn(part) for part in self.parts(batch)], strict=True)
         self.encoder.optimize(self.step)
-        figures = {"loss": losses.total.detach(), **losses.scalars}
+        means = mean_of(figures)
         if self.opponent is not None:
-            figures |= self.opponent.learn(self.encoder.full_size(images), pictures, self.step)
-        return figures
+            photos, made = self.encoder.full_size(photos), joined(pictures)
+            means |= self.opponent.learn(photos, made, self.step, parts=len(pictures))
+        return means
+
+    def _learn(self, part: dict[str, Any]) -> tuple[dict[str, Tensor], Tensor]:
+        """Adds the gradients of a micro-batch; returns its figures and pictures, detached."""
+        photos = part["image"]
+        wanted = self._wanted(photos)
+        noise = part["noise"][""] if part["noise"] else None
+        with self.autocast():
+            targets = self._targets(wanted, {**part, "image": wanted})
+            losses, pictures = self._reconstruct(self.encoder.net, photos, targets, trained=True, noise=noise)
+        backward_pass(losses.total, self.share)
+        return {"loss": losses.total.detach(), **losses.scalars}, pictures.detach()
 
     def _wanted(self, images: Tensor) -> Tensor:
         """Photos at the size at which they are compared with the pictures made of them."""
@@ -96,11 +105,11 @@ class CoachPSP(Coach[PSPOptions]):
         return replace(targets, identity=self.identities(batch)["identity"])
 
     def _reconstruct(
-        self, net: pSp, images: Tensor, targets: Targets, trained: bool
+        self, net: pSp, images: Tensor, targets: Targets, trained: bool, noise: list[Tensor] | None = None
     ) -> tuple[Losses, Tensor]:
         """Losses, and the full-size pictures made of photos; while training with fresh noise."""
         codes = net.encode(self.encoder.encoder_input(images))
-        pictures = net.decode(codes, randomize_noise=trained)
+        pictures = net.decode(codes, randomize_noise=trained, noise=noise)
         generated = pictures.float()
         if not self.opts.full_size_losses:
             generated = net.face_pool(generated)

@@ -15,6 +15,7 @@ from utils.typed_options import flags_of
 # Where, when and how: no matter for the result, or meant to change.
 APPLIED = {
     *("exp_dir", "max_steps", "dry_run", "device", "ops", "threads", "workers", "max_skipped"),
+    *("activation_checkpointing", "memory_forecast"),
     *("image_interval", "board_interval", "val_interval", "save_interval", "save_minutes"),
     *("keep_checkpoints", "keep_sheets", "n_samples"),
     "train_dataset",  # its pictures are compared, not its name

@@ -13,12 +13,16 @@ class NotFiniteError(Exception):
     """The loss or a gradient of a step is infinite or not a number; nothing was changed by it."""
 
 
-def backward_pass(loss: Tensor) -> None:
+def backward_pass(loss: Tensor, share: float = 1.0) -> None:
     """The backward pass of a loss; all gradients of a loss that is not finite are NaN.
 
     So whoever looks at the gradients before they are used has looked at the loss, too.
+
+    Args:
+        loss: of a batch, or of one of the parts that it is divided into.
+        share: what the gradients are multiplied with: the share of a part in the batch.
     """
-    loss.backward(loss.detach() * 0 + 1)  # 1 exactly; NaN for infinity and NaN
+    loss.backward(loss.detach() * 0 + share)  # the share exactly; NaN for infinity and NaN
 
 
 class TriedError(Exception):
@@ -33,16 +37,19 @@ class Guard:
 
     Attributes:
         trial: whether sound steps are not made either, but raise :class:`TriedError`.
+        blind: whether it lets all steps pass: gradients hold no numbers in a rehearsal.
     """
 
     def __init__(self) -> None:
-        self.trial = False
+        self.trial = self.blind = False
 
     def watch(self, optimizer: torch.optim.Optimizer) -> None:
         """Begins to look."""
         optimizer.register_step_pre_hook(self._look)
 
     def _look(self, optimizer: torch.optim.Optimizer, *_: object) -> None:
+        if self.blind:
+            return
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         average_gradients(parameters)
         if not all_finite([p.grad for p in parameters if p.grad is not None]):

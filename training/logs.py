@@ -5,16 +5,19 @@ import os
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
+from utils.distributed import is_main
 from utils.files.writing import write_text
 from utils.pictures.writing import save_pil
 
+MUCH_WAITING = 0.05  # share of the time
 EVENTS = "events.out.tfevents."
 _HEADER, _FOOTER = 12, 4  # bytes about a record of TensorBoard: length and its checksum, checksum of the data
 _STEP_TAG, _CLOCK = 0x10, 9  # an event begins with its clock time, then its step
@@ -167,6 +170,17 @@ def _step_of_event(data: bytes) -> int:
         if byte < 0x80:
             break
     return step
+
+
+def progress_bar(name: str, step: int, steps: int) -> tqdm:
+    """The bar of a training, in the first process."""
+    return tqdm(total=steps, initial=step, unit="step", desc=name, smoothing=0.02, disable=not is_main())
+
+
+def shown(figures: Mapping[str, float], share_waited: float) -> dict[str, str]:
+    """What the bar shows beside the steps: some figures, and how long steps wait for pictures, if long."""
+    first = {name: f"{value:.3g}" for name, value in list(figures.items())[:4]}
+    return first | ({"data": f"{share_waited:.0%}"} if share_waited >= MUCH_WAITING else {})
 
 
 class RunLogs:

@@ -61,6 +61,8 @@ def make_opponent(
         )
     discriminator = _stylegan2(opts, start)
     discriminator.compute_dtype = precision
+    if opts.activation_checkpointing:
+        discriminator.recompute_activations()
     return Adversary(
         discriminator.to(device),
         learning_rate=opts.discriminator_learning_rate,

@@ -29,6 +29,7 @@ def mytimemachine_step(
     targets: Targets | None = None,
     photo_codes: Tensor | None = None,
     trained: bool = True,
+    share: float = 1.0,
     precision: torch.dtype = torch.float32,
     backward: Backward = plain_backward,
 ) -> StepResult:
@@ -49,6 +50,7 @@ def mytimemachine_step(
         targets: ``objective.targets_of(images)``, where it was computed before.
         photo_codes: ``net.encode_photo(images)``, where it was computed before.
         trained: whether the adapter learns from this step.
+        share: of these images in those of the step.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
@@ -72,6 +74,7 @@ def mytimemachine_step(
                 name=name,
                 compared=compared,
                 trained=trained,
+                share=share,
             )
             return PassResult(objective(this), generated.detach(), codes.detach())
 

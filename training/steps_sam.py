@@ -1,5 +1,7 @@
 """One training step of SAM: a pass to the target age and a cycle pass back (Alaluf et al. 2021)."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ def sam_step(
     targets: Targets | None = None,
     photo_codes: Tensor | None = None,
     randomize_noise: bool = True,
+    noise: Mapping[PassName, Sequence[Tensor]] | None = None,
     trained: bool = True,
     precision: torch.dtype = torch.float32,
     backward: Backward = plain_backward,
@@ -39,6 +42,7 @@ def sam_step(
         targets: ``objective.targets_of(images)``, where it was computed before.
         photo_codes: ``net.encode_photo(images)``, where it was computed before.
         randomize_noise: draw generator noise in every pass, as officially.
+        noise: of each pass, where it was drawn before; one plane (B, 1, side, side) a layer.
         trained: whether networks learn from this step.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
@@ -49,7 +53,7 @@ def sam_step(
     def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
             codes = net.encode(append_age(inputs, ages), known_codes)
-            pictures = net.decode(codes, randomize_noise=randomize_noise)
+            pictures = net.decode(codes, randomize_noise, noise=noise[name] if noise else None)
             generated = net.face_pool(pictures)
             this = Pass(
                 generated,

@@ -1,12 +1,13 @@
 """A pSp network in training: what of it learns, at which rate, and its running average."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from criteria.objective import PassName
 from models.psp import pSp
 from models.psp_files import psp_checkpoint
 from options.encoder_options import EncoderTrainOptions
@@ -52,6 +53,8 @@ class TrainedEncoder:
         net.decoder.compute_dtype = precision
         self.net = net.to(device)
         self.net.encoder.to(memory_format=torch.channels_last)
+        if opts.activation_checkpointing:
+            self.net.recompute_activations()
         self.averaged: pSp = self.net
         if opts.ema_halflife:
             self.averaged = deepcopy(self.net).requires_grad_(False).eval()
@@ -67,6 +70,12 @@ class TrainedEncoder:
         state.register(net=self.net, main=self.optimizer)
         if self.averaged is not self.net:
             state.register(averaged=self.averaged)
+
+    def draw_noise(self, batch: int, passes: Sequence[PassName]) -> dict[PassName, list[Tensor]] | None:
+        """The generator's noise of a step that is made in parts; None where its layers draw it."""
+        if self._opts.gradient_accumulation_steps == 1:
+            return None
+        return {name: self.net.decoder.draw_noise(batch) for name in passes}
 
     def optimize(self, step: int) -> None:
         """One optimiser step at the rate of the schedule, then the running average, if there is one."""

@@ -14,13 +14,13 @@ from utils.device import autocast
 Backward = Callable[[Tensor], None]
 
 
-def plain_backward(loss: Tensor) -> None:
-    """Ordinary backward pass; a coach that scales its loss passes a function of its own.
+def plain_backward(loss: Tensor, share: float = 1.0) -> None:
+    """Ordinary backward pass, see :func:`backward_pass`.
 
     A loss without any term that has a weight, as some modes may have, leaves the gradients alone.
     """
     if loss.requires_grad:
-        backward_pass(loss)
+        backward_pass(loss, share)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ import ctypes
 import os
 import platform
 import re
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
@@ -61,7 +62,7 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
 def be_deterministic() -> None:
     """Makes torch choose operations whose results are the same in every run; to be called before all else.
 
-    An operation that has no such implementation raises, see :func:`without_deterministic_form`.
+    An operation that has no such implementation raises, see :func:`deterministic_forms`.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
     torch.use_deterministic_algorithms(True)
@@ -69,10 +70,23 @@ def be_deterministic() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def without_deterministic_form(error: BaseException) -> str | None:
-    """Name of the operation that :func:`be_deterministic` does not allow; None for any other error."""
-    found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
-    return found[1] if found else None
+@contextmanager
+def deterministic_forms(device: torch.device) -> Iterator[None]:
+    """Words what torch raises at an operation that :func:`be_deterministic` does not allow.
+
+    Raises:
+        InputError: there was one.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.match(r"(\S+) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        raise InputError(
+            f"--deterministic: {found[1]} has no deterministic form on {device.type}; leave the flag out or "
+            f"use --device=cpu"
+        ) from error
 
 
 def keep_freed_memory() -> None:

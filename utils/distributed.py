@@ -18,6 +18,7 @@ from utils.errors import InputError, StoppedError, explained
 # The first process alone validates and saves while the others wait for it, and that may take long. A process
 # that is gone shows otherwise: its connections close (Gloo), and `torchrun` ends the others in 30 seconds.
 PATIENCE = timedelta(days=7)
+_alone = False
 
 
 def rank() -> int:
@@ -49,7 +50,9 @@ def own_device(device: torch.device) -> torch.device:
 
 
 def join(device: torch.device) -> None:
-    """Connects the processes (NCCL on GPUs, Gloo on CPUs); does nothing for a single one.
+    """Connects the processes; does nothing for a single one.
+
+    Tensors on GPUs travel by NCCL. All others go by Gloo, and no GPU has to be waited for.
 
     Raises:
         InputError: the device cannot be used by several processes.
@@ -61,13 +64,28 @@ def join(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     with _others_there():
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
 
 
 def leave() -> None:
     """Ends what `join` began."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Within it nothing is exchanged with other processes."""
+    global _alone
+    _alone = True
+    try:
+        yield
+    finally:
+        _alone = False
+
+
+def _connected() -> bool:
+    return dist.is_initialized() and not _alone
 
 
 @contextlib.contextmanager
@@ -90,7 +108,7 @@ def _others_there() -> Iterator[None]:
 
 def told(value: Any) -> Any:
     """What the first process gives, in every process; plain values only."""
-    if not dist.is_initialized():
+    if not _connected():
         return value
     held = [value]
     with _others_there():
@@ -100,7 +118,7 @@ def told(value: Any) -> Any:
 
 def share_weights(networks: Iterable[nn.Module]) -> None:
     """Gives every process the weights and buffers of the first."""
-    if not dist.is_initialized():
+    if not _connected():
         return
     with _others_there():
         for network in networks:
@@ -118,7 +136,7 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 def average(tensors: Iterable[Tensor]) -> None:
     """Replaces each tensor by its mean over the processes, in one message."""
     values = list(tensors)
-    if not dist.is_initialized() or not values:
+    if not _connected() or not values:
         return
     joined = torch.cat([value.flatten() for value in values])
     with _others_there():
@@ -130,7 +148,7 @@ def average(tensors: Iterable[Tensor]) -> None:
 
 def everyone(value: Any) -> list[Any]:
     """What each process gives, by their numbers, in every process; plain values only."""
-    if not dist.is_initialized():
+    if not _connected():
         return [value]
     found = [None] * world_size()
     with _others_there():
@@ -138,11 +156,11 @@ def everyone(value: Any) -> list[Any]:
     return found
 
 
-def any_process(flag: bool, device: torch.device) -> bool:
-    """Whether the flag is set in any process; the same answer in all of them."""
-    if not dist.is_initialized():
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process; the same answer in all of them, without a look at a GPU."""
+    if not _connected():
         return flag
-    value = torch.tensor(float(flag), device=device)
+    value = torch.tensor(float(flag))
     with _others_there():
         dist.all_reduce(value, dist.ReduceOp.MAX)
         return bool(value)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.encoders.helpers import OFFICIAL_CHANNELS, InputLayer, body, count_batches, units_per_stage
 from models.encoders.style_heads import style_codes
+from models.recomputation import recomputed
 from models.stacked import lie_together
 from models.stylegan2.layers import EqualLinear
 
@@ -79,6 +80,8 @@ class GradualStyleEncoder(nn.Module):
         units: residual units in each stage, overriding ``num_layers``.
         style_channels: width inside the heads; ``style_dim`` if None.
 
+    With ``checkpointing`` a backward pass computes the units of the body again, which saves memory.
+
     Raises:
         ValueError: ``input_size`` is not such a power of two, or another argument makes no network.
     """
@@ -101,6 +104,7 @@ class GradualStyleEncoder(nn.Module):
         stages = units_per_stage(num_layers, units)
         self.input_size = input_size
         self.n_styles = n_styles
+        self.checkpointing = False
         self.taps = (sum(stages[:2]) - 1, sum(stages[:3]) - 1)  # last units of stages two and three
         self.input_layer = InputLayer(input_nc, channels[0])
         self.body = body(channels, stages, mode)
@@ -125,14 +129,17 @@ class GradualStyleEncoder(nn.Module):
 
     def pyramid(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Feature maps for coarse, middle and fine styles: 1/16, 1/8 and 1/4 of the input side."""
-        x = self.input_layer(x)
+        x = self._unit(self.input_layer, x)
         taps = []
         for index, unit in enumerate(self.body):
-            x = unit(x)
+            x = self._unit(unit, x)
             if index in self.taps:
                 taps.append(x)
         middle = _enlarge_and_add(x, self.latlayer1(taps[1]))
         return x, middle, _enlarge_and_add(middle, self.latlayer2(taps[0]))
+
+    def _unit(self, unit: nn.Module, x: Tensor) -> Tensor:
+        return recomputed(unit, x) if self.checkpointing else unit(x)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:

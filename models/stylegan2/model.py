@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.recomputation import SIDES, recomputed
 from models.stylegan2.layers import (
     ConstantInput,
     ConvLayer,
@@ -86,6 +87,7 @@ class Generator(nn.Module):
 
     `compute_dtype` (default float32) is the dtype of the activations, `memory_format` (default channels-last,
     which is faster on CPUs and on tensor cores) their layout; the image is always float32 or wider.
+    `checkpoint_from` is the side from which levels are computed again in the backward pass, None for none.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class Generator(nn.Module):
         self.style_dim = style_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
+        self.checkpoint_from: int | None = None
         table = dict(channels or default_channels(channel_multiplier))
         self.log_size = int(math.log2(size))
         self.num_layers = (self.log_size - 2) * 2 + 1
@@ -149,6 +152,10 @@ class Generator(nn.Module):
             c_dim=config.c_dim,
         )
 
+    def recompute_activations(self) -> None:
+        """Saves memory in training: a backward pass computes the large levels again."""
+        self.checkpoint_from = self.size // SIDES
+
     def modulated_convolutions(self) -> list[tuple[int, ModulatedConv2d]]:
         """Every modulated convolution with the number of the style that it reads, in the order of use."""
         return [(layer.style, layer.convolution) for layer in self._modulated_layers()]
@@ -171,6 +178,14 @@ class Generator(nn.Module):
     def noise_buffers(self) -> list[Tensor]:
         """Returns the fixed noise planes, one (1, 1, side, side) tensor a layer."""
         return [getattr(self.noises, f"noise_{layer}") for layer in range(self.num_layers)]
+
+    def draw_noise(self, batch: int) -> list[Tensor]:
+        """Fresh noise planes (batch, 1, side, side), one a layer: those that the layers would draw."""
+        return [self._fresh_noise(batch, plane.shape[-1]) for plane in self.noise_buffers()]
+
+    def _fresh_noise(self, batch: int, side: int) -> Tensor:
+        like = self.input.input
+        return torch.randn(batch, 1, side, side, dtype=self.compute_dtype or like.dtype, device=like.device)
 
     @torch.no_grad()
     def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
@@ -251,15 +266,34 @@ class Generator(nn.Module):
             latent = latent.to(self.input.input.dtype)
             dtype = self.compute_dtype or latent.dtype
             x = self.input(latent).to(dtype).contiguous(memory_format=self.memory_format)
-            factors = iter(self._all_factors(latent, dtype))
-            planes = iter(zip(noise, self._shifts.of(noise, len(latent), dtype), strict=True))
-            x = self.conv1.render(x, next(factors), *next(planes))
-            image = self.to_rgb1.render(x, next(factors))
-            for level, to_rgb in enumerate(self.to_rgbs):
-                for layer in self.convs[2 * level : 2 * level + 2]:
-                    x = layer.render(x, next(factors), *next(planes))
-                image = to_rgb.render(x, next(factors), image)
+            factors, shifts = self._all_factors(latent, dtype), self._shifts.of(noise, len(latent), dtype)
+            x = self.conv1.render(x, factors[0], noise[0], shifts[0])
+            image = self.to_rgb1.render(x, factors[1])
+            for level in range(len(self.to_rgbs)):
+                two, three = slice(2 * level + 1, 2 * level + 3), slice(3 * level + 2, 3 * level + 5)
+                planes, given = list(noise[two]), (factors[three], shifts[two])
+                if self.checkpoint_from is None or 2 * x.shape[-1] < self.checkpoint_from:
+                    x, image = self._synthesize_level(level, x, image, *given, planes)
+                else:
+                    for place, known in enumerate(shifts[two]):
+                        if known is None and planes[place] is None:
+                            planes[place] = self._fresh_noise(len(x), 2 * x.shape[-1])
+                    x, image = recomputed(self._synthesize_level, level, x, image, *given, planes)
             return image
+
+    def _synthesize_level(
+        self,
+        level: int,
+        x: Tensor,
+        image: Tensor,
+        factors: Sequence[Factors],
+        shifts: Sequence[Tensor | None],
+        noise: Sequence[Tensor | None],
+    ) -> tuple[Tensor, Tensor]:
+        """Features and image of a level from those of half its side; levels count from 0, which is 8x8."""
+        x = self.convs[2 * level].render(x, factors[0], noise[0], shifts[0])
+        x = self.convs[2 * level + 1].render(x, factors[1], noise[1], shifts[1])
+        return x, self.to_rgbs[level].render(x, factors[2], image)
 
     def _all_factors(self, latent: Tensor, dtype: torch.dtype) -> list[Factors]:
         if not self.conv1.conv.grouped:
@@ -274,6 +308,8 @@ class Discriminator(nn.Module):
         size: input resolution.
         channels: feature channels by resolution, overriding `channel_multiplier`.
         c_dim: length of the labels, 0 for an unconditional network.
+
+    `compute_dtype`, `memory_format` and `checkpoint_from` are those of the generator.
     """
 
     def __init__(
@@ -290,6 +326,7 @@ class Discriminator(nn.Module):
         self.c_dim = c_dim
         self.compute_dtype: torch.dtype | None = None
         self.memory_format = torch.channels_last
+        self.checkpoint_from: int | None = None
         self.stddev_group = 4
         log_size = int(math.log2(size))
         layers: list[nn.Module] = [ConvLayer(3, table[size], 1)]
@@ -308,6 +345,10 @@ class Discriminator(nn.Module):
         """The discriminator of these sizes."""
         return cls(config.size, config.channel_multiplier, channels=config.channels, c_dim=config.c_dim)
 
+    def recompute_activations(self) -> None:
+        """The same as of the generator."""
+        self.checkpoint_from = self.size // SIDES
+
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns (B, 1) logits of (B, 3, size, size) images, given (B, c_dim) labels if conditional.
 
@@ -318,7 +359,10 @@ class Discriminator(nn.Module):
             raise ValueError("labels are for a conditional discriminator, and it needs them")
         with torch.autocast(image.device.type, enabled=False):
             x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
-            x = self.convs(x).to(self.final_linear[0].weight.dtype)
+            for layer in self.convs:
+                again = self.checkpoint_from is not None and x.shape[-1] >= self.checkpoint_from
+                x = recomputed(layer, x) if again else layer(x)
+            x = x.to(self.final_linear[0].weight.dtype)
             x = self.final_conv(torch.cat([x, self._minibatch_deviation(x)], dim=1))
             x = self.final_linear(x.flatten(1))
             if self.mapping is None:
