@@ -104,7 +104,11 @@ class TrainingStep:
 
 def _training(setting: Setting, grouped: bool, precision: torch.dtype) -> Built:
     step = TrainingStep(setting.sizes.generator, setting.batch, setting.device, grouped, precision)
-    steps = {PLAIN: step, R1: step.penalize_discriminator, PATH: step.penalize_generator}
+    steps: dict[str, Callable[[], object]] = {
+        PLAIN: step,
+        R1: step.penalize_discriminator,
+        PATH: step.penalize_generator,
+    }
     return Built(steps, step.parts)
 
 

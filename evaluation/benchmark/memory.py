@@ -24,24 +24,30 @@ class PeakMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._resettable = True
-        give_back()
+        self._told = device.type in ("cuda", "cpu")
+        self.begin_again()
         if device.type == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats(device)
             self._before = torch.cuda.memory_allocated(device)
         else:
-            try:
-                _PEAK_SWITCH.write_text("5")  # the peak of the process begins anew
-            except OSError:
-                self._resettable = False
             self._before = _kilobytes(_STATUS, "VmRSS") << 10
+
+    def begin_again(self) -> None:
+        """Forgets the highest point so far; what was in use at the beginning stays the measure."""
+        give_back()
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats(self._device)
+            return
+        try:
+            _PEAK_SWITCH.write_text("5")  # the peak of this process begins anew
+        except OSError:
+            self._told = False
 
     def peak(self) -> int | None:
         """Bytes at the highest point so far, None where the system does not tell."""
         if self._device.type == "cuda":
             return torch.cuda.max_memory_allocated(self._device) - self._before
-        if self._device.type != "cpu" or not self._resettable:
+        if not self._told:
             return None
         highest = _kilobytes(_STATUS, "VmHWM") << 10
         return max(0, highest - self._before) if highest else None

@@ -1,5 +1,6 @@
 """Networks with random weights: the official ones, those of the demonstration, or narrow ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,12 @@ from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.psp import pSp
 from models.stylegan2.model import StyleGAN2Config, default_channels
+from options.benchmark_options import DEMO_LARGEST
 
-DEMO_LARGEST = 128  # pixels; above it the official networks are the usual ones
 DEMO_GENERATOR = StyleGAN2Config(
     DEMO_LARGEST, 128, 4, channels={4: 128, 8: 128, 16: 128, 32: 128, 64: 64, 128: 32}
 )
+NARROWEST = 8  # convolutions of fewer channels in NHWC have crashed in PyTorch's backward pass
 _DEMO_VGG: dict[str, Any] = {
     "network": "vgg",
     "input_size": 64,
@@ -119,34 +121,35 @@ def narrowed(sizes: Sizes, divisor: int) -> Sizes:
     """The same networks with every width divided: as many layers and operations, far less arithmetic."""
     if divisor == 1:
         return sizes
-
-    def narrow(width: int) -> int:
-        return max(8, width // divisor)
-
     generator, encoder = sizes.generator, sizes.encoder
     table = generator.channels or default_channels(generator.channel_multiplier)
-    age = {"channels": DEX_CHANNELS, "hidden": 4096, **sizes.age}
-    identity = {"channels": OFFICIAL_CHANNELS, **sizes.identity}
-    widths = [narrow(encoder.style_channels)] if encoder.style_channels else [None]
-    for architecture in (age, identity):
-        architecture["channels"] = tuple(map(narrow, architecture["channels"]))
-        if "hidden" in architecture:
-            architecture["hidden"] = narrow(architecture["hidden"])
+    narrow = {side: max(4, width // divisor) for side, width in table.items()}
+    inside = encoder.style_channels and max(NARROWEST, encoder.style_channels // divisor)
     return replace(
         sizes,
         generator=replace(
-            generator,
-            style_dim=narrow(generator.style_dim),
-            channels={side: narrow(width) for side, width in table.items()},
+            generator, style_dim=max(NARROWEST, generator.style_dim // divisor), channels=narrow
         ),
-        encoder=replace(
-            encoder,
-            channels=tuple(map(narrow, encoder.channels)),
-            style_channels=widths[0],
-        ),
-        age=age,
-        identity=identity,
+        encoder=replace(encoder, channels=_narrow_stages(encoder.channels, divisor), style_channels=inside),
+        age=_narrow_network({"channels": DEX_CHANNELS, "hidden": 4096, **sizes.age}, divisor),
+        identity=_narrow_network({"channels": OFFICIAL_CHANNELS, **sizes.identity}, divisor),
     )
+
+
+def _narrow_network(architecture: dict[str, Any], divisor: int) -> dict[str, Any]:
+    narrow = {**architecture, "channels": _narrow_stages(architecture["channels"], divisor)}
+    return {**narrow, "hidden": narrow["hidden"] // divisor} if "hidden" in narrow else narrow
+
+
+def _narrow_stages(widths: Sequence[int], divisor: int) -> tuple[int, ...]:
+    """Narrow widths of stages; two that follow each other are equal where they were: layers depend on it."""
+    found: list[int] = []
+    for index, width in enumerate(widths):
+        least = NARROWEST
+        if index:
+            least = found[-1] + (NARROWEST if width > widths[index - 1] else 0)
+        found.append(max(least, width // divisor))
+    return tuple(found)
 
 
 # ---------------------------------------------------------------- networks

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from evaluation.benchmark.networks import (
-    DEMO_LARGEST,
     Setting,
     Sizes,
     demo_sizes,
@@ -15,7 +15,7 @@ from evaluation.benchmark.networks import (
 )
 from evaluation.benchmark.suite import Case, Effort
 from evaluation.benchmark.works import WORKS
-from options.benchmark_options import BenchmarkOptions
+from options.benchmark_options import DEMO_LARGEST, BenchmarkOptions
 from utils.device import select_precision
 
 USUAL = Effort(rounds=5, steps=4)
@@ -70,7 +70,7 @@ def sizes_of(opts: BenchmarkOptions, pixels: int) -> Sizes:
     """The networks at one size."""
     demo = opts.networks == "demo" or (opts.networks == "auto" and pixels <= DEMO_LARGEST)
     sizes = demo_sizes(pixels) if demo else official_sizes(pixels)
-    given = {"style_dim": opts.style_dim, "n_mlp": opts.n_mlp, "channels": opts.channel_table}
+    given: dict[str, Any] = {"style_dim": opts.style_dim, "n_mlp": opts.n_mlp, "channels": opts.channel_table}
     generator = replace(sizes.generator, **{name: value for name, value in given.items() if value})
     return narrowed(replace(sizes, generator=generator), opts.narrow)
 

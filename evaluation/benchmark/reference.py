@@ -201,7 +201,8 @@ def published_ranger(parameters: Any) -> torch.optim.Optimizer:
     """Ranger, one parameter at a time."""
     from pytorch_optimizer import Ranger
 
-    return Ranger(parameters, lr=RATE, foreach=False, **RANGER)
+    settings: dict[str, Any] = dict(RANGER)
+    return Ranger(parameters, lr=RATE, foreach=False, **settings)
 
 
 def _measures(setting: Setting) -> Measures:

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.benchmark.suite import Row
-from evaluation.benchmark.works import WORKS
 from evaluation.markdown import markdown_table, number
 
 _PARTS = 6  # that a table names
@@ -30,26 +29,27 @@ def speed_table(rows: Sequence[Row]) -> str:
     cells = []
     for row in rows:
         found = row.record()
-        spread = f"{1e3 * found['quickest']:.4g}-{1e3 * found['slowest']:.4g}"
-        memory = number(None if row.peak is None else row.peak / 2**30)
-        work = WORKS[row.work].title
         cells.append(
             [
-                f"{work}, {row.step}" if row.step else work,
-                str(row.pixels),
-                str(row.batch),
+                row.title,
+                str(found["pixels"]),
+                str(found["batch"]),
                 row.variant,
-                f"{1e3 * found['seconds']:.4g}",
-                spread,
-                f"{found['images_per_second']:.4g}",
-                memory,
+                _milliseconds(found["seconds"]),
+                f"{_milliseconds(found['quickest'])}-{_milliseconds(found['slowest'])}",
+                f"{found['images_per_second']:.3g}",
+                number(None if row.peak is None else row.peak / 2**30),
                 f"{row.operations.dispatched:.0f}",
                 f"{row.operations.with_kernel:.0f}",
-                f"{row.ratio:.2f}",
+                number(row.ratio),
             ]
         )
     columns = ["work", "pixels", "batch", "variant", "ms", "from-to", "images/s", "GB"]
     return markdown_table([*columns, "operations", "with kernel", "ratio"], cells)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{1e3 * seconds:.0f}" if seconds >= 0.1 else f"{1e3 * seconds:.3g}"
 
 
 def parts_table(rows: Sequence[Row]) -> str:
@@ -58,9 +58,7 @@ def parts_table(rows: Sequence[Row]) -> str:
     for row in rows:
         shares = [f"{name} {100 * share:.0f} %" for name, share in list(row.parts.items())[:_PARTS]]
         if shares:
-            work = WORKS[row.work].title
-            title = f"{work}, {row.step}" if row.step else work
-            cells.append([title, str(row.pixels), row.variant, ", ".join(shares)])
+            cells.append([row.title, str(row.case.setting.sizes.pixels), row.variant, ", ".join(shares)])
     return markdown_table(["work", "pixels", "variant", "share of the time"], cells)
 
 

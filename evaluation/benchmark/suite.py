@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -61,34 +62,46 @@ class Row:
     """Figures of one variant of one step.
 
     Attributes:
+        case: what it is.
+        variant: ``reference``, or a precision.
+        images: pictures for each one of a batch.
+        step: which step, where there are several.
         seconds: a step, in each round.
-        images: pictures a step.
         peak: bytes, None where they are unknown.
         operations: a step.
         parts: share of each part.
         ratio: how many times as fast it is as the first variant, in the same round.
     """
 
-    work: str
-    step: str
-    pixels: int
-    batch: int
+    case: Case
     variant: str
-    images: int
+    images: int = 1
+    step: str = ""
     seconds: list[float] = field(default_factory=list)
     peak: int | None = None
     operations: Operations = field(default_factory=lambda: Operations(0, 0))
     parts: dict[str, float] = field(default_factory=dict)
     ratio: float = 1.0
 
+    @property
+    def title(self) -> str:
+        """For tables."""
+        work = WORKS[self.case.work].title
+        return f"{work}, {self.step}" if self.step else work
+
     def record(self) -> dict[str, Any]:
         """As JSON has it."""
+        setting, middle = self.case.setting, median(self.seconds)
         return {
-            **{name: getattr(self, name) for name in ("work", "step", "pixels", "batch", "variant")},
-            "seconds": median(self.seconds),
+            "work": self.case.work,
+            "step": self.step,
+            "pixels": setting.sizes.pixels,
+            "batch": setting.batch,
+            "variant": self.variant,
+            "seconds": middle,
             "quickest": min(self.seconds),
             "slowest": max(self.seconds),
-            "images_per_second": self.images / median(self.seconds),
+            "images_per_second": setting.batch * self.images / middle,
             "peak_memory_bytes": self.peak,
             "operations": self.operations.dispatched,
             "operations_with_kernel": self.operations.with_kernel,
@@ -103,10 +116,9 @@ def variants_of(case: Case, precisions: Sequence[torch.dtype], reference: bool) 
     found: dict[str, Callable[[], Built]] = {}
     published = work.published
     if reference and published is not None:
-        found[REFERENCE] = lambda: published(setting)
+        found[REFERENCE] = partial(published, setting)
     for precision in precisions if work.computes else [torch.float32]:
-        name = str(precision).removeprefix("torch.")
-        found[name] = lambda precision=precision: work.build(setting, precision)
+        found[str(precision).removeprefix("torch.")] = partial(work.build, setting, precision)
     return found
 
 
@@ -141,36 +153,43 @@ def measure(
         effort: how long.
         advance: called after the first look, and after each round.
     """
-    device, rows = case.setting.device, dict[tuple[str, str], Row]()
+    device = case.setting.device
+    rows: list[Row] = []
     kept: dict[str, Built] = {}
-    largest = 0
     for name, build in variants.items():
-        meter = memory.PeakMemory(device)
-        built = _warmed(build())
-        peak = meter.peak()
-        largest = max(largest, peak or 0)
-        images = case.setting.batch * work.images
-        for step, run in built.steps.items():
-            row = Row(case.work, step, case.setting.sizes.pixels, case.setting.batch, name, images, peak=peak)
-            row.operations, row.parts = count_operations(run), built.parts.shares(run)
-            rows[name, step] = row
+        built, found = _first_look(build, Row(case, name, work.images))
+        rows += found
         memory.give_back()
         left = memory.available(device)
-        if left is None or left > _SPARE * largest:
+        if left is None or left > _SPARE * max(row.peak or 0 for row in rows):
             kept[name] = built
-        del built, run
+        del built
     advance()
     begin = time.monotonic()
     for _ in range(effort.rounds):
         for name, build in variants.items():
             current = kept.get(name) or _warmed(build())
-            for step, run in current.steps.items():
-                rows[name, step].seconds.append(seconds(run, effort.steps, device))
-            del current, run
+            for row in rows:
+                if row.variant == name:
+                    row.seconds.append(seconds(current.steps[row.step], effort.steps, device))
+            del current
         advance()
         if effort.seconds and time.monotonic() - begin > effort.seconds:
             break
-    return _compared(_summarized(work, list(rows.values())), next(iter(variants)))
+    return _compared(_summarized(work, rows))
+
+
+def _first_look(build: Callable[[], Built], blank: Row) -> tuple[Built, list[Row]]:
+    """Builds a variant and warms it up; a row for each of its steps, without times."""
+    meter = memory.PeakMemory(blank.case.setting.device)
+    built, rows = build(), []
+    for step, run in built.steps.items():
+        meter.begin_again()
+        for _ in range(_WARM_UP):
+            run()
+        row = replace(blank, step=step, peak=meter.peak(), seconds=[])
+        rows.append(replace(row, operations=count_operations(run), parts=built.parts.shares(run)))
+    return built, rows
 
 
 def _warmed(built: Built) -> Built:
@@ -182,11 +201,11 @@ def _warmed(built: Built) -> Built:
 
 
 def _summarized(work: Work, rows: list[Row]) -> list[Row]:
-    """The rows of a piece of work with the row that sums them up, for each variant."""
+    """The rows, all variants of a step together, and those that sum up a piece of work."""
+    found = sorted(rows, key=lambda row: list(dict.fromkeys(row.step for row in rows)).index(row.step))
     if work.summary is None:
-        return rows
+        return found
     name, counts = work.summary
-    found = list(rows)
     for variant in dict.fromkeys(row.variant for row in rows):
         own = [row for row in rows if row.variant == variant]
         found.append(_weighted_sum(name, own, [counts[row.step] for row in own]))
@@ -194,23 +213,26 @@ def _summarized(work: Work, rows: list[Row]) -> list[Row]:
 
 
 def _weighted_sum(name: str, rows: Sequence[Row], counts: Sequence[float]) -> Row:
-    first = rows[0]
-    total = Row(first.work, name, first.pixels, first.batch, first.variant, first.images, peak=first.peak)
-
     def add(values: Iterable[float]) -> float:
         return sum(count * value for count, value in zip(counts, values, strict=True))
 
-    total.seconds = [add(values) for values in zip(*(row.seconds for row in rows), strict=True)]
-    total.operations = Operations(
-        round(add(row.operations.dispatched for row in rows)),
-        round(add(row.operations.with_kernel for row in rows)),
+    return replace(
+        rows[0],
+        step=name,
+        seconds=[add(values) for values in zip(*(row.seconds for row in rows), strict=True)],
+        peak=max((row.peak for row in rows if row.peak is not None), default=None),
+        operations=Operations(
+            round(add(row.operations.dispatched for row in rows)),
+            round(add(row.operations.with_kernel for row in rows)),
+        ),
+        parts={},
     )
-    return total
 
 
-def _compared(rows: list[Row], base: str) -> list[Row]:
-    """The rows with their ratios to one variant, round by round."""
+def _compared(rows: list[Row]) -> list[Row]:
+    """The rows with their ratios to the first variant of the same step, round by round."""
+    first: dict[str, Row] = {}
     for row in rows:
-        (other,) = (found for found in rows if (found.variant, found.step) == (base, row.step))
-        row.ratio = median([theirs / own for theirs, own in zip(other.seconds, row.seconds, strict=True)])
+        base = first.setdefault(row.step, row)
+        row.ratio = median([theirs / own for theirs, own in zip(base.seconds, row.seconds, strict=True)])
     return rows
