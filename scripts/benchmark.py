@@ -20,12 +20,15 @@ from options.benchmark_options import BenchmarkOptions
 from options.parser import parse_options
 from utils.device import keep_freed_memory, select_device
 from utils.errors import run_command
+from utils.files.outputs import require_writable
 from utils.files.writing import write_text
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the machine, a table of speeds, one of their parts, and all figures as one line of JSON."""
     options = parse_options(BenchmarkOptions, arguments, __doc__ or "")
+    if options.json:
+        require_writable([Path(options.json).absolute().parent])
     device = select_device(options.device)
     choose_ops(options.ops, device)
     if options.threads:
@@ -33,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if device.type == "cpu":
         keep_freed_memory()
     precisions = precisions_of(options, device)
-    named = [str(precision).removeprefix("torch.") for precision in precisions]
-    machine, ceiling = describe_machine(device, options.ops, named), ceilings(device)
+    machine = describe_machine(device, options.ops, precisions)
+    ceiling = ceilings(device, precisions)
     print(header(machine, ceiling), flush=True)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,12 @@ def processor_features() -> list[str]:
     return [name for name, check in _CPU_FEATURES.items() if getattr(torch.cpu, check, bool)()]
 
 
-def describe_machine(device: torch.device, ops: str, precisions: list[str]) -> dict[str, Any]:
+def named(precision: torch.dtype) -> str:
+    """A precision as tables call it, such as ``float32``."""
+    return str(precision).removeprefix("torch.")
+
+
+def describe_machine(device: torch.device, ops: str, precisions: Sequence[torch.dtype]) -> dict[str, Any]:
     """Device, processor, threads, versions and precisions, as a dictionary."""
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -33,7 +38,7 @@ def describe_machine(device: torch.device, ops: str, precisions: list[str]) -> d
         "features": processor_features(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "precisions": precisions,
+        "precisions": [named(precision) for precision in precisions],
         "ops": ops,
     }
     if device.type == "cuda":
@@ -50,15 +55,13 @@ def _processor() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-def ceilings(device: torch.device) -> dict[str, float]:
+def ceilings(device: torch.device, precisions: Sequence[torch.dtype]) -> dict[str, float]:
     """One large convolution and matrix product, in TFLOP/s by precision, and a large copy, in GB/s."""
     big = device.type != "cpu"
     side, channels, pixels, batch = (8192, 512, 64, 16) if big else (1024, 128, 64, 2)
-    precisions = {"float32": torch.float32}
-    if device.type != "mps":
-        precisions["bfloat16"] = torch.bfloat16
     found = {}
-    for name, dtype in precisions.items():
+    for dtype in precisions:
+        name = named(dtype)
         matrix = torch.randn(side, side, device=device, dtype=dtype)
         product = 2 * side**3 / _quickest(lambda matrix=matrix: matrix @ matrix, device)
         found[f"matrix product {name}"] = product / 1e12

@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from evaluation.benchmark import memory
+from evaluation.benchmark.machine import named
 from evaluation.benchmark.networks import Setting
 from evaluation.benchmark.operations import Operations, count_operations
 from evaluation.benchmark.timing import median, seconds
@@ -118,7 +119,7 @@ def variants_of(case: Case, precisions: Sequence[torch.dtype], reference: bool) 
     if reference and published is not None:
         found[REFERENCE] = partial(published, setting)
     for precision in precisions if work.computes else [torch.float32]:
-        found[str(precision).removeprefix("torch.")] = partial(work.build, setting, precision)
+        found[named(precision)] = partial(work.build, setting, precision)
     return found
 
 
