@@ -68,7 +68,7 @@ class BenchmarkOptions(MachineOptions):
     rounds: int | None = option(
         None, positive, "the variants are timed in turn, this many times; without it 5, or as a suite says"
     )
-    steps: int | None = option(None, positive, "steps a turn; without it 4, or as a suite says")
+    steps: int | None = option(None, positive, "steps a turn, at most; without it 4, or as a suite says")
     seconds: float | None = option(
         None, weight, "no further round of a piece of work after these; 0 or without a suite: no limit"
     )

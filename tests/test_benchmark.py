@@ -192,6 +192,13 @@ def test_a_variant_is_compared_round_by_round(monkeypatch: pytest.MonkeyPatch) -
     assert (fast["quickest"], fast["slowest"]) == (0.5, 2)
 
 
+def test_turns_end_in_time() -> None:
+    assert Effort(rounds=3, steps=4).steps_in_turn(1000) == 4
+    assert Effort(rounds=3, steps=4, seconds=9).steps_in_turn(0.5) == 2
+    assert Effort(rounds=3, steps=4, seconds=9).steps_in_turn(100) == 1
+    assert Effort(rounds=3, steps=4, seconds=9).steps_in_turn(0) == 4
+
+
 @pytest.mark.parametrize(("left", "builds"), [(None, 1), (0, 4)])
 def test_where_memory_is_short_variants_are_built_in_each_turn(
     left: int | None, builds: int, monkeypatch: pytest.MonkeyPatch

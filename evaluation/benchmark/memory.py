@@ -25,6 +25,7 @@ class PeakMemory:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._told = device.type in ("cuda", "cpu")
+        gc.collect()
         self.begin_again()
         if device.type == "cuda":
             self._before = torch.cuda.memory_allocated(device)
@@ -33,7 +34,7 @@ class PeakMemory:
 
     def begin_again(self) -> None:
         """Forgets the highest point so far; what was in use at the beginning stays the measure."""
-        give_back()
+        _trim()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats(self._device)
@@ -56,6 +57,10 @@ class PeakMemory:
 def give_back() -> None:
     """Gives the system the memory of what is no more, also where freed blocks are kept."""
     gc.collect()
+    _trim()
+
+
+def _trim() -> None:
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -23,7 +23,7 @@ from utils.pictures.writing import save_pil
 
 AGES = tuple(range(0, 101, 10))
 FOLDER_AGES = (20, 40, 60, 80)
-BATCHES = 4  # in the folders
+BATCHES = 2  # in the folders
 
 
 def face_folder(setting: Setting, side: int) -> Path:

@@ -21,7 +21,7 @@ from utils.device import select_precision
 USUAL = Effort(rounds=5, steps=4)
 # By suite and whether a processor computes. A quick one ends within four minutes, 10 cases on a GPU.
 EFFORTS = {
-    ("quick", False): Effort(rounds=3, steps=4, seconds=5),
+    ("quick", False): Effort(rounds=3, steps=4, seconds=4),
     ("quick", True): Effort(rounds=2, steps=2, seconds=5),
     ("full", False): Effort(rounds=5, steps=10, seconds=60),
     ("full", True): Effort(rounds=3, steps=1),

@@ -20,6 +20,7 @@ from utils.notes import note
 
 REFERENCE = "reference"
 _WARM_UP = 2  # steps: the first makes the state of an optimiser, the second is like all others
+_TURNS = 3  # in a round: as many as there are variants
 _SPARE = 1.2  # a variant stays in memory while so many times the largest peak is left
 
 Variants = Mapping[str, Callable[[], Built]]
@@ -49,13 +50,18 @@ class Effort:
 
     Attributes:
         rounds: turns of each variant.
-        steps: steps in a turn.
+        steps: steps in a turn, at most.
         seconds: no further round begins after these; 0 for no limit.
     """
 
     rounds: int
     steps: int
     seconds: float = 0.0
+
+    def steps_in_turn(self, seconds: float) -> int:
+        """Steps in a turn of what takes so long: fewer where all rounds would not end in time."""
+        fair = self.seconds / self.rounds / _TURNS / max(seconds, 1e-6)
+        return min(self.steps, max(1, int(fair))) if self.seconds else self.steps
 
 
 @dataclass
@@ -68,6 +74,7 @@ class Row:
         images: pictures for each one of a batch.
         step: which step, where there are several.
         seconds: a step, in each round.
+        first_seconds: of the last step before these.
         peak: bytes, None where they are unknown.
         operations: a step.
         parts: share of each part.
@@ -79,6 +86,7 @@ class Row:
     images: int = 1
     step: str = ""
     seconds: list[float] = field(default_factory=list)
+    first_seconds: float = 0.0
     peak: int | None = None
     operations: Operations = field(default_factory=lambda: Operations(0, 0))
     parts: dict[str, float] = field(default_factory=dict)
@@ -172,7 +180,8 @@ def measure(
             current = kept.get(name) or _warmed(build())
             for row in rows:
                 if row.variant == name:
-                    row.seconds.append(seconds(current.steps[row.step], effort.steps, device))
+                    count = effort.steps_in_turn(row.first_seconds)
+                    row.seconds.append(seconds(current.steps[row.step], count, device))
             del current
         advance()
         if effort.seconds and time.monotonic() - begin > effort.seconds:
@@ -186,9 +195,8 @@ def _first_look(build: Callable[[], Built], blank: Row) -> tuple[Built, list[Row
     built, rows = build(), []
     for step, run in built.steps.items():
         meter.begin_again()
-        for _ in range(_WARM_UP):
-            run()
-        row = replace(blank, step=step, peak=meter.peak(), seconds=[])
+        first = [seconds(run, 1, blank.case.setting.device) for _ in range(_WARM_UP)]
+        row = replace(blank, step=step, peak=meter.peak(), first_seconds=first[-1], seconds=[])
         rows.append(replace(row, operations=count_operations(run), parts=built.parts.shares(run)))
     return built, rows
 
