@@ -40,14 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ceiling = ceilings(device, precisions)
     print(header(machine, ceiling), flush=True)
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as folder:
-        cases = cases_of(options, device, Path(folder))
-        for found in run_cases(cases, precisions, options.reference, effort_of(options, device)):
-            rows += found
-            if options.json:
-                write_text(as_json(machine, ceiling, rows) + "\n", options.json)
-    print(f"\n{speed_table(rows)}\n\n{parts_table(rows)}\n")
-    print(as_json(machine, ceiling, rows))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            cases = cases_of(options, device, Path(folder))
+            for found in run_cases(cases, precisions, options.reference, effort_of(options, device)):
+                rows += found
+                if options.json:
+                    write_text(as_json(machine, ceiling, rows) + "\n", options.json)
+    finally:  # what was measured before somebody stopped it
+        if rows:
+            print(f"\n{speed_table(rows)}\n\n{parts_table(rows)}\n")
+            print(as_json(machine, ceiling, rows))
 
 
 if __name__ == "__main__":
