@@ -33,8 +33,8 @@ FLOORS = [
     "criteria",
     "options",
     "training",
-    "evaluation",
     "inference",
+    "evaluation",
     "scripts",
 ]
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines

@@ -1,0 +1,1 @@
+"""Benchmarks: training, inference and data loading, timed in turn with the official way of doing them."""
