@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from criteria.objective import TermGroup
 from options.machine_options import MachineOptions
+from utils.compilation import CHOICES
 from utils.errors import InputError
 from utils.typed_options import Options, Unread, count, group, option, path, positive, processes, weight
 
@@ -62,6 +63,21 @@ class CheckpointingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CompileOptions(Options):
+    """Whether networks run compiled."""
+
+    title = "machine"
+
+    compile: str = option(
+        "auto",
+        str,
+        "torch.compile of the networks, which takes minutes at the start; reduce-overhead records CUDA "
+        "graphs; auto compiles nothing so far",
+        choices=CHOICES,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class LogOptions(Options):
     """When something is shown or written."""
 
@@ -79,7 +95,7 @@ class LogOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RunOptions, DataOptions, MachineOptions, LogOptions):
+class TrainOptions(RunOptions, DataOptions, CompileOptions, MachineOptions, LogOptions):
     """What the engine of every training reads.
 
     Attributes:

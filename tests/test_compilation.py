@@ -6,7 +6,7 @@ from torch import nn
 
 from models.encoders.psp_encoders import GradualStyleEncoder
 from models.stylegan2.model import Generator
-from utils.compilation import compile_mode, compile_networks, eagerly
+from utils.compilation import compile_networks, eagerly
 
 
 def through(backend: object, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,9 +18,11 @@ def through(backend: object, monkeypatch: pytest.MonkeyPatch) -> None:
     torch._dynamo.reset()
 
 
-def test_modes() -> None:
-    assert [compile_mode(name) for name in ("auto", "none")] == [None, None]
-    assert compile_mode("reduce-overhead") == "reduce-overhead"
+@pytest.mark.parametrize("choice", ["auto", "none"])
+def test_nothing_is_compiled_unless_it_is_asked_for(choice: str) -> None:
+    network = nn.Linear(3, 2)
+    compile_networks([network], choice)
+    assert "forward" not in vars(network)
 
 
 @pytest.mark.slow

@@ -155,12 +155,12 @@ def test_fresh_noise_of_frozen_layers_has_their_strengths() -> None:
     strengths = [0.5, 1.0, 2.0, 0.0, 3.0]
     for layer, strength in zip((generator.conv1, *generator.convs), strengths, strict=True):
         nn.init.constant_(layer.noise.weight, strength)
-    shifts = generator._shifts.of([None] * 5, 256, torch.float32)
+    _, shifts = generator._noise.shifts([None] * 5, 256, torch.float32)
     gain = generator.conv1.activate.scale
     for shift, strength, side in zip(shifts, strengths, (4, 8, 8, 16, 16), strict=True):
         assert shift.shape == (256, 1, side, side)
         assert float(shift.std()) == pytest.approx(strength * gain, rel=0.05)
-    assert not torch.equal(shifts[0], generator._shifts.of([None] * 5, 256, torch.float32)[0])
+    assert not torch.equal(shifts[0], generator._noise.shifts([None] * 5, 256, torch.float32)[1][0])
 
 
 def test_autocast_runs_a_frozen_network_in_its_dtype() -> None:

@@ -1,6 +1,7 @@
 """A step in parts: the gradients of micro-batches add up to that of the whole batch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -56,3 +57,17 @@ def mean_of(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     if len(rows) == 1:
         return dict(rows[0])
     return {name: torch.stack([row[name] for row in rows]).mean(dim=0) for name in rows[0]}
+
+
+@contextmanager
+def added_at_once(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Within it a backward pass leaves gradients of its own, added to the earlier ones of all at the end."""
+    earlier = [(parameter, parameter.grad) for parameter in parameters if parameter.grad is not None]
+    for parameter, _ in earlier:
+        parameter.grad = None
+    yield
+    pairs = [(gradient, parameter.grad) for parameter, gradient in earlier if parameter.grad is not None]
+    if pairs:
+        torch._foreach_add_([gradient for gradient, _ in pairs], [newer for _, newer in pairs])
+    for parameter, gradient in earlier:
+        parameter.grad = gradient

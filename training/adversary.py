@@ -18,6 +18,7 @@ from models.stylegan2.model import Discriminator
 from training.accumulation import mean_of, split
 from training.guard import backward_pass
 from training.state import TrainingState
+from utils.compilation import eagerly
 
 R1_EVERY = 16  # updates
 
@@ -120,7 +121,8 @@ class Adversary:
 
     def _penalise(self, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         real.requires_grad_(True)
-        loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+        with eagerly():
+            loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
         return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
 
     def _update(

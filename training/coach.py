@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from models.stylegan2.op import choose_ops
@@ -28,6 +28,7 @@ from training.run_folder import ITERATION, RunFolder, newest_run
 from training.state import TrainingState
 from training.stopping import StopRequests
 from training.trial import has_sound_step
+from utils.compilation import begin_step, compile_networks
 from utils.device import (
     autocast,
     be_deterministic,
@@ -117,6 +118,7 @@ class Coach(ABC, Generic[OptionsType]):
         for optimizer in self.state.optimizers.values():
             self.guard.watch(optimizer)
         self.buffers = KeptBuffers(self.state.networks.values())
+        compile_networks(self.compiled(), self.opts.compile)
 
     def _take_over_options(self, saved: dict[str, Any] | None) -> None:
         """Compares the options with those of the run so far."""
@@ -152,6 +154,10 @@ class Coach(ABC, Generic[OptionsType]):
     @abstractmethod
     def weights(self) -> dict[str, Any]:
         """Returns the checkpoint for use (not for resuming)."""
+
+    def compiled(self) -> list[nn.Module]:
+        """The networks that `--compile` is for."""
+        return list(self.state.networks.values())
 
     def parts(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The micro-batches of a step's own batch, see :func:`split`; the loss of each counts `share`."""
@@ -233,6 +239,7 @@ class Coach(ABC, Generic[OptionsType]):
         if not is_main():
             seed_process(self.opts.seed, rank(), self.step)
         self.buffers.keep()
+        begin_step()
         try:
             self.figures.add(self.training_step())
         except NotFiniteError:

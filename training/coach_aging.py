@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
@@ -20,9 +20,10 @@ from training.encoder_start import sam_start_files, start_sam
 from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
-from training.measures import AGING_AUGMENT, CLASSIFIER, load_measures, loss_files
+from training.measures import AGING_AUGMENT, CLASSIFIER, load_measures, loss_files, networks_of
 from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent
+from training.optimizers import parameters_of
 from training.randomness import step_generator
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
@@ -88,6 +89,10 @@ class CoachAging(Coach[SAMOptions]):
             codes.append(self.net.encode_photo(self.encoder.encoder_input(images)).float().cpu())
         return CodeSpread(torch.cat(codes)).to(self.device)
 
+    def compiled(self) -> list[nn.Module]:
+        parts = [self.net.encoder, self.net.pretrained_encoder, self.net.decoder]
+        return [*(part for part in parts if part is not None), *networks_of(self.objective.measures)]
+
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
@@ -131,7 +136,9 @@ class CoachAging(Coach[SAMOptions]):
             photo_codes=features["codes"] if self.net.frozen_prior else None,
             noise=part["noise"],
             precision=self.precision,
-            backward=partial(plain_backward, share=self.share),
+            backward=partial(
+                plain_backward, share=self.share, parameters=parameters_of(self.encoder.optimizer)
+            ),
         )
         assert result.real.pictures is not None
         return result.scalars, (result.real.pictures, input_ages, target_ages)

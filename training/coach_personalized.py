@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from criteria.age_sampling import (
     MODES,
@@ -31,9 +31,9 @@ from training.batches import BatchSource
 from training.coach import Coach
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
-from training.measures import load_measures, loss_files
+from training.measures import load_measures, loss_files, networks_of
 from training.needed_files import NeededFile, data_folders, require_files
-from training.optimizers import build_optimizer, cosine_share, set_share
+from training.optimizers import build_optimizer, cosine_share, parameters_of, set_share
 from training.randomness import step_generator
 from training.steps_mytimemachine import mytimemachine_step
 from training.two_passes import plain_backward
@@ -143,6 +143,10 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             features(torch.where(flipped[:, None, None, None], plain.flip(3), plain)), ages
         )
 
+    def compiled(self) -> list[nn.Module]:
+        parts = [self.net.encoder, self.net.pretrained_encoder, self.net.decoder]
+        return [*(part for part in parts if part is not None), *networks_of(self.objective.measures)]
+
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
@@ -174,7 +178,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             photo_codes=photo_codes,
             share=self.share / world_size(),
             precision=self.precision,
-            backward=partial(plain_backward, share=self.share),
+            backward=partial(plain_backward, share=self.share, parameters=parameters_of(self.optimizer)),
         )
         return result.scalars
 

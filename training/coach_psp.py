@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from criteria.objective import Losses, Objective, Pass, Targets, needs_of, weighted_terms
 from models.psp import pSp
@@ -17,7 +17,7 @@ from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
 from training.guard import backward_pass
-from training.measures import CLASSIFIER, load_measures, loss_files
+from training.measures import CLASSIFIER, load_measures, loss_files, networks_of
 from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent, needs_classifier
 from training.trained_encoder import TrainedEncoder
@@ -64,6 +64,10 @@ class CoachPSP(Coach[PSPOptions]):
             self.identities = FeatureCache(
                 lambda images: {"identity": features(images)}, len(self.batches.dataset)
             )
+
+    def compiled(self) -> list[nn.Module]:
+        net = self.encoder.net
+        return [net.encoder, net.decoder, *networks_of(self.objective.measures)]
 
     # ---------------------------------------------------------------- one step
 

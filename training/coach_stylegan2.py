@@ -27,6 +27,7 @@ from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.coach import Coach
 from training.guard import backward_pass
+from utils.compilation import eagerly
 from utils.distributed import average
 from utils.pictures.sheets import image_sheet
 
@@ -116,7 +117,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             backward_pass(losses[-1], self.share)
         self.optimizer.step()
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
-            figures["path_length"] = self._path_length_step(len(real))
+            with eagerly():
+                figures["path_length"] = self._path_length_step(len(real))
         decay = average_decay(opts.ema_halflife, opts.batch_size, self.step)
         update_average(self.generator_ema, self.generator, decay)
         return {**figures, **mean_of([{"g_loss": loss.detach()} for loss in losses])}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.aging_loss import AgingLoss
@@ -67,6 +67,14 @@ def load_measures(
     if "aging" in needs and classifier is not None:
         measures.aging = AgingLoss(classifier, augment)
     return measures, classifier
+
+
+def networks_of(measures: Measures) -> list[nn.Module]:
+    """The networks that run in the terms, as far as one forward pass is all of it."""
+    found = [loss.network.network for loss in (measures.identity, measures.aging) if loss is not None]
+    if isinstance(measures.perceptual, LPIPSLoss):
+        found.append(measures.perceptual.model.net)
+    return found
 
 
 def _perceptual(opts: LossNetworkOptions, classifier: AgeClassifier | None) -> PerceptualLoss:

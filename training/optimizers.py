@@ -67,6 +67,11 @@ def build_optimizer(
     raise InputError(f"--optim_name={name} is unknown; choose one of {', '.join(NAMES)}")
 
 
+def parameters_of(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Everything that an optimiser changes."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
 @torch.no_grad()
 def _centre_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
     """Subtracts from each gradient the mean of every output channel (gradient centralisation).
@@ -74,7 +79,7 @@ def _centre_gradients(optimizer: torch.optim.Optimizer, *_: object) -> None:
     What Ranger does one gradient after another, in a few calls: gradients of one shape are taken together.
     """
     alike: dict[tuple[Any, ...], list[Tensor]] = {}
-    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+    for parameter in parameters_of(optimizer):
         gradient = parameter.grad
         if gradient is not None and gradient.dim() > 1:
             alike.setdefault((gradient.shape, gradient.dtype, gradient.device), []).append(gradient)

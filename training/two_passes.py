@@ -1,6 +1,6 @@
 """What a step of SAM and of MyTimeMachine have in common: a pass to the target age, and a cycle pass back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -8,19 +8,24 @@ import torch
 from torch import Tensor
 
 from criteria.objective import Losses, Objective, PassName, Targets
+from training.accumulation import added_at_once
 from training.guard import backward_pass
 from utils.device import autocast
 
 Backward = Callable[[Tensor], None]
 
 
-def plain_backward(loss: Tensor, share: float = 1.0) -> None:
+def plain_backward(loss: Tensor, share: float = 1.0, parameters: Sequence[Tensor] = ()) -> None:
     """Ordinary backward pass, see :func:`backward_pass`.
 
     A loss without any term that has a weight, as some modes may have, leaves the gradients alone.
+
+    Args:
+        parameters: what learns, so that all gradients can be added to earlier ones in one call.
     """
     if loss.requires_grad:
-        backward_pass(loss, share)
+        with added_at_once(parameters):
+            backward_pass(loss, share)
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,6 @@ CHOICES = ("auto", "none", "default", "reduce-overhead")
 _eager_blocks = 0
 
 
-def compile_mode(choice: str) -> str | None:
-    """The mode of ``torch.compile`` that ``--compile`` means; None for eager execution.
-
-    ``auto`` compiles nothing: no device has been measured yet on which it pays for its minutes at the start.
-    """
-    return None if choice in ("auto", "none") else choice
-
-
 @contextmanager
 def eagerly() -> Iterator[None]:
     """Inside, compiled networks run eagerly: ``torch.compile`` has no second derivatives."""
@@ -32,7 +24,7 @@ def eagerly() -> Iterator[None]:
         _eager_blocks -= 1
 
 
-def compile_networks(networks: Iterable[nn.Module], mode: str) -> None:
+def compile_networks(networks: Iterable[nn.Module], choice: str) -> None:
     """Lets the forward passes of networks run compiled from now on.
 
     The first passes compile, which takes long. A network that fails to compile says so and stays eager.
@@ -40,12 +32,15 @@ def compile_networks(networks: Iterable[nn.Module], mode: str) -> None:
 
     Args:
         networks: each of them once, however often it is named.
-        mode: of ``torch.compile``.
+        choice: a mode of ``torch.compile``; ``none`` and ``auto`` do nothing: no device has been measured yet
+            on which it pays for its minutes at the start.
     """
+    if choice in ("auto", "none"):
+        return
     chosen = list(dict.fromkeys(networks))
-    note(f"--compile={mode}: {len(chosen)} networks are compiled in the first steps, which take minutes")
+    note(f"--compile={choice}: {len(chosen)} networks are compiled in the first steps, which take minutes")
     for network in chosen:
-        network.forward = CompiledForward(network.forward, mode, type(network).__name__)
+        network.forward = CompiledForward(network.forward, choice, type(network).__name__)
 
 
 class CompiledForward:

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.aging_loss import AgingLoss
-from criteria.frozen import FrozenLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import LPIPSLoss, build_lpips
 from criteria.objective import Measures
@@ -159,7 +158,7 @@ class RandomLPIPS(LPIPSLoss):
     """LPIPS on an AlexNet that never saw a picture: nothing is downloaded, and it takes as long."""
 
     def __init__(self) -> None:
-        FrozenLoss.__init__(self)
+        PerceptualLoss.__init__(self)
         self.model = self.freeze(build_lpips("alex", download=False))
 
 

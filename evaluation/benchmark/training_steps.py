@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from options.psp_options import PSPOptions
 from options.sam_options import SAMOptions
 from training.encoder_start import Start
 from training.guard import Guard, KeptBuffers, backward_pass
-from training.optimizers import build_optimizer
+from training.optimizers import build_optimizer, parameters_of
 from training.steps_mytimemachine import mytimemachine_step
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
@@ -145,7 +146,8 @@ def sam_training(setting: Setting, precision: torch.dtype) -> Built:
         identity = measures.identity.features(images)
         input_ages = measures.aging.extract_ages(images)
     target_ages = ages(TARGET_AGES["aging"], setting)
-    backward = parts.within("backward", plain_backward)
+    learning = parameters_of(encoder.optimizer)
+    backward = parts.within("backward", partial(plain_backward, parameters=learning))
 
     def step() -> None:
         guarded.buffers.keep()
@@ -194,7 +196,7 @@ def mytimemachine_training(setting: Setting, precision: torch.dtype) -> Built:
     watch_network(net, parts)
     with torch.no_grad(), autocast(device, precision):
         codes, targets = net.encode_photo(images).float(), objective.targets_of(images)
-    backward = parts.within("backward", plain_backward)
+    backward = parts.within("backward", partial(plain_backward, parameters=parameters_of(optimizer)))
 
     def step(mode: Mode) -> None:
         guarded.buffers.keep()

@@ -20,7 +20,7 @@ from models.stylegan2.layers import (
     StyledConv,
     ToRGB,
 )
-from models.stylegan2.noise import NoiseShifts
+from models.stylegan2.noise import LayerNoise
 from models.stylegan2.style_factors import Layer, StyleFactors
 
 
@@ -138,7 +138,7 @@ class Generator(nn.Module):
             in_channel = out_channel
         self._factors = StyleFactors(self._modulated_layers())
         sides = [plane.shape[-1] for plane in self.noise_buffers()]
-        self._shifts = NoiseShifts([self.conv1, *self.convs], sides)
+        self._noise = LayerNoise([self.conv1, *self.convs], sides)
 
     @classmethod
     def from_config(cls, config: StyleGAN2Config) -> "Generator":
@@ -180,12 +180,9 @@ class Generator(nn.Module):
         return [getattr(self.noises, f"noise_{layer}") for layer in range(self.num_layers)]
 
     def draw_noise(self, batch: int) -> list[Tensor]:
-        """Fresh noise planes (batch, 1, side, side), one a layer: those that the layers would draw."""
-        return [self._fresh_noise(batch, plane.shape[-1]) for plane in self.noise_buffers()]
-
-    def _fresh_noise(self, batch: int, side: int) -> Tensor:
+        """Fresh noise planes (batch, 1, side, side), one a layer: those that a forward pass would draw."""
         like = self.input.input
-        return torch.randn(batch, 1, side, side, dtype=self.compute_dtype or like.dtype, device=like.device)
+        return self._noise.draw(batch, self.compute_dtype or like.dtype, like.device)
 
     @torch.no_grad()
     def average_latent(self, n_latent: int = 10_000, seed: int = 0) -> Tensor:
@@ -266,19 +263,17 @@ class Generator(nn.Module):
             latent = latent.to(self.input.input.dtype)
             dtype = self.compute_dtype or latent.dtype
             x = self.input(latent).to(dtype).contiguous(memory_format=self.memory_format)
-            factors, shifts = self._all_factors(latent, dtype), self._shifts.of(noise, len(latent), dtype)
+            factors = self._all_factors(latent, dtype)
+            noise, shifts = self._noise.shifts(noise, len(latent), dtype)
             x = self.conv1.render(x, factors[0], noise[0], shifts[0])
             image = self.to_rgb1.render(x, factors[1])
             for level in range(len(self.to_rgbs)):
                 two, three = slice(2 * level + 1, 2 * level + 3), slice(3 * level + 2, 3 * level + 5)
-                planes, given = list(noise[two]), (factors[three], shifts[two])
+                inputs = (level, x, image, factors[three], noise[two], shifts[two])
                 if self.checkpoint_from is None or 2 * x.shape[-1] < self.checkpoint_from:
-                    x, image = self._synthesize_level(level, x, image, *given, planes)
+                    x, image = self._synthesize_level(*inputs)
                 else:
-                    for place, known in enumerate(shifts[two]):
-                        if known is None and planes[place] is None:
-                            planes[place] = self._fresh_noise(len(x), 2 * x.shape[-1])
-                    x, image = recomputed(self._synthesize_level, level, x, image, *given, planes)
+                    x, image = recomputed(self._synthesize_level, *inputs)
             return image
 
     def _synthesize_level(
@@ -287,8 +282,8 @@ class Generator(nn.Module):
         x: Tensor,
         image: Tensor,
         factors: Sequence[Factors],
-        shifts: Sequence[Tensor | None],
         noise: Sequence[Tensor | None],
+        shifts: Sequence[Tensor | None],
     ) -> tuple[Tensor, Tensor]:
         """Features and image of a level from those of half its side; levels count from 0, which is 8x8."""
         x = self.convs[2 * level].render(x, factors[0], noise[0], shifts[0])
