@@ -11,7 +11,7 @@ from stylegan2_cases import LAYERS, UPFIRDN, check_block, each_block, golden_lay
 import parity
 from models.stylegan2 import layers
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu, upfirdn2d
-from models.stylegan2.resampling import resampling_padding
+from models.stylegan2.resampling import doubling_convolution, resampling_padding
 
 
 @each_block
@@ -200,3 +200,18 @@ def test_activations_keep_their_precision_and_weights_stay_in_float32() -> None:
     assert half.dtype == torch.bfloat16
     assert all(parameter.dtype == torch.float32 for parameter in layer.parameters())
     torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(32, 33), (16, 32)])
+def test_a_doubling_convolution_is_a_transposed_one(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also in phases, with first and second derivatives."""
+    x = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    expected = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)
+    torch.testing.assert_close(doubling_convolution(x, weight), expected)
+    small = x.detach()[:1, :, :3, :4].requires_grad_()
+    monkeypatch.setattr("models.stylegan2.resampling.LARGE", 1)
+    torch.autograd.gradcheck(doubling_convolution, (small, weight))
+    torch.autograd.gradgradcheck(doubling_convolution, (small, weight))

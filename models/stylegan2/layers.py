@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from models.prepared import Prepared
 from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu
-from models.stylegan2.resampling import Blur, BlurKernel, Upsample, resampling_padding
+from models.stylegan2.resampling import (
+    Blur,
+    BlurKernel,
+    Upsample,
+    doubling_convolution,
+    resampling_padding,
+)
 
 
 class PixelNorm(nn.Module):
@@ -163,7 +169,7 @@ class ModulatedConv2d(nn.Module):
     def _resampling_convolution(self, x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
         """Convolves with an (out, in, k, k) weight, with FIR-filtered up- or downsampling by 2."""
         if self.upsample:
-            return self.blur(F.conv_transpose2d(x, _transposed(weight, groups), stride=2, groups=groups))
+            return self.blur(doubling_convolution(x, weight, groups))
         if self.downsample:
             return F.conv2d(self.blur(x), weight, stride=2, groups=groups)
         return F.conv2d(x, weight, padding=self.kernel_size // 2, groups=groups)
@@ -176,14 +182,6 @@ class ModulatedConv2d(nn.Module):
         x = x.reshape(1, batch * channels, height, width)
         out = self._resampling_convolution(x, weight.flatten(0, 1).to(x.dtype), groups=batch)
         return out.view(batch, -1, *out.shape[2:])
-
-
-def _transposed(weight: Tensor, groups: int) -> Tensor:
-    """Swaps input and output channels of an (out, in, k, k) weight, as transposed convolutions read it."""
-    if groups == 1:
-        return weight.transpose(0, 1)
-    by_group = weight.unflatten(0, (groups, -1))
-    return by_group.transpose(1, 2).flatten(0, 1)
 
 
 def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
