@@ -116,7 +116,7 @@ class Coach(ABC, Generic[OptionsType]):
         self.guard = Guard()
         for optimizer in self.state.optimizers.values():
             self.guard.watch(optimizer)
-        self.buffers = KeptBuffers(self.state.networks.values())
+        self._buffers = KeptBuffers(self.state.networks.values())
 
     def _take_over_options(self, saved: dict[str, Any] | None) -> None:
         """Compares the options with those of the run so far."""
@@ -232,11 +232,11 @@ class Coach(ABC, Generic[OptionsType]):
         """One step; one whose loss or gradient is not finite leaves everything as it was."""
         if not is_main():
             seed_process(self.opts.seed, rank(), self.step)
-        self.buffers.keep()
+        self._buffers.keep()
         try:
             self.figures.add(self.training_step())
         except NotFiniteError:
-            self.buffers.restore()
+            self._buffers.restore()
             self.state.step += 1
             self._count_skipped()
         else:
@@ -244,9 +244,9 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.strain = max(0, self.state.strain - 1)
             self._newest_sound = self.step
         if self._is_finished():
-            self.buffers.keep()
+            self._buffers.keep()
             tries = self.opts.max_skipped
-            if not has_sound_step(self.training_step, self.guard, self.state, self.buffers, tries):
+            if not has_sound_step(self.training_step, self.guard, self.state, self._buffers, tries):
                 self._give_up(f"after step {self.step} no further step has a finite loss and gradient")
 
     def _count_skipped(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from models.stylegan2.op import choose_ops
-from training.guard import Guard, KeptBuffers
+from training.guard import Guard
 from training.randomness import random_state, set_random_state
 from training.rehearsal import Rehearsal
 from training.state import TrainingState
@@ -31,7 +31,6 @@ class Rehearsed(Protocol):
     state: TrainingState
     batches: Any
     guard: Guard
-    buffers: KeptBuffers
 
     def training_step(self) -> dict[str, Tensor]: ...
 
@@ -116,20 +115,18 @@ def _unchanged(coach: Rehearsed) -> Iterator[None]:
         choose_ops("native")  # those that are compiled want numbers
     coach.state.step = 0  # at which everything is due
     coach.guard.blind = True
-    coach.buffers.keep()
     try:
         with alone():
             yield
     finally:
-        coach.buffers.restore()
         coach.state.step, coach.batches, coach.opts, coach.guard.blind = step, batches, opts, False
         choose_ops(coach.opts.ops, coach.device)
         set_random_state(random)
-        for optimizer, known, before in zip(optimizers, moments, groups, strict=True):
+        for optimizer, known, earlier in zip(optimizers, moments, groups, strict=True):
             optimizer.zero_grad(set_to_none=True)
             optimizer.state.clear()
             optimizer.state.update(known)
-            for group, settings in zip(optimizer.param_groups, before, strict=True):
+            for group, settings in zip(optimizer.param_groups, earlier, strict=True):
                 group.clear()
                 group.update(settings)
 
