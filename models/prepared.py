@@ -5,6 +5,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 Form = TypeVar("Form")
 
@@ -33,16 +34,17 @@ class Prepared(Generic[Form]):
         if torch.compiler.is_compiling():  # which makes one kernel of it and what follows
             return compute()
         present = [weight for weight in weights if weight is not None]
-        plain = all(type(weight) in (Tensor, nn.Parameter) for weight in present)  # not those without memory
-        if not plain or not frozen(present):
+        if not frozen(present) or not _have_numbers(present):
             return compute()
         key = (*settings, *((weight.data_ptr(), weight._version) for weight in present))
-        if self._form is None or key != self._key:
-            with torch.no_grad():
-                self._form = compute()
-            # Their memory stays in use, so that no other tensor can be at the same address.
-            self._key, self._sources = key, [weight.detach() for weight in present]
-        return self._form
+        if self._form is not None and key == self._key:
+            return self._form
+        with torch.no_grad():
+            form = compute()
+        if _have_numbers(tree_leaves(form)):
+            # The memory of the weights stays in use, so that no other tensor can be at the same address.
+            self._key, self._form, self._sources = key, form, [weight.detach() for weight in present]
+        return form
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Prepared[Form]":
         return type(self)()
@@ -65,3 +67,8 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     if x.dtype == torch.float64 or not torch.is_autocast_enabled(kind):
         return x.dtype
     return torch.get_autocast_dtype(kind)
+
+
+def _have_numbers(values: Sequence[Any]) -> bool:
+    """Whether all tensors have memory of their own, which those of a rehearsal have not."""
+    return all(type(value) in (Tensor, nn.Parameter) for value in values if isinstance(value, Tensor))

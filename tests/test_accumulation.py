@@ -75,7 +75,7 @@ def test_a_step_in_parts_equals_the_whole_one(case: str, files: SimpleNamespace,
             torch.testing.assert_close(other_figures[name], value, rtol=1e-4, atol=1e-6, msg=name)
         assert any(gradient.any() for gradient in whole)
         for one, other in zip(whole, in_parts, strict=True):
-            torch.testing.assert_close(other, one, rtol=1e-3, atol=3e-5 * float(one.abs().max()) + 1e-9)
+            torch.testing.assert_close(other, one, rtol=1e-3, atol=3e-4 * float(one.abs().max()) + 1e-9)
 
 
 def test_parts_hold_every_so_many_th_picture_in_the_layout_of_the_whole() -> None:

@@ -24,6 +24,7 @@ VARIANTS = {
     **{coach: (coach, ()) for coach in COACHES},
     "psp with its generator": ("psp", ("--train_decoder", *ADVERSARY, *STEADY)),
     "sam against a discriminator": ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
+    "stylegan2 in parts": ("stylegan2", ("--gradient_accumulation_steps=2", "--activation_checkpointing")),
 }
 TOGETHER = ["stylegan2", "mytimemachine"]  # statistics of its own, and a cache of features
 

@@ -14,7 +14,7 @@ from torch import nn
 from models.recomputation import recomputed
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from training.forecast import Forecast, forecast, sentence
-from training.guard import _tensors as tensors_of
+from training.guard import tensors_of
 from training.rehearsal import MemoryTracker, Rehearsal
 from utils import memory
 
@@ -107,6 +107,8 @@ def test_a_rehearsal_needs_what_a_step_needs_and_leaves_no_trace(
         trainer = toys.coach(
             toys.arguments(coach, files, tmp_path / str(rehearsed), "--batch_size=8", *flags)
         )
+        trainer.training_step()  # so that there are moments
+        trainer.state.step += 1
         if rehearsed:
             expected = forecast(trainer)
             assert expected.there is not None and expected.needed > made[0].peak
@@ -117,7 +119,9 @@ def test_a_rehearsal_needs_what_a_step_needs_and_leaves_no_trace(
         ends.append([*figures.values(), *tensors_of(trainer.state.content())])
         trainer.run.close()
     assert all(torch.equal(one, other) for one, other in zip(*ends, strict=True))
-    assert peaks[0] == peaks[1] == pytest.approx(made[0].peak, rel=0.1)
+    assert peaks[0] == peaks[1]
+    if coach != "stylegan2":  # whose penalties are not due in the second step
+        assert peaks[0] == pytest.approx(made[0].peak, rel=0.15)
 
 
 def test_what_is_said(files: SimpleNamespace, tmp_path: Path) -> None:

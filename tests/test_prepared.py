@@ -15,6 +15,7 @@ from models.prepared import Prepared
 from models.stacked import runs_in_memory, side_by_side, stacked
 from models.stylegan2.model import Generator
 from training.averaging import update_average
+from training.rehearsal import Rehearsal
 
 TINY = {"channels": (8, 8, 16, 24, 32), "units": (1, 2, 1, 1)}
 
@@ -195,3 +196,11 @@ def test_tensors_that_lie_apart_are_stacked_all_the_same() -> None:
     assert side_by_side(parts) is None
     torch.testing.assert_close(stacked(parts), torch.stack(parts))
     assert sorted(len(run) for run in runs_in_memory(parts)) == [1, 3]
+
+
+def test_a_rehearsal_keeps_nothing() -> None:
+    """Its tensors hold no numbers."""
+    weight, prepared = torch.ones(3), Prepared()
+    with Rehearsal():
+        prepared.of([weight], lambda: weight * 2)
+    torch.testing.assert_close(prepared.of([weight], lambda: weight * 2), torch.full((3,), 2.0))

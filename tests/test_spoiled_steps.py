@@ -62,7 +62,7 @@ def state_of(run: Path) -> dict[str, Any]:
 
 
 def flat(content: Any) -> list[Tensor]:
-    return list(guard._tensors(content))
+    return list(guard.tensors_of(content))
 
 
 def skipped(run: Path) -> list[dict[str, Any]]:

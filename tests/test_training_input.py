@@ -262,6 +262,7 @@ def test_a_thread_that_is_ahead_gives_the_same_batches(files: SimpleNamespace) -
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_batches_on_a_gpu_are_those_on_a_cpu(files: SimpleNamespace) -> None:
     device = torch.device("cuda")
     for cache in (True, False):

@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
@@ -117,7 +117,7 @@ class Coach(ABC, Generic[OptionsType]):
         self.guard = Guard()
         for optimizer in self.state.optimizers.values():
             self.guard.watch(optimizer)
-        self.buffers = KeptBuffers(self.state.networks.values())
+        self._buffers = KeptBuffers(self.state.networks.values())
         compile_networks(self.compiled(), self.opts.compile)
 
     def _take_over_options(self, saved: dict[str, Any] | None) -> None:
@@ -155,9 +155,9 @@ class Coach(ABC, Generic[OptionsType]):
     def weights(self) -> dict[str, Any]:
         """Returns the checkpoint for use (not for resuming)."""
 
-    def compiled(self) -> list[nn.Module]:
+    def compiled(self) -> Iterable[nn.Module]:
         """The networks that `--compile` is for."""
-        return list(self.state.networks.values())
+        return self.state.networks.values()
 
     def parts(self, batch: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The micro-batches of a step's own batch, see :func:`split`; the loss of each counts `share`."""
@@ -204,11 +204,10 @@ class Coach(ABC, Generic[OptionsType]):
 
     def _loop(self) -> None:
         if self._is_finished():
-            steps = f"{self.step} of {self.opts.max_steps} steps"
-            say(f"{self.run.path} has {steps} already; raise --max_steps")
-        elif self.step:
-            say(f"continuing {self.run.path} at step {self.step}")
-        if not self._is_finished():
+            say(f"{self.run.path} has {self.step} of {self.opts.max_steps} steps already; raise --max_steps")
+        else:
+            if self.step:
+                say(f"continuing {self.run.path} at step {self.step}")
             tell_forecast(self)
         self._last_save = time.monotonic()
         with progress_bar(type(self).__name__, self.step, self.opts.max_steps) as bar:
@@ -238,12 +237,12 @@ class Coach(ABC, Generic[OptionsType]):
         """One step; one whose loss or gradient is not finite leaves everything as it was."""
         if not is_main():
             seed_process(self.opts.seed, rank(), self.step)
-        self.buffers.keep()
+        self._buffers.keep()
         begin_step()
         try:
             self.figures.add(self.training_step())
         except NotFiniteError:
-            self.buffers.restore()
+            self._buffers.restore()
             self.state.step += 1
             self._count_skipped()
         else:
@@ -251,9 +250,9 @@ class Coach(ABC, Generic[OptionsType]):
             self.state.strain = max(0, self.state.strain - 1)
             self._newest_sound = self.step
         if self._is_finished():
-            self.buffers.keep()
+            self._buffers.keep()
             tries = self.opts.max_skipped
-            if not has_sound_step(self.training_step, self.guard, self.state, self.buffers, tries):
+            if not has_sound_step(self.training_step, self.guard, self.state, self._buffers, tries):
                 self._give_up(f"after step {self.step} no further step has a finite loss and gradient")
 
     def _count_skipped(self) -> None:
@@ -273,8 +272,7 @@ class Coach(ABC, Generic[OptionsType]):
             self._give_up(f"{self.state.skipped} steps to step {self.step} had no finite loss or gradient")
 
     def _newest_files(self) -> list[str]:
-        batches = getattr(self, "batches", None)
-        return batches.newest_files() if batches is not None else []
+        return self.batches.newest_files() if getattr(self, "batches", None) is not None else []
 
     def _give_up(self, reason: str) -> None:
         """Ends a run that would spoil itself.
@@ -326,8 +324,7 @@ class Coach(ABC, Generic[OptionsType]):
         return interval is not None and interval > 0 and self.step % interval == 0
 
     def _is_time_to_save(self) -> bool:
-        minutes = self.opts.save_minutes
-        return minutes > 0 and time.monotonic() - self._last_save > 60 * minutes
+        return 0 < 60 * self.opts.save_minutes < time.monotonic() - self._last_save
 
     def autocast(self) -> AbstractContextManager:
         """Mixed precision as chosen by `--mixed_precision`."""

@@ -3,24 +3,36 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from models.stylegan2.op import choose_ops
+from training.guard import Guard
 from training.randomness import random_state, set_random_state
 from training.rehearsal import Rehearsal
+from training.state import TrainingState
 from utils import memory
 from utils.distributed import alone, is_main, world_size
 from utils.notes import note
 
-if TYPE_CHECKING:
-    from training.coach import Coach
-
 LARGE = 10_000_000  # weights: below that a forecast says little and costs as much as some steps
 # Of a CPU, measured: libraries that are loaded at their first use, and what the allocator keeps in advance.
 CPU_EXTRA = 130_000_000
+
+
+class Rehearsed(Protocol):
+    """What is needed of a coach, see ``training.coach.Coach``."""
+
+    opts: Any
+    device: torch.device
+    precision: torch.dtype
+    state: TrainingState
+    batches: Any
+    guard: Guard
+
+    def training_step(self) -> dict[str, Tensor]: ...
 
 
 @dataclass(frozen=True)
@@ -41,7 +53,7 @@ class Forecast:
         return self.there is None or self.needed <= self.there
 
 
-def tell_forecast(coach: "Coach[Any]") -> None:
+def tell_forecast(coach: Rehearsed) -> None:
     """Says what a step of a coach will need, if `--memory_forecast` asks for it."""
     wanted = coach.opts.memory_forecast
     if not is_main() or wanted == "no" or (wanted == "auto" and not _is_large(coach)):
@@ -54,17 +66,17 @@ def tell_forecast(coach: "Coach[Any]") -> None:
     note(sentence(expected, coach), "memory" if expected.fits else "warning")
 
 
-def _is_large(coach: "Coach[Any]") -> bool:
+def _is_large(coach: Rehearsed) -> bool:
     networks = coach.state.networks.values()
     return sum(value.numel() for network in networks for value in network.parameters()) >= LARGE
 
 
-def forecast(coach: "Coach[Any]") -> Forecast:
+def forecast(coach: Rehearsed) -> Forecast:
     """Rehearses a step of a coach, which afterwards is what it was before."""
     held, room = memory.held(coach.device), memory.free(coach.device)
     rehearsal = Rehearsal(coach.device.type)
     with _unchanged(coach), rehearsal:
-        coach.batches = _Blank(rehearsal, coach)  # type: ignore[assignment]
+        coach.batches = _Blank(rehearsal, coach)
         coach.training_step()
     extra = CPU_EXTRA if coach.device.type == "cpu" else 0
     return Forecast(held + rehearsal.peak + extra, None if room is None else held + room)
@@ -73,7 +85,7 @@ def forecast(coach: "Coach[Any]") -> Forecast:
 class _Blank:
     """Batches of pictures that hold nothing."""
 
-    def __init__(self, rehearsal: Rehearsal, coach: "Coach[Any]") -> None:
+    def __init__(self, rehearsal: Rehearsal, coach: Rehearsed) -> None:
         self._rehearsal, self._device = rehearsal, coach.device
         self._pictures, self._size = coach.opts.batch_size // world_size(), coach.batches.dataset.size
 
@@ -90,7 +102,7 @@ class _Blank:
 
 
 @contextlib.contextmanager
-def _unchanged(coach: "Coach[Any]") -> Iterator[None]:
+def _unchanged(coach: Rehearsed) -> Iterator[None]:
     """Afterwards a coach, its optimisers and all random numbers are what they were."""
     optimizers = coach.state.optimizers.values()
     moments = [{parameter: dict(state) for parameter, state in o.state.items()} for o in optimizers]
@@ -103,25 +115,23 @@ def _unchanged(coach: "Coach[Any]") -> Iterator[None]:
         choose_ops("native")  # those that are compiled want numbers
     coach.state.step = 0  # at which everything is due
     coach.guard.blind = True
-    coach.buffers.keep()
     try:
         with alone():
             yield
     finally:
-        coach.buffers.restore()
         coach.state.step, coach.batches, coach.opts, coach.guard.blind = step, batches, opts, False
         choose_ops(coach.opts.ops, coach.device)
         set_random_state(random)
-        for optimizer, known, before in zip(optimizers, moments, groups, strict=True):
+        for optimizer, known, earlier in zip(optimizers, moments, groups, strict=True):
             optimizer.zero_grad(set_to_none=True)
             optimizer.state.clear()
             optimizer.state.update(known)
-            for group, settings in zip(optimizer.param_groups, before, strict=True):
+            for group, settings in zip(optimizer.param_groups, earlier, strict=True):
                 group.clear()
                 group.update(settings)
 
 
-def sentence(expected: Forecast, coach: "Coach[Any]") -> str:
+def sentence(expected: Forecast, coach: Rehearsed) -> str:
     """What to say about it; where it does not fit, with the flags that help."""
     needed = f"a step needs about {expected.needed / 1e9:.1f} GB of memory"
     if expected.there is None:

@@ -75,18 +75,19 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
 
 def broken_entry(content: Mapping[str, Any]) -> str | None:
     """Name of an entry of a checkpoint or state with a tensor that is not finite, if there is one."""
-    return next((name for name, value in content.items() if not all_finite(list(_tensors(value)))), None)
+    return next((name for name, value in content.items() if not all_finite(list(tensors_of(value)))), None)
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_of(value: Any) -> Iterator[Tensor]:
+    """All tensors in nested containers."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _tensors(item)
+            yield from tensors_of(item)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_of(item)
 
 
 class KeptBuffers:

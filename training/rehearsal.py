@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 SMALL = 4096  # numbers; so small a tensor on the CPU may be a draw that decides what a step does
 
@@ -77,8 +78,13 @@ class Rehearsal(MemoryTracker):
         """Makes an operation if it is one of the real ones, else only the shape of its result."""
         if _is_real(func, args, kwargs):
             return func(*args, **kwargs)
+        if func._schema.is_mutable:  # the mode leaves alone what exists only if it is an imitation
+            args, kwargs = tree_map_only(Tensor, self._imitation, (args, kwargs))
         with self._fake:
             return func(*args, **kwargs)
+
+    def _imitation(self, tensor: Tensor) -> Tensor:
+        return tensor if isinstance(tensor, FakeTensor) else self._fake.from_tensor(tensor)
 
 
 def _is_real(func: Any, args: Any, kwargs: Any) -> bool:

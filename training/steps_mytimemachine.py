@@ -35,9 +35,8 @@ def mytimemachine_step(
 ) -> StepResult:
     """Computes both passes and leaves the sum of the adapter's gradients in ``.grad``.
 
-    One network serves as the global and the personal one: they share encoders and generator, and only the
-    adapter is trained. The encoders run once a pass and without gradient, the global network renders in
-    extrapolation only. Noise comes from the fixed buffers.
+    One network serves as the global and the personal one: only the adapter differs. The encoders run once a
+    pass and without gradient, the global network renders in extrapolation only. Noise is the fixed one.
 
     Args:
         net: network with an adapter, everything but the adapter frozen; its mode decides about batch norm.
@@ -49,8 +48,7 @@ def mytimemachine_step(
         cycle_lambda: weight of the cycle pass.
         targets: ``objective.targets_of(images)``, where it was computed before.
         photo_codes: ``net.encode_photo(images)``, where it was computed before.
-        trained: whether the adapter learns from this step.
-        share: of these images in those of the step.
+        trained: whether the adapter learns from this step; share: of these images in those of the step.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
