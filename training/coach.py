@@ -84,8 +84,7 @@ class Coach(ABC, Generic[OptionsType]):
         self.precision = select_precision(opts.mixed_precision, self.device)
         if self.device.type == "cpu":
             keep_freed_memory()
-        if opts.threads:
-            torch.set_num_threads(opts.threads)
+        torch.set_num_threads(opts.threads or torch.get_num_threads())
         seed_everything(opts.seed)
         self.state = TrainingState(type(self).__name__)
         self.figures = self.state.figures
