@@ -35,9 +35,19 @@ class RunningFigures:
         return {"sums": dict(self._sums), "counts": dict(self._counts)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes back what :meth:`state_dict` gave; nothing of an empty one."""
-        self._sums = dict(state.get("sums", {}))
-        self._counts = Counter(state.get("counts", {}))
+        """Takes back what :meth:`state_dict` gave; nothing of an empty one.
+
+        Raises:
+            ValueError: it gave something else.
+        """
+        sums, counts = state.get("sums", {}), state.get("counts", {})
+        if not isinstance(sums, Mapping) or not isinstance(counts, Mapping) or sums.keys() != counts.keys():
+            raise ValueError("sums and counts of the figures differ")
+        for name, value in sums.items():
+            number = isinstance(value, Tensor) and value.is_floating_point() and value.numel() == 1
+            if not number or type(counts[name]) is not int or counts[name] < 1:
+                raise ValueError(f"the figure {name} is no sum of some numbers")
+        self._sums, self._counts = dict(sums), Counter(counts)
 
     def clear(self) -> None:
         """Begins anew."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from training.figures import RunningFigures
 from training.randomness import random_state, set_random_state
-from training.state_checks import check_state
+from training.state_checks import check_state, counted
 from utils.errors import InputError
 
 ENTRIES = {"step", "best_value", "coach", "networks", "optimizers", "random", "extra"}
@@ -103,7 +103,7 @@ class TrainingState:
             for name in COUNTERS:
                 setattr(self, name, content[name])
             for name in LATER_COUNTERS:
-                setattr(self, name, content.get(name, 0))
+                setattr(self, name, counted(content.get(name, 0), name, place))
             self.figures.load_state_dict(content.get("figures", {}))
             set_random_state(content["random"])
         except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -33,9 +33,8 @@ def check_state(
     for entry in ("networks", "optimizers", "extra", "random"):
         if not isinstance(content[entry], Mapping):
             raise InputError(_wrong(place, entry, content[entry]))
-    step, best = content["step"], content["best_value"]
-    if type(step) is not int or step < 0:
-        raise InputError(_wrong(place, "step", step))
+    counted(content["step"], "step", place)
+    best = content["best_value"]
     if not isinstance(best, numbers.Real) or isinstance(best, bool):
         raise InputError(_wrong(place, "best_value", best))
     for name, network in networks.items():
@@ -48,6 +47,17 @@ def check_state(
                     raise ValueError(f"{key} is of another shape")
     for name, optimizer in optimizers.items():
         _check_optimizer(content["optimizers"][name], optimizer, f"optimizers/{name}", place)
+
+
+def counted(value: Any, entry: str, place: str) -> int:
+    """An entry that counts something.
+
+    Raises:
+        InputError: it is no number of things.
+    """
+    if type(value) is not int or value < 0:
+        raise InputError(_wrong(place, entry, value))
+    return value
 
 
 def _check_optimizer(found: Any, own: torch.optim.Optimizer, entry: str, place: str) -> None:
