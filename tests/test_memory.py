@@ -100,6 +100,7 @@ def test_a_rehearsal_needs_what_a_step_needs_and_leaves_no_trace(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("training.rehearsal.CONVOLUTIONS", set())  # whose own memory nobody tracks
     made: list[MemoryTracker] = []
     monkeypatch.setattr("training.forecast.Rehearsal", lambda kind: made.append(Rehearsal(kind)) or made[-1])
     ends, peaks = [], []
