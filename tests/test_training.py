@@ -297,7 +297,7 @@ def test_broken_loss_stops_before_anything_is_saved(
 def test_adapter_starts_as_the_global_model(files: SimpleNamespace, tmp_path: Path) -> None:
     """Bound: not one bit of code or picture differs."""
     personal = toys.coach(toys.arguments("mytimemachine", files, tmp_path)).net.eval()
-    prior = toys.network(files.sam)
+    prior = toys.network(files.sam).requires_grad_(False)
     images, years = torch.rand(2, 3, 32, 32) * 2 - 1, torch.tensor([15.0, 80.0])
     with torch.no_grad():
         x = append_age(images, years)

@@ -151,9 +151,7 @@ class ModulatedConv2d(nn.Module):
         return self.weight[0].square().sum((2, 3)) * (self.scale / gain) ** 2
 
     def convolve(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """The convolution with input factors (B, in); the output factors are still to be applied, but for
-        the grouped form.
-        """
+        """The convolution with input factors (B, in) alone; the grouped form has the output factors, too."""
         if self.grouped:
             return self._convolve_grouped(x, self.weight[0] * self.scale, modulation)
         weight = self.scaled_weight(x.dtype)
