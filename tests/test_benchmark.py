@@ -46,7 +46,7 @@ from utils.errors import InputError
 CPU = torch.device("cpu")
 TOYS = Sizes(TINY_GENERATOR, TINY_ENCODER, ADAPTER, SMALL_VGG, SMALL_FACE, lpips=False)
 # Operations with a kernel of one step with the official networks, at most; widths do not matter.
-MOST_OPERATIONS = {"sam": 9200, "mytimemachine": 8500}
+MOST_OPERATIONS = {"sam": 5700, "mytimemachine": 4900}
 
 
 def setting(folder: Path = Path(), sizes: Sizes = TOYS, batch: int = 2) -> Setting:

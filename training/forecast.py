@@ -14,6 +14,7 @@ from training.randomness import random_state, set_random_state
 from training.rehearsal import Rehearsal
 from training.state import TrainingState
 from utils import memory
+from utils.compilation import eagerly
 from utils.distributed import alone, is_main, world_size
 from utils.notes import note
 
@@ -59,7 +60,8 @@ def tell_forecast(coach: Rehearsed) -> None:
     if not is_main() or wanted == "no" or (wanted == "auto" and not _is_large(coach)):
         return
     try:
-        expected = forecast(coach)
+        with eagerly():
+            expected = forecast(coach)
     except Exception as error:  # whatever a rehearsal cannot do, the training itself may
         note(f"no forecast of memory: {type(error).__name__}: {error}")
         return
