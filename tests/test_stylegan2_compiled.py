@@ -129,8 +129,10 @@ UPFIRDN = [
 
 @pytest.mark.parametrize("taps", [(4, 4), (1, 12), (3, 2)], ids=str)
 @pytest.mark.parametrize("settings", UPFIRDN, ids=str)
-def test_upfirdn2d(machine: Machine, settings: dict[str, Any], taps: tuple[int, int]) -> None:
-    x = torch.randn(2, 3, 9, 13, dtype=torch.float64, device=machine.device)
+@pytest.mark.parametrize("channels", [3, 8])
+def test_upfirdn2d(machine: Machine, channels: int, settings: dict[str, Any], taps: tuple[int, int]) -> None:
+    """Eight channels-last channels are read in whole packs."""
+    x = torch.randn(2, channels, 9, 13, dtype=torch.float64, device=machine.device)
     kernel = torch.randn(taps, dtype=torch.float64, device=machine.device)
 
     def function(x: Tensor) -> tuple[Tensor, ...]:
@@ -142,8 +144,11 @@ def test_upfirdn2d(machine: Machine, settings: dict[str, Any], taps: tuple[int, 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("settings", UPFIRDN[:3], ids=str)
-def test_upfirdn2d_reads_every_layout(machine: Machine, settings: dict[str, Any], layout: str) -> None:
-    x = LAYOUTS[layout](torch.randn(2, 3, 9, 8, device=machine.device))
+@pytest.mark.parametrize("channels", [3, 8])
+def test_upfirdn2d_reads_every_layout(
+    machine: Machine, channels: int, settings: dict[str, Any], layout: str
+) -> None:
+    x = LAYOUTS[layout](torch.randn(2, channels, 9, 8, device=machine.device))
     kernel = torch.randn(4, 4, device=machine.device)
     settings = {**settings, "pad": (3, 3)}
     machine.compare(lambda x: upfirdn2d(x, kernel, **settings), x, rtol=1e-4, atol=1e-5)

@@ -220,6 +220,120 @@ template <typename T, int kFixedUp, int kFixedDown, int kFixedTaps, typename I> 
   }
 };
 
+// The same for channels-last maps and 4x4 taps, in 32 bits: a thread makes kColumns neighbouring pixels of one
+// pack of channels, so that memory is read in the widest accesses, every row of x about once, and what finds
+// the place costs little beside it.
+template <typename T, int kPack, int kUp, int kDown> struct UpFirDn2dPacks {
+  using Index = int;
+  using Real = typename Arithmetic<T>::type;
+  using Values = Pack<T, kPack>;
+  static constexpr int kTaps = 4, kColumns = 4;
+  T* out;
+  const T* x;
+  const Real* kernel;
+  Index g[kGeometrySize];
+  Index packs, groups;  // of channels, of columns
+
+  INLINE void operator()(Index first, Index count, Index stride) const {
+    Real taps[kTaps * kTaps];
+    for (int t = 0; t < kTaps * kTaps; ++t) taps[t] = kernel[kTaps * kTaps - 1 - t];
+    for (Index item = first; item < count; item += stride) {
+      Index rest = item;
+      const Index channel = rest % packs * kPack;
+      rest /= packs;
+      const Index column = rest % groups * kColumns;
+      rest /= groups;
+      const Index row = rest % g[kOutHeight], n = rest / g[kOutHeight];
+      const T* plane = x + n * g[kStrideN] + channel;
+      Real sums[kColumns][kPack] = {};
+      if constexpr (kUp == 1)
+        gather(plane, taps, row * kDown - g[kTop], column * kDown - g[kLeft], sums);
+      else
+        spread(plane, row - g[kTop], column - g[kLeft], sums);
+      T* target = out + n * g[kOutStrideN] + row * g[kOutStrideY] + channel;
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+      for (int k = 0; k < kColumns; ++k) {
+        if (column + k >= g[kOutWidth]) break;
+        Values result;
+        for (int c = 0; c < kPack; ++c) result.value[c] = Narrow<T>::from(sums[k][c]);
+        *reinterpret_cast<Values*>(target + (column + k) * g[kOutStrideX]) = result;
+      }
+    }
+  }
+
+  // Without zeros between the samples: every sample of a row goes to all pixels that see it.
+  INLINE void gather(const T* plane, const Real* taps, Index top, Index left, Real (*sums)[kPack]) const {
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+    for (int t = 0; t < kTaps; ++t) {
+      if (top + t < 0 || top + t >= g[kHeight]) continue;
+      const T* line = plane + (top + t) * g[kStrideY];
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+      for (int j = 0; j < (kColumns - 1) * kDown + kTaps; ++j) {
+        if (left + j < 0 || left + j >= g[kWidth]) continue;
+        const Values in = *reinterpret_cast<const Values*>(line + (left + j) * g[kStrideX]);
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int k = 0; k < kColumns; ++k) {
+          const int s = j - k * kDown;
+          if (s < 0 || s >= kTaps) continue;
+          for (int c = 0; c < kPack; ++c) sums[k][c] += widen(in.value[c]) * taps[t * kTaps + s];
+        }
+      }
+    }
+  }
+
+  // With one zero after every sample: a pixel sees two samples of each of two rows.
+  INLINE void spread(const T* plane, Index top, Index left, Real (*sums)[kPack]) const {
+    const Index first_y = top & 1;  // taps that meet zeros are stepped over
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+    for (int k = 0; k < kColumns; ++k) {
+      const Index first_x = (left + k) & 1;
+      for (int t = 0; t < kTaps / 2; ++t) {
+        const Index y = (top + first_y) / 2 + t, tap_y = first_y + 2 * t;
+        if (top + first_y + 2 * t < 0 || y >= g[kHeight]) continue;
+        for (int s = 0; s < kTaps / 2; ++s) {
+          const Index x_ = (left + k + first_x) / 2 + s, tap_x = first_x + 2 * s;
+          if (left + k + first_x + 2 * s < 0 || x_ >= g[kWidth]) continue;
+          const Values in = *reinterpret_cast<const Values*>(plane + y * g[kStrideY] + x_ * g[kStrideX]);
+          const Real tap = kernel[(kTaps - 1 - tap_y) * kTaps + kTaps - 1 - tap_x];
+          for (int c = 0; c < kPack; ++c) sums[k][c] += widen(in.value[c]) * tap;
+        }
+      }
+    }
+  }
+};
+
+template <typename T, int kPack, int kUp, int kDown>
+int launch_packs(void* out, const void* x, const void* kernel, const int64_t* g, void* stream) {
+  using Body = UpFirDn2dPacks<T, kPack, kUp, kDown>;
+  using Real = typename Body::Real;
+  Body body{static_cast<T*>(out), static_cast<const T*>(x), static_cast<const Real*>(kernel), {}, 0, 0};
+  for (int i = 0; i < kGeometrySize; ++i) body.g[i] = static_cast<int>(g[i]);
+  body.packs = body.g[kChannels] / kPack;
+  body.groups = (body.g[kOutWidth] + Body::kColumns - 1) / Body::kColumns;
+  const int64_t count = g[kBatch] * g[kOutHeight] * body.groups * body.packs;
+  return launch(body, count, stream);
+}
+
+// Whether pixels of x and of the result are whole packs that begin at whole packs.
+template <int kPack> bool in_packs(const void* out, const void* x, const int64_t* g, int bytes) {
+  const auto bits = reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(x);
+  if (!g[kChannelsLast] || g[kStrideC] != 1 || g[kOutStrideC] != 1 || bits % (kPack * bytes)) return false;
+  const int entries[] = {kChannels, kStrideN, kStrideY, kStrideX, kOutStrideN, kOutStrideY, kOutStrideX};
+  for (const int entry : entries)
+    if (g[entry] % kPack) return false;
+  return true;
+}
+
 template <typename T, int kFixedUp, int kFixedDown, int kFixedTaps, typename Index>
 int launch_upfirdn2d(void* out, const void* x, const void* kernel, const int64_t* g, int64_t count,
                      void* stream) {
@@ -239,6 +353,12 @@ int upfirdn2d(void* out, const void* x, const void* kernel, const int64_t* g, vo
   if (count > kFitsInt || reach > kFitsInt) {
     launcher = launch_upfirdn2d<T, 0, 0, 0, int64_t>;
   } else if (g[kTapsY] == 4 && g[kTapsX] == 4) {  // StyleGAN2's own: blur, upsample, downsample
+    constexpr int kPack = 16 / sizeof(T);
+    if (in_packs<kPack>(out, x, g, sizeof(T))) {
+      if (g[kUp] == 1 && g[kDown] == 1) return launch_packs<T, kPack, 1, 1>(out, x, kernel, g, stream);
+      if (g[kUp] == 2 && g[kDown] == 1) return launch_packs<T, kPack, 2, 1>(out, x, kernel, g, stream);
+      if (g[kUp] == 1 && g[kDown] == 2) return launch_packs<T, kPack, 1, 2>(out, x, kernel, g, stream);
+    }
     if (g[kUp] == 1 && g[kDown] == 1) launcher = launch_upfirdn2d<T, 1, 1, 4, int>;
     if (g[kUp] == 2 && g[kDown] == 1) launcher = launch_upfirdn2d<T, 2, 1, 4, int>;
     if (g[kUp] == 1 && g[kDown] == 2) launcher = launch_upfirdn2d<T, 1, 2, 4, int>;
