@@ -67,6 +67,7 @@ class Lab:
         cache: bool = True,
         patch: str = "",
         script: str = "train",
+        longest: float = LONGEST,
     ) -> dict[str, Any]:
         """Runs a script; returns ``codes`` of the processes (negative: signals) and the counts.
 
@@ -80,6 +81,7 @@ class Lab:
             cache: whether pictures are held in memory; else helpers decode them.
             patch: Python that each process runs first; it knows its ``rank``.
             script: its name.
+            longest: seconds after which it counts as hung and is killed.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         task = {
@@ -91,6 +93,7 @@ class Lab:
             "cache": cache,
             "patch": patch,
             "script": script,
+            "longest": longest,
         }
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
@@ -219,7 +222,9 @@ def _run(task: dict[str, Any]) -> dict[str, Any]:
         delay, number, whom = task["sent"]
         for child in {"first": children[:1], "last": children[-1:], "all": children}[whom]:
             threading.Timer(delay, _send, (child, number, True)).start()
-    limit = threading.Timer(LONGEST, lambda: [_send(child, signal.SIGKILL, True) for child in children])
+    limit = threading.Timer(
+        task["longest"], lambda: [_send(child, signal.SIGKILL, True) for child in children]
+    )
     limit.start()
     codes = {child: os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children}
     limit.cancel()

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import training_toys as toys
 from commands import run
-from kill_lab import Lab
+from kill_lab import LONGEST, Lab
 
 from configs.paths_config import REPOSITORY, dataset_paths
 from utils.errors import BAD_INPUT
@@ -73,10 +73,12 @@ def test_an_operation_without_deterministic_form_is_named(
 # ---------------------------------------------------------------- growth
 
 
-def grown(lab: Lab, command: list[str], folder: Path, steps: int) -> list[list[int]]:
+def grown(
+    lab: Lab, command: list[str], folder: Path, steps: int, longest: float = LONGEST
+) -> list[list[int]]:
     """Step, memory in bytes and open files, ten times in a training."""
     patch = WATCHED.format(every=steps // 10, report=str(folder / "report"))
-    answer = lab.train([*command, f"--max_steps={steps}"], folder / "log", patch=patch)
+    answer = lab.train([*command, f"--max_steps={steps}"], folder / "log", patch=patch, longest=longest)
     assert answer["codes"] == [0], (folder / "log").read_text()
     return json.loads((folder / "report").read_text())
 
@@ -108,7 +110,8 @@ def test_thousands_of_steps_of_the_demo_do_not_grow(lab: Lab, tmp_path: Path) ->
     preset = REPOSITORY / "configs/demo/mytimemachine.args"
     command = [f"@{preset}", f"--train_dataset={dataset_paths['demo_person']}/train", "--device=cpu"]
     command += [f"--exp_dir={tmp_path / 'run'}", "--val_interval=500", "--save_interval=500", "--threads=1"]
-    rows = grown(lab, [*command, "--keep_checkpoints=2", "--keep_sheets=2"], tmp_path, STEPS)
+    command += ["--batch_size=1", "--keep_checkpoints=2", "--keep_sheets=2"]
+    rows = grown(lab, command, tmp_path, STEPS, longest=4 * 3600)
     print(rows)
     check_steady(rows, 50e6)
 
