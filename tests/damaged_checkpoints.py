@@ -146,3 +146,17 @@ def _with(content: Any, place: Place, value: Any) -> Any:
 
 def _is_float(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point() and value.numel() > 0
+
+
+# ---------------------------------------------------------------- what it must not become
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two results are equal, numbers bit for bit."""
+    if isinstance(first, Tensor):
+        return isinstance(second, Tensor) and first.shape == second.shape and torch.equal(first, second)
+    if isinstance(first, dict):
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
+    if isinstance(first, (list, tuple)):
+        return len(first) == len(second) and all(map(same, first, second))
+    return first == second

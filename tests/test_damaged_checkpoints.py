@@ -10,6 +10,7 @@ import nvidia_toys
 import pytest
 import torch
 from damage import damaged
+from damaged_checkpoints import same
 from torch import Tensor, nn
 from toy_networks import (
     ADAPTER,
@@ -113,17 +114,6 @@ CONTENTS: dict[str, tuple[Callable[[], dict[str, Any]], Loader]] = {
 OPTIONAL = {(entry,) for entry in ("g_ema", "g", "d", "G_ema", "G", "D", "latent_avg")}
 # Optimisers remember nothing of a parameter that has had no gradient yet.
 OPTIONAL |= {("optimizers", "main", "state", number) for number in range(4)}
-
-
-def same(first: Any, second: Any) -> bool:
-    """Whether two results are equal, numbers bit for bit."""
-    if isinstance(first, Tensor):
-        return isinstance(second, Tensor) and first.shape == second.shape and torch.equal(first, second)
-    if isinstance(first, dict):
-        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
-    if isinstance(first, (list, tuple)):
-        return len(first) == len(second) and all(map(same, first, second))
-    return first == second
 
 
 def refused(load: Loader, path: Path, sound: Any, what: str) -> bool:

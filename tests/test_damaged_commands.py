@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from commands import ROOT, run
 from damage import damaged
+from damaged_checkpoints import same
 from inference_toys import files_below, make_photo
 
 from configs.paths_config import model_paths
+from utils.errors import InputError
+from utils.files.checkpoints import load_checkpoint
 
 COUNT = int(os.environ.get("AGELAB_FUZZ_FILES", "3"))  # damaged files a command; docs/reliability.md has more
 PHOTOS, OUT = "--data_path={photos}", "--exp_dir={out}"
@@ -57,6 +60,14 @@ def refused(tmp_path: Path, command: str, words: list[str], file: Path, what: st
     assert not {name for name in files_below(tmp_path) - before if not name.endswith("run.lock")}, what
 
 
+def says_the_same(file: Path, sound: str) -> bool:
+    """Whether the damage met only what nobody reads, such as the time of an entry of the archive."""
+    try:
+        return same(load_checkpoint(sound), load_checkpoint(file))
+    except InputError:
+        return False
+
+
 @pytest.mark.parametrize("command", WEIGHTS)
 def test_damaged_weights_in_every_command(command: str, tmp_path: Path) -> None:
     words, name = WEIGHTS[command]
@@ -64,7 +75,8 @@ def test_damaged_weights_in_every_command(command: str, tmp_path: Path) -> None:
     for number, (what, content) in enumerate(damaged(data, COUNT, seed=sum(map(ord, command)))):
         file = tmp_path / f"damaged_{number}.pt"
         file.write_bytes(content)
-        refused(tmp_path, command, words, file, what)
+        if not says_the_same(file, model_paths[name]):
+            refused(tmp_path, command, words, file, what)
 
 
 @pytest.mark.parametrize("content", [b"", b"\0\1\2\3", b"none.png\n", b"\xff\xfe\0"])
