@@ -344,6 +344,7 @@ def test_the_official_way_leaves_the_same_gradients(
 # ---------------------------------------------------------------- operations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "build"), [("sam", sam_training), ("mytimemachine", mytimemachine_training)]
 )

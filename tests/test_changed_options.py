@@ -143,7 +143,7 @@ def test_another_person_is_refused_and_a_moved_folder_is_not(
 
 
 @pytest.mark.parametrize("coach", COACHES)
-@pytest.mark.parametrize("linked", [False, True])
+@pytest.mark.parametrize("linked", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_own_sheets_are_no_training_pictures(
     coach: str, linked: bool, files: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,7 +13,7 @@ from criteria import gan_losses
 
 def is_extra(entry):
     """A large or long batch."""
-    return parity.pixels(entry) > 64 or len(parity.inputs(entry)["real"]) > 4
+    return parity.pixels(entry) > 64 or len(parity.inputs(entry)["real"]) > 1
 
 
 @parity.each("stylegan2_discriminator", "real", "r1", extra=is_extra)

@@ -92,7 +92,7 @@ def check_steady(rows: list[list[int]], allowed: float) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
-@pytest.mark.parametrize("coach", ["age_classifier", "mytimemachine"])
+@pytest.mark.parametrize("coach", ["age_classifier", pytest.param("mytimemachine", marks=pytest.mark.slow)])
 def test_a_run_does_not_grow(coach: str, lab: Lab, files: SimpleNamespace, tmp_path: Path) -> None:
     more = ("--board_interval=5", "--val_interval=0", "--save_interval=30", "--image_interval=30")
     keep = ("--keep_checkpoints=2", "--keep_sheets=2", "--cycle_lambda=0", "--id_lambda=0")

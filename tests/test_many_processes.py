@@ -81,6 +81,7 @@ def test_the_end_of_one_process_ends_all_with_a_sentence(
     assert load_checkpoint(tmp_path / "00000/checkpoints/resume_state.pt")["step"] == 4
 
 
+@pytest.mark.slow
 def test_the_others_wait_for_a_long_validation(lab: Lab, files: SimpleNamespace, tmp_path: Path) -> None:
     """As long as the patience of the group, which without it (counter-test) ends them."""
     for patience, codes in ((0, [0, 0]), (2, [STOPPED, STOPPED])):

@@ -48,6 +48,7 @@ def test_inference_playground(tmp_path: Path) -> None:
     assert young.size == old.size == (512, 512) and young.tobytes() != old.tobytes()
 
 
+@pytest.mark.slow
 def test_animation_playground(tmp_path: Path) -> None:
     own = tmp_path / "own photos"
     own.mkdir()
@@ -59,6 +60,7 @@ def test_animation_playground(tmp_path: Path) -> None:
         assert film.n_frames == 4 and film.size == (400, 300)  # three ages there, one on the way back
 
 
+@pytest.mark.slow
 def test_personalize(tmp_path: Path) -> None:
     shown = run("personalize.ipynb", tmp_path, STEPS=2, TARGET_AGES="20,70")
     assert len(shown) == 3  # the album, the contact sheet, the life spans

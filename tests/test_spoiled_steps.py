@@ -179,7 +179,7 @@ def test_the_last_step_is_tried_before_its_state_is_kept(
 
 
 @pytest.mark.parametrize("coach", COACHES)
-@pytest.mark.parametrize("rate", ["1e10", "1e30"])
+@pytest.mark.parametrize("rate", ["1e10", pytest.param("1e30", marks=pytest.mark.slow)])
 def test_a_ruined_state_never_replaces_a_sound_one(
     coach: str, rate: str, files: SimpleNamespace, tmp_path: Path
 ) -> None:

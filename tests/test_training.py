@@ -168,7 +168,7 @@ JOINT = ("--train_decoder", *ADVERSARY)
         *((coach, ()) for coach in COACHES),
         ("psp", (*JOINT, *STEADY)),
         ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
-        ("sam", (*FEATURES, *STEADY)),
+        pytest.param("sam", (*FEATURES, *STEADY), marks=pytest.mark.slow),
     ],
     ids=lambda item: item if isinstance(item, str) else "".join(item),
 )
