@@ -1,13 +1,12 @@
 """The adapter of MyTimeMachine (Qi et al. 2024): moves a global W+ code towards one person at one age."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from models.stacked import lie_together, stacked
+from models.stacked import LaidTogether, lie_together, stacked
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def two_layers(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs))
 
 
-class Blender(nn.Module):
+class Blender(LaidTogether):
     """Adds to every style an offset computed from that style, a summary of all styles, and the target age.
 
     Args:
@@ -64,7 +63,7 @@ class Blender(nn.Module):
             self.add_module(f"fc_{style}", two_layers(inputs, config.hidden or style_dim, style_dim))
         if config.zero_init:
             self.zero_init()
-        self._lay_together()
+        self.lay_together()
 
     def zero_init(self) -> None:
         """Makes the network the identity: the last layer of every style's network becomes zero."""
@@ -94,21 +93,12 @@ class Blender(nn.Module):
         """The networks of all styles."""
         return [self.get_submodule(f"{name}_{style}") for style in range(self.n_styles)]
 
-    def _lay_together(self) -> None:
+    def lay_together(self) -> None:
         for name in ("bottleneck", "fc"):
             networks = self._networks(name)
             for layer in (0, 2):
                 lie_together([network[layer].weight for network in networks])
                 lie_together([network[layer].bias for network in networks])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Blender":
-        super()._apply(fn, recurse)  # moves every weight to a place of its own
-        self._lay_together()
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lay_together()
 
 
 def _all_two_layers(networks: Sequence[nn.Sequential], x: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """Tensors of one shape that lie one after another in memory: their stack is a view and costs nothing."""
 
-from collections.abc import Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+
+Self = TypeVar("Self", bound="LaidTogether")
 
 
 def lie_together(parameters: Sequence[nn.Parameter]) -> None:
@@ -40,6 +43,23 @@ def runs_in_memory(tensors: Sequence[Tensor]) -> list[list[Tensor]]:
             runs.append([tensor])
     alone = [run[0] for run in runs if len(run) == 1]
     return [run for run in runs if len(run) > 1] + ([alone] if alone else [])
+
+
+class LaidTogether(nn.Module, ABC):
+    """A module whose weights of one shape stay side by side, also when it is moved or copied."""
+
+    @abstractmethod
+    def lay_together(self) -> None:
+        """Calls :func:`lie_together` for each kind of its weights; for the end of ``__init__``, too."""
+
+    def _apply(self: Self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # moves every weight to a place of its own
+        self.lay_together()
+        return self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.lay_together()
 
 
 class _Stacked(torch.autograd.Function):

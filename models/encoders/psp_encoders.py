@@ -1,7 +1,7 @@
 """Map-to-style encoder of pSp (Richardson et al. 2021, section 3): a feature pyramid, one head per style."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.encoders.helpers import OFFICIAL_CHANNELS, InputLayer, body, count_batches, units_per_stage
 from models.encoders.style_heads import style_codes
 from models.recomputation import recomputed
-from models.stacked import lie_together
+from models.stacked import LaidTogether, lie_together
 from models.stylegan2.layers import EqualLinear
 
 COARSE_STYLES = 3  # heads on the smallest feature map, as published
@@ -66,7 +66,7 @@ class GradualStyleBlock(nn.Module):
         return self.linear(self.convs(x).flatten(1))
 
 
-class GradualStyleEncoder(nn.Module):
+class GradualStyleEncoder(LaidTogether):
     """Maps (B, input_nc, input_size, input_size) images to (B, n_styles, style_dim) codes.
 
     Args:
@@ -113,7 +113,7 @@ class GradualStyleEncoder(nn.Module):
         self.styles = nn.ModuleList(GradualStyleBlock(channels[4], width, style_dim, side) for side in sides)
         self.latlayer1 = nn.Conv2d(channels[3], channels[4], 1)
         self.latlayer2 = nn.Conv2d(channels[2], channels[4], 1)
-        self._lay_heads_together()
+        self.lay_together()
 
     @classmethod
     def from_config(
@@ -153,22 +153,13 @@ class GradualStyleEncoder(nn.Module):
         heads = list(self.styles)
         return [heads[:first], heads[first:second], heads[second:]]
 
-    def _lay_heads_together(self) -> None:
+    def lay_together(self) -> None:
         for heads in self._heads_by_level():
             for place in range(0, len(heads[0].convs) if heads else 0, 2):
                 lie_together([head.convs[place].weight for head in heads])
                 lie_together([head.convs[place].bias for head in heads])
         lie_together([head.linear.weight for head in self.styles])
         lie_together([head.linear.bias for head in self.styles])
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "GradualStyleEncoder":
-        super()._apply(fn, recurse)  # moves every weight to a place of its own
-        self._lay_heads_together()
-        return self
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._lay_heads_together()
 
 
 def _enlarge_and_add(small: Tensor, large: Tensor) -> Tensor:
