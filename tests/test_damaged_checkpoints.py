@@ -10,7 +10,6 @@ import nvidia_toys
 import pytest
 import torch
 from damage import damaged
-from damaged_checkpoints import same
 from torch import Tensor, nn
 from toy_networks import (
     ADAPTER,
@@ -126,7 +125,7 @@ def refused(load: Loader, path: Path, sound: Any, what: str) -> bool:
         return True
     except Exception as error:
         raise AssertionError(f"{what}: {type(error).__name__}: {error}") from error
-    assert same(sound, result), f"{what}: loads as something else"
+    assert damaged_checkpoints.same(sound, result), f"{what}: loads as something else"
     return False
 
 

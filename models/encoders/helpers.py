@@ -123,12 +123,9 @@ class SEModule(nn.Module):
         self.fc1 = nn.Conv2d(channels, hidden, kernel_size=1, bias=False)
         self.fc2 = nn.Conv2d(hidden, channels, kernel_size=1, bias=False)
 
-    def gates(self, x: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to the factors (B, C, 1, 1)."""
-        return torch.sigmoid(self.fc2(F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)))
-
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gates(x)
+        hidden = F.relu(self.fc1(x.mean((2, 3), keepdim=True)), inplace=True)
+        return x * torch.sigmoid(self.fc2(hidden))
 
 
 class Subsample(nn.Module):
