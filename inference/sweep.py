@@ -13,6 +13,7 @@ from tqdm import tqdm
 from inference.aged_photo import AgedPhoto
 from inference.run import InferenceRun
 from models.aging_model import AgingModel
+from utils.distributed import is_main
 from utils.pictures.animation import labelled_grid, there_and_back, write_gif, write_mp4
 from utils.pictures.sheets import fit
 from utils.pictures.writing import save_pil
@@ -67,9 +68,9 @@ def film(run: InferenceRun[AgingModel], photo: AgedPhoto, count: int, side: int)
         run.faces(image, frame_ages(ages, count))
         for image, ages in zip(photo.images, photo.ages, strict=True)
     ]
-    bar = tqdm(
-        zip(*rendered, strict=True), desc=f"film of {photo.name}", total=count, unit="frame", leave=False
-    )
+    pictures = zip(*rendered, strict=True)
+    what = f"film of {photo.name}"
+    bar = tqdm(pictures, what, count, unit="frame", leave=False, disable=not is_main())
     return there_and_back([fit(shown.picture(torch.stack(faces)), side) for faces in bar])
 
 

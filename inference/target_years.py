@@ -1,11 +1,11 @@
 """The target ages of a command as years for each photo: fixed, drawn, or counted from the photo's own age."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from configs.paths_config import model_paths
 from datasets.input_age import InputAges
@@ -13,7 +13,7 @@ from datasets.photos import PhotoBatch
 from options.ageing_options import PhotoOptions
 from options.target_ages import TargetAge
 from utils.ages import OLDEST, YOUNGEST
-from utils.notes import note
+from utils.notes import above_bars, note
 
 
 def input_ages(opts: PhotoOptions, crop: str, device: torch.device) -> InputAges:
@@ -77,7 +77,7 @@ class TargetYears:
         ]
         found = self.own_ages(paths, batch.images)
         for name, age in zip(faces, found, strict=True):
-            tqdm.write(f"{name}: {age.years:.3g} years ({age.source})")
+            above_bars(f"{name}: {age.years:.3g} years ({age.source})", sys.stdout)
         return torch.tensor([age.years for age in found])
 
     def _column(self, target: TargetAge, faces: Sequence[str], own: Tensor, drawn: Tensor) -> Tensor:

@@ -2,9 +2,11 @@
 
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 from tqdm import tqdm
 
+from utils.distributed import is_main
 from utils.errors import one_line
 
 NAMED = 10  # things that a note names before it only counts
@@ -12,7 +14,12 @@ NAMED = 10  # things that a note names before it only counts
 
 def note(text: str, kind: str = "note") -> None:
     """Says something that does not end the work; ``kind`` begins the line."""
-    tqdm.write(one_line(f"{kind}: {text}"), file=sys.stderr)
+    above_bars(one_line(f"{kind}: {text}"), sys.stderr)
+
+
+def above_bars(line: str, stream: TextIO) -> None:
+    """Writes a line above the progress bars; over those that another process draws."""
+    tqdm.write(line if is_main() else f"\r{line}", file=stream)
 
 
 def listed(things: Sequence[object]) -> str:
