@@ -27,8 +27,8 @@ LAYERED = ("perceptual", "perceptual_crop")  # targets that are a list of layers
 class Opponent(Protocol):
     """What the adversarial term needs of a discriminator, see ``training.adversary.Adversary``."""
 
-    def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
-        """The loss that makes pictures (B, 3, R, R) believable, at their ages (B,) in years."""
+    def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """The loss that makes pictures (B, 3, R, R) believable, at their ages (B,) in years or the like."""
 
 
 @dataclass

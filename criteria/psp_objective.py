@@ -27,4 +27,5 @@ def psp_terms(weights: ReconstructionWeights) -> Sequence[Term]:
     ]
 
 
-PSP = [TermGroup(ReconstructionWeights, psp_terms), ADVERSARIAL]
+RECONSTRUCTION = [TermGroup(ReconstructionWeights, psp_terms)]
+PSP = [*RECONSTRUCTION, ADVERSARIAL]

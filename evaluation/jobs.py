@@ -14,6 +14,8 @@ from evaluation.personal import check_models, evaluate_personalization, global_n
 from evaluation.report import write_report
 from evaluation.summaries import summarize_pairs
 from evaluation.tables import ageing_table, classifier_table, personalization_table
+from inference.refinement import refined
+from inference.target_years import ages_of_photos
 from models.aging_model import load_aging_model
 from options.evaluate_options import EvaluateOptions
 from utils.device import select_device
@@ -33,7 +35,14 @@ def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
     judges = chosen_judges(options)
     notes = independence_notes(judges, options.model_path)
     device = select_device(options.device)
-    model = load_aging_model(options.model_path, device, options.global_checkpoint, options.mixed_precision)
+    model = load_aging_model(
+        options.model_path,
+        device,
+        options.global_checkpoint,
+        options.mixed_precision,
+        options.encoder_path,
+    )
+    model = refined(model, options, ages_of_photos(model.crop, device), device)
     photos = spread_photos(options.data_path, model.input_size, options.n_images, options.own_output)
     result = evaluate_ageing(
         model,

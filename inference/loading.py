@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from configs.paths_config import model_paths
+from inference.refinement import refined
+from inference.target_years import input_ages
 from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_aging_model
 from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
@@ -14,7 +16,9 @@ from utils.notes import note
 
 
 def load_model(opts: AgeingOptions) -> AgingModel:
-    """Loads the model of a command, with the global encoder that an official personalised file needs.
+    """Loads the model of a command, with all that belongs to it.
+
+    That is the global encoder that an official personalised file needs, and ``--refine_steps``.
 
     Raises:
         InputError: device, operators or a file cannot be used.
@@ -22,7 +26,8 @@ def load_model(opts: AgeingOptions) -> AgingModel:
     model = load_as_it_is(opts)
     if opts.global_checkpoint is None:
         replace_drifted_encoder(model, opts.checkpoint)
-    return model
+    device = own_device(select_device(opts.device))
+    return refined(model, opts, input_ages(opts, model.crop, device), device)
 
 
 def load_as_it_is(opts: AgeingOptions) -> AgingModel:
@@ -34,7 +39,7 @@ def load_as_it_is(opts: AgeingOptions) -> AgingModel:
     device = own_device(select_device(opts.device))
     choose_ops(opts.ops, device)
     with naming(opts.checkpoint_flag):
-        model = load_aging_model(opts.checkpoint, device, None, opts.mixed_precision)
+        model = load_aging_model(opts.checkpoint, device, None, opts.mixed_precision, opts.encoder_path)
     if opts.global_checkpoint is not None:
         with naming("--global_checkpoint"):
             if not isinstance(model, TakesGlobalEncoder):

@@ -126,7 +126,7 @@ class InferenceRun(Generic[Model]):
         self._stems = {name: stem(index, name) for index, name in enumerate(chosen)}
         writes = [*further, *(file for index, name in enumerate(chosen) for file in of_photo(index, name))]
         opts = self.opts
-        models = (opts.checkpoint, opts.global_checkpoint, opts.age_classifier)
+        models = (opts.checkpoint, opts.global_checkpoint, opts.encoder_path, opts.age_classifier)
         refuse_overwriting(writes, [*self.photos.paths, *models, *reads])
         require_writable({file.parent for file in files(Path("a.png"), Path("a"), Path("a.png"))})
         self.photos.names = chosen

@@ -17,19 +17,25 @@ from utils.notes import above_bars, note
 
 
 def input_ages(opts: PhotoOptions, crop: str, device: torch.device) -> InputAges:
+    """Tells the ages of photos, as the options of a command say; see :func:`ages_of_photos`."""
+    return ages_of_photos(crop, device, opts.age_classifier, opts.input_age)
+
+
+def ages_of_photos(
+    crop: str, device: torch.device, classifier: str | None = None, given: float | None = None
+) -> InputAges:
     """Tells the ages of photos, by the given age classifier or else the one that knows the crop.
 
     Args:
-        opts: of the command.
         crop: how the faces are cut, a key of ``utils.faces.alignment.CROPS``.
         device: where the classifier computes.
+        classifier: its file.
+        given: the age of everybody, in years.
     """
     official, bundled = model_paths["age_predictor"], model_paths["demo_age_classifier"]
-    classifier = opts.age_classifier
     if classifier is None:
         classifier = official if crop == "ffhq" and Path(official).is_file() else bundled
-    cut = crop == "ffhq" and classifier == bundled
-    return InputAges(classifier, opts.input_age, cut, device)
+    return InputAges(classifier, given, crop == "ffhq" and classifier == bundled, device)
 
 
 class TargetYears:

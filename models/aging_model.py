@@ -14,11 +14,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from models.kinds import aging_loader, what_is
+from models.kinds import aging_loader, completed, what_is
 from utils.device import select_precision
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
+PIXELS_AT_A_TIME = 1 << 22  # rendered: 4 pictures of 1024, 256 of 128
 Ages: TypeAlias = Tensor | Sequence[float] | float
 
 
@@ -81,8 +82,15 @@ class StyleModel(AgingModel):
         """W+ codes (count, n_styles, style_dim) of faces that the generator invents; drawn on the CPU."""
 
     @abstractmethod
+    def synthesize(self, codes: Tensor) -> Tensor:
+        """Pictures (N, 3, R, R) of codes (N, n_styles, style_dim) with fixed noise; differentiable."""
+
+    @torch.no_grad()
     def render(self, codes: Tensor) -> Tensor:
         """Pictures (..., 3, R, R) of codes (..., n_styles, style_dim), float32, with fixed noise."""
+        at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
+        pictures = [self.synthesize(part).float() for part in codes.flatten(0, -3).split(at_once)]
+        return torch.cat(pictures).unflatten(0, codes.shape[:-2])
 
     def age_path(self, images: Tensor, ages: Ages) -> Tensor:
         return self.render(self.codes(images, ages))
@@ -130,6 +138,7 @@ def load_aging_model(
     device: str | torch.device = "cpu",
     global_checkpoint: str | Path | None = None,
     mixed_precision: str = "no",
+    encoder_path: str | Path | None = None,
 ) -> AgingModel:
     """Loads whatever ages faces; the kind is read from the file.
 
@@ -139,11 +148,14 @@ def load_aging_model(
         global_checkpoint: the file that a personalised one was trained from: its encoder replaces that of the
             personalised file, which drifts in the official training. Files of ours need none.
         mixed_precision: ``no``, ``bf16``, or ``auto`` for bfloat16 where the processor is made for it.
+        encoder_path: the file of the encoder, where ``checkpoint`` is a StyleGAN2 alone.
 
     Raises:
         InputError: a file cannot be read, is of another kind, or the two do not belong together.
     """
     content = load_checkpoint(checkpoint)
+    if encoder_path is not None:
+        content = completed(content, str(checkpoint), load_checkpoint(encoder_path), str(encoder_path))
     load = aging_loader(content, str(checkpoint))
     precision = select_precision(mixed_precision, torch.device(device))
     model: AgingModel = load(content, str(checkpoint), precision)

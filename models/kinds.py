@@ -28,12 +28,15 @@ class Kind:
             name of the file and the dtype of activations; None for what ages no faces.
         official: ``module:function`` that makes the content of the official file of it, from the content and
             the name of the file; None where there is none.
+        completes: ``module:function`` that puts the encoder of another file into it, from the content and the
+            name of both; None where there is no encoder to put in.
     """
 
     title: str
     recognise: Recogniser = lambda checkpoint: False
     loads: str | None = None
     official: str | None = None
+    completes: str | None = None
 
 
 def roots(*names: str) -> Recogniser:
@@ -64,6 +67,7 @@ def _is_generator(checkpoint: Mapping[str, Any]) -> bool:
 
 
 _PSP, _PSP_OFFICIAL = "models.psp_aging:load_psp_aging", "models.psp_files:official_content"
+_PAIRED = "models.directed:paired"
 _AGE, _IDENTITY = "models.auxiliary:official_age_classifier", "models.auxiliary:official_identity"
 
 # The first kind that recognises a file wins.
@@ -73,9 +77,18 @@ KINDS: dict[str, Kind] = {
         "a StyleGAN2 in NVIDIA's layout (scripts/convert_weights.py converts it)",
         states("G_ema", "G", "D", "network"),
         official="models.stylegan2.nvidia:official_content",
+        completes=_PAIRED,
     ),
     "stylegan2": Kind(
-        "a StyleGAN2 checkpoint", _is_generator, official="models.stylegan2.layout:official_content"
+        "a StyleGAN2 checkpoint",
+        _is_generator,
+        official="models.stylegan2.layout:official_content",
+        completes=_PAIRED,
+    ),
+    "directed": Kind(
+        "a conditional StyleGAN2 with its encoder",
+        loads="models.directed:load_directed",
+        completes=_PAIRED,
     ),
     "mytimemachine": Kind(
         "a MyTimeMachine checkpoint", roots("blender", "encoder"), loads=_PSP, official=_PSP_OFFICIAL
@@ -145,3 +158,17 @@ def official_content(checkpoint: Mapping[str, Any], source: str) -> dict[str, An
     if kind is None or kind.official is None:
         raise InputError(f"{source} is {what_is(checkpoint)}; there is no official file of that kind")
     return implementation(kind.official)(checkpoint, source)
+
+
+def completed(
+    checkpoint: Mapping[str, Any], source: str, encoder: Mapping[str, Any], path: str
+) -> dict[str, Any]:
+    """The content of a file with the encoder of another in its place.
+
+    Raises:
+        InputError: the first has no place for it, or the second is no encoder for it.
+    """
+    kind = KINDS.get(checkpoint_kind(checkpoint))
+    if kind is None or kind.completes is None:
+        raise InputError(f"--encoder_path is for StyleGAN2 checkpoints; {source} is {what_is(checkpoint)}")
+    return implementation(kind.completes)(checkpoint, source, encoder, path)

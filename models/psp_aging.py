@@ -18,8 +18,6 @@ from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 from utils.pictures.tensors import resize
 
-DECODER_PIXELS = 1 << 22  # pixels rendered at a time: 4 pictures of 1024, 256 of 128
-
 
 class PSPAgingModel(StyleModel):
     """SAM, or a network that has become one.
@@ -69,12 +67,8 @@ class PSPAgingModel(StyleModel):
         w = decoder.get_latent(z.to(self.network.latent_avg))
         return w[:, None].expand(-1, self.network.n_styles, -1)
 
-    @torch.no_grad()
-    def render(self, codes: Tensor) -> Tensor:
-        flat = codes.flatten(0, -3)
-        at_once = max(1, DECODER_PIXELS // self.output_size**2)
-        pictures = [self.network.decode(part) for part in flat.split(at_once)]
-        return torch.cat(pictures).float().unflatten(0, codes.shape[:-2])
+    def synthesize(self, codes: Tensor) -> Tensor:
+        return self.network.decode(codes)
 
 
 class PersonalizedModel(PSPAgingModel, HasAdapter, TakesGlobalEncoder):

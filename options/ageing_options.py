@@ -13,7 +13,7 @@ from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_t
 from utils.errors import InputError
 from utils.faces.alignment import CROPS, predictor_path
 from utils.files.outputs import folders_below
-from utils.typed_options import Options, group, option, path, positive, processes, years
+from utils.typed_options import Options, count, group, option, path, positive, processes, years
 
 AUTO = "auto"
 # Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
@@ -57,6 +57,9 @@ class ModelOptions(Options):
         "the SAM file that an official MyTimeMachine checkpoint was trained from: its encoder is used "
         "instead of the drifted copy in the personalised file",
         metavar="FILE",
+    )
+    encoder_path: str | None = option(
+        None, path, "the encoder that goes with a conditional StyleGAN2 (directed generation)", metavar="FILE"
     )
 
 
@@ -132,6 +135,26 @@ class PhotoOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefineOptions(Options):
+    """Per-photo optimisation."""
+
+    title = "per-photo optimisation"
+
+    refine_steps: int = option(
+        0, count, "fit the codes of each photo by so many steps of gradient descent before they are aged"
+    )
+    perceptual: str = option(
+        "dex",
+        str,
+        "perceptual distance of --refine_steps; dex: in the features of the age classifier",
+        choices=("dex", "lpips"),
+    )
+    lpips_weights: str | None = option(
+        None, path, "ImageNet weights of AlexNet, where they are not cached", metavar="FILE"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchOptions(MachineOptions):
     """Device, precision and batches."""
 
@@ -152,7 +175,7 @@ class BatchOptions(MachineOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, BatchOptions, ABC):
+class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, RefineOptions, BatchOptions, ABC):
     """What ageing a folder of photos needs to know; how the flags for the files are called differs.
 
     Attributes:

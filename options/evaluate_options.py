@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, model_paths
+from options.ageing_options import ModelOptions, RefineOptions
 from options.base_options import TrainOptions
 from options.machine_options import DeviceOptions
 from options.parser import parse_known_options, parse_options
@@ -93,7 +94,7 @@ PICTURES = ("curves.png", "examples.png", "personalization.png", "life_span.png"
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluatedFiles(ResultFolder):
+class EvaluatedFiles(ResultFolder, ModelOptions):
     """What is evaluated."""
 
     data_path: str = option(
@@ -101,12 +102,6 @@ class EvaluatedFiles(ResultFolder):
     )
     checkpoint_path: str | None = option(
         None, path, "what ages faces; without it the bundled SAM", metavar="FILE"
-    )
-    global_checkpoint: str | None = option(
-        None,
-        path,
-        "the SAM that an official MyTimeMachine file was trained from: its encoder is used",
-        metavar="FILE",
     )
 
     @property
@@ -121,7 +116,7 @@ class EvaluatedFiles(ResultFolder):
 
     def check(self) -> None:
         """Raises ``InputError`` if a picture would replace a file that is read."""
-        reads = [self.checkpoint_path, self.global_checkpoint]
+        reads = [self.checkpoint_path, self.global_checkpoint, self.encoder_path]
         if Path(self.data_path).is_file():
             reads.append(self.data_path)
         refuse_overwriting(self.own_output, reads)
@@ -189,7 +184,7 @@ class ComparisonOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(JudgingOptions, EvaluatedFiles, MeasureOptions, ComparisonOptions):
+class EvaluateOptions(JudgingOptions, EvaluatedFiles, MeasureOptions, ComparisonOptions, RefineOptions):
     """Options of `scripts/evaluate.py`."""
 
     def check(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from options.base_options import CheckpointingOptions, TrainOptions
+from options.conditional_options import AdaptiveAugmentOptions, ClassOptions, FeatureOpponentOptions
 from utils.errors import InputError
 from utils.typed_options import (
     Options,
@@ -55,7 +56,14 @@ class GeneratorSizes(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleGAN2Options(TrainOptions, CheckpointingOptions, GeneratorSizes):
+class StyleGAN2Options(
+    TrainOptions,
+    CheckpointingOptions,
+    GeneratorSizes,
+    ClassOptions,
+    AdaptiveAugmentOptions,
+    FeatureOpponentOptions,
+):
     """What the coach of StyleGAN2 reads."""
 
     title = "StyleGAN2"
@@ -78,25 +86,35 @@ class StyleGAN2Options(TrainOptions, CheckpointingOptions, GeneratorSizes):
     mixing: float = option(0.9, fraction, "probability of style mixing")
     augment_p: float = option(0.0, fraction, "probability of each simple augmentation")
     ema_halflife: float = option(10_000, rate, "of the averaged generator, in images")
+    ema_rampup: float = option(
+        0.05, weight, "keep that half-life below this share of the images seen so far; 0: no such bound"
+    )
+    mbstd_group: int = option(
+        GROUP, positive, "pictures that the discriminator compares with each other (minibatch deviation)"
+    )
+    freezed: int = option(
+        0, count, "layers of the discriminator that stay as they are, from the one that reads the picture on"
+    )
+    no_mirror: bool = option(False, bool, "leave the pictures as they are; else half of them are mirrored")
     n_samples: int = option(64, positive, "pictures on a sample sheet")
 
     def check(self) -> None:
-        """Raises ``InputError`` for two starting points, or a batch that the discriminator cannot take."""
+        """Raises ``InputError`` for options that contradict each other."""
         if self.checkpoint_path and self.grow_from:
             raise InputError(
                 "--checkpoint_path and --grow_from exclude each other: go on from a pair, or grow one"
             )
-        check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
+        check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps, self.mbstd_group)
 
 
-def check_discriminator_batch(batch_size: int, parts: int = 1) -> None:
+def check_discriminator_batch(batch_size: int, parts: int = 1, group: int = GROUP) -> None:
     """Raises ``InputError`` if the discriminator cannot take batches of that size, made in parts."""
     pictures = batch_size // parts
-    if pictures > GROUP and pictures % GROUP:
+    if pictures > group and pictures % group:
         divided = f" in {parts} parts of {pictures}" if parts > 1 else ""
         raise InputError(
-            f"--batch_size={batch_size}{divided}: the discriminator takes 1-{GROUP} pictures or a "
-            f"multiple of {GROUP}"
+            f"--batch_size={batch_size}{divided}: the discriminator takes 1-{group} pictures or a "
+            f"multiple of {group}"
         )
 
 

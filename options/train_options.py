@@ -42,6 +42,11 @@ COACHES = {
         "options.identity_options:IdentityOptions",
         "identity network, also as a judge",
     ),
+    "latent_encoder": CoachEntry(
+        "training.coach_latent_encoder:CoachLatentEncoder",
+        "options.latent_encoder_options:LatentEncoderOptions",
+        "encoder of a conditional generator, for directed generation",
+    ),
     "psp": CoachEntry(
         "training.coach_psp:CoachPSP", "options.psp_options:PSPOptions", "pSp inversion encoder"
     ),

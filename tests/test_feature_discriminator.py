@@ -103,7 +103,7 @@ def test_learns_what_distinguishes_pictures_in_few_steps(face_network: VGG) -> N
 def test_learns_which_age_a_picture_shows(face_network: VGG) -> None:
     """The same kind of picture is believable at one age and not at another."""
     discriminator = FeatureDiscriminator(face_network.feature_maps, CHANNELS, width=8, knows_age=True)
-    adversary = Adversary(discriminator, learning_rate=5e-3, r1=0.0, r1_every=0, judges_age=True)
+    adversary = Adversary(discriminator, learning_rate=5e-3, r1=0.0, r1_every=0, conditional=True)
     young, old = torch.full((8,), 10.0), torch.full((8,), 80.0)
     ages = torch.cat([young, old])
     for step in range(80):

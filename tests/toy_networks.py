@@ -10,6 +10,7 @@ from models.auxiliary import build_network, network_checkpoint
 from models.blender import BlenderConfig
 from models.dex_vgg import VGG
 from models.encoders.psp_encoders import EncoderConfig
+from models.latent_encoder import LatentEncoder
 from models.psp import pSp
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from utils.faces.boxes import FACE_CROP
@@ -86,4 +87,27 @@ def stylegan2_checkpoint(c_dim: int = 0, config: StyleGAN2Config = TAPERED_GENER
         "d": discriminator.state_dict(),
         "g_ema": generator.state_dict(),
         "latent_avg": torch.randn(config.style_dim),
+    }
+
+
+LATENT_ENCODER: dict[str, Any] = {
+    "n_styles": TINY_GENERATOR.n_styles,
+    "style_dim": TINY_GENERATOR.style_dim,
+    "input_size": 80,
+    "width": 0.125,
+    "repeats": (1, 1, 1),
+}
+
+
+def directed_checkpoint(latent_space: str = "w+", groups: str = "0-20,21-50,51-90") -> dict[str, Any]:
+    """The content of a file of directed generation: a conditional generator and its encoder."""
+    generator = stylegan2_checkpoint(len(groups.split(",")), TINY_GENERATOR)
+    architecture = {**LATENT_ENCODER, "latent_space": latent_space}
+    encoder = LatentEncoder(**architecture)
+    return {
+        "kind": "directed",
+        "g_ema": generator["g_ema"],
+        "classes": {"age_groups": groups},
+        "crop": "tight",
+        "encoder": {"architecture": architecture, "state_dict": encoder.state_dict()},
     }

@@ -13,6 +13,8 @@ from criteria.gan_losses import (
     lazy_adam_settings,
     lazy_r1_loss,
 )
+from datasets.augment import SimpleAugment
+from models.auxiliary import AgeClassifier
 from models.feature_discriminator import FeatureDiscriminator
 from models.stylegan2.model import Discriminator
 from training.accumulation import mean_of, split
@@ -21,6 +23,7 @@ from training.state import TrainingState
 from utils.compilation import eagerly
 
 R1_EVERY = 16  # updates
+FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees
 
 
 class Adversary:
@@ -30,13 +33,16 @@ class Adversary:
     blurring, and ageing from patterns that only a classifier sees.
 
     Args:
-        discriminator: on its device; its parameters take gradients during its own updates only.
+        discriminator: on its device; its parameters take gradients during its own updates only, and those
+            that take none now never do.
         learning_rate: of its Adam.
         r1: weight of the R1 penalty.
         r1_every: updates between penalties; 0 for none.
         every: steps between updates.
         augment: what real and made pictures pass through before it sees them.
-        judges_age: whether it takes ages beside pictures; else they are left out.
+        conditional: whether it takes conditions (ages in years, or class labels) beside pictures; else they
+            are left out.
+        observe: told what it says of photos, (B, ...) logits without gradient, at each of its updates.
     """
 
     def __init__(
@@ -48,34 +54,37 @@ class Adversary:
         r1_every: int = R1_EVERY,
         every: int = 1,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
-        judges_age: bool = False,
+        conditional: bool = False,
+        observe: Callable[[Tensor], None] = lambda logits: None,
     ) -> None:
-        self.discriminator = discriminator.requires_grad_(False)
+        self.discriminator = discriminator
+        self._trained = [parameter for parameter in discriminator.parameters() if parameter.requires_grad]
         rate, betas = lazy_adam_settings(learning_rate, (0.0, 0.99), r1_every)
-        fused = next(discriminator.parameters()).device.type != "mps"
-        self.optimizer = torch.optim.Adam(discriminator.parameters(), rate, betas=betas, fused=fused)
+        fused = self._trained[0].device.type != "mps"
+        self.optimizer = torch.optim.Adam(self._trained, rate, betas=betas, fused=fused)
+        self._require_grad(False)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
-        self.judges_age = judges_age
+        self.conditional, self.observe = conditional, observe
 
-    def register(self, state: TrainingState) -> None:
+    def register(self, state: TrainingState, name: str = "d") -> None:
         """Names the parts that must survive a restart; the optimiser has the name of its network."""
-        state.register(d=self.discriminator)
-        state.register(d=self.optimizer)
+        state.register(**{name: self.discriminator})
+        state.register(**{name: self.optimizer})
 
-    def fool(self, images: Tensor, ages: Tensor | None = None) -> Tensor:
-        """The loss that makes (B, 3, R, R) pictures believable, at their ages (B,) if it judges these."""
-        return generator_nonsaturating_loss(self._judge(self.augment(images), ages))
+    def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """The loss that makes (B, 3, R, R) pictures believable, under their conditions if it takes these."""
+        return generator_nonsaturating_loss(self._judge(self.augment(images), conditions))
 
-    def _judge(self, images: Tensor, ages: Tensor | None) -> Tensor:
-        return self.discriminator(images, ages) if self.judges_age else self.discriminator(images)
+    def _judge(self, images: Tensor, conditions: Tensor | None) -> Tensor:
+        return self.discriminator(images, conditions) if self.conditional else self.discriminator(images)
 
     def learn(
         self,
         real: Tensor,
         made: Tensor,
         step: int,
-        real_ages: Tensor | None = None,
-        made_ages: Tensor | None = None,
+        real_conditions: Tensor | None = None,
+        made_conditions: Tensor | None = None,
         parts: int = 1,
     ) -> dict[str, Tensor]:
         """Updates the discriminator where that is due.
@@ -84,8 +93,8 @@ class Adversary:
             real: (B, 3, R, R) photos.
             made: (B, 3, R, R) pictures; no gradient reaches what made them.
             step: of the training, counted from 0.
-            real_ages: years (B,) of the photos.
-            made_ages: years (B,) that the pictures are meant to show.
+            real_conditions: ages (B,) or labels (B, c_dim) of the photos.
+            made_conditions: those that the pictures are meant to show.
             parts: micro-batches of an update, see ``training.accumulation``.
 
         Returns:
@@ -93,36 +102,42 @@ class Adversary:
         """
         if step % self.every:
             return {}
-        self.discriminator.requires_grad_(True)
+        self._require_grad(True)
         try:
             seen = {"real": self.augment(real), "made": self.augment(made.detach())}
-            batch = {**seen, "real_ages": real_ages, "made_ages": made_ages}
+            batch = {**seen, "real_conditions": real_conditions, "made_conditions": made_conditions}
             figures = self._update(self._tell_apart, split(batch, parts))
             if is_regularization_step(step // self.every, self.r1_every):
-                figures |= self._r1_step(real, parts)
+                figures |= self._r1_step(real, real_conditions, parts)
         finally:
-            self.discriminator.requires_grad_(False)
+            self._require_grad(False)
         return figures
 
+    def _require_grad(self, required: bool) -> None:
+        for parameter in self._trained:
+            parameter.requires_grad_(required)
+
     def _tell_apart(
-        self, real: Tensor, made: Tensor, real_ages: Tensor | None, made_ages: Tensor | None
+        self, real: Tensor, made: Tensor, real_conditions: Tensor | None, made_conditions: Tensor | None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        real_logits, made_logits = self._judge(real, real_ages), self._judge(made, made_ages)
+        real_logits, made_logits = self._judge(real, real_conditions), self._judge(made, made_conditions)
+        self.observe(real_logits.detach())
         loss = discriminator_logistic_loss(real_logits, made_logits)
         return loss, {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
 
-    def _r1_step(self, real: Tensor, parts: int) -> dict[str, Tensor]:
+    def _r1_step(self, real: Tensor, conditions: Tensor | None, parts: int) -> dict[str, Tensor]:
         """R1 on the real pictures, in float32: its second derivatives are small differences."""
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
         try:
-            return self._update(self._penalise, split({"real": self.augment(real).detach()}, parts))
+            batch = {"real": self.augment(real).detach(), "conditions": conditions}
+            return self._update(self._penalise, split(batch, parts))
         finally:
             self.discriminator.compute_dtype = precision
 
-    def _penalise(self, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _penalise(self, real: Tensor, conditions: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
         real.requires_grad_(True)
         with eagerly():
-            loss = lazy_r1_loss(self.discriminator(real), real, self.r1, self.r1_every)
+            loss = lazy_r1_loss(self._judge(real, conditions), real, self.r1, self.r1_every)
         return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
 
     def _update(
@@ -137,3 +152,35 @@ class Adversary:
             rows.append({name: value.detach() for name, value in figures.items()})
         self.optimizer.step()
         return mean_of(rows)
+
+
+def feature_adversary(
+    classifier: AgeClassifier,
+    learning_rate: float,
+    *,
+    judges_age: bool,
+    precision: torch.dtype,
+    device: torch.device,
+    every: int = 1,
+) -> Adversary:
+    """A discriminator of a few weights that sees with an age classifier.
+
+    Args:
+        classifier: on the device, frozen.
+        learning_rate: of its Adam.
+        judges_age: whether its conditions are ages (B,) in years; else it takes none.
+        precision: dtype of activations.
+        device: where it computes.
+        every: steps between updates.
+    """
+    heads = FeatureDiscriminator(classifier.feature_maps, classifier.feature_channels, knows_age=judges_age)
+    heads.compute_dtype = precision
+    return Adversary(
+        heads.to(device),
+        learning_rate=learning_rate,
+        r1=0.0,
+        r1_every=0,  # heads with a bounded slope
+        every=every,
+        augment=SimpleAugment(probability=FEATURE_AUGMENT),
+        conditional=judges_age,
+    )

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-EMA_RAMP = 0.05  # half-life as a share of the pictures seen so far
+EMA_RAMP = 0.05  # half-life as a share of the pictures seen so far (StyleGAN2-ADA)
 
 
 @torch.no_grad()
@@ -17,6 +17,14 @@ def update_average(averaged: nn.Module, network: nn.Module, decay: float) -> Non
             mean.copy_(value)
 
 
-def average_decay(halflife: float, batch_size: int, step: int) -> float:
-    """Decay of an average whose half-life, in pictures, grows with those seen: so the start is forgotten."""
-    return 0.5 ** (batch_size / min(halflife, EMA_RAMP * (step + 1) * batch_size))
+def average_decay(halflife: float, batch_size: int, step: int, ramp: float = EMA_RAMP) -> float:
+    """Decay of an average whose half-life, in pictures, grows with those seen: so the start is forgotten.
+
+    Args:
+        halflife: in pictures.
+        batch_size: pictures a step.
+        step: counted from 0.
+        ramp: most of the half-life as a share of the pictures seen; 0 for no such bound.
+    """
+    seen = (step + 1) * batch_size
+    return 0.5 ** (batch_size / (min(halflife, ramp * seen) if ramp else halflife))

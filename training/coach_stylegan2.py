@@ -1,4 +1,4 @@
-"""Coach of StyleGAN2: non-saturating loss, lazy R1 and path length, EMA, simple augmentation, growing."""
+"""Coach of StyleGAN2, also conditional: non-saturating loss, lazy R1 and path length, EMA, ADA, growing."""
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -16,36 +16,56 @@ from criteria.gan_losses import (
 )
 from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
-from models.loading import load_into
+from datasets.labels import ClassLabels, LabelledFaces
+from models.auxiliary import load_age_classifier
 from models.stylegan2.files import load_trainable
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.transfer import transfer
 from options.stylegan2_options import StyleGAN2Options
 from training.accumulation import joined, mean_of
-from training.adversary import Adversary
+from training.adaptive_augment import AdaptiveAugment
+from training.adversary import Adversary, feature_adversary
 from training.averaging import average_decay, update_average
 from training.batches import BatchSource
+from training.class_conditions import ClassConditions
 from training.coach import Coach
 from training.guard import backward_pass
 from utils.compilation import eagerly
-from utils.distributed import average
+from utils.distributed import average, say
+from utils.notes import listed
 from utils.pictures.sheets import image_sheet
+
+ADA_KIMG, ADA_KIMG_RESUMED = (
+    500.0,
+    100.0,
+)  # NVIDIA's speeds of a training from scratch and of one that goes on
 
 
 class CoachStyleGAN2(Coach[StyleGAN2Options]):
-    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, appendix B)."""
+    """Trains a generator and a discriminator on a folder of aligned faces (StyleGAN2, appendix B).
+
+    With classes both are conditional, as in StyleGAN2-ADA.
+    """
+
+    classes: ClassConditions | None = None
+    class_labels: ClassLabels | None = None
+    group_centres: Tensor | None = None  # (classes,) years
 
     def build(self) -> None:
         opts = self.opts
+        dataset = self._load_data()
         self.config = StyleGAN2Config(
             opts.output_size,
             opts.style_dim,
             opts.n_mlp,
             opts.channel_multiplier,
             opts.channel_table,
+            self.classes.count if self.classes else 0,
         )
         self.generator = Generator.from_config(self.config).to(self.device)
         self.discriminator = Discriminator.from_config(self.config).to(self.device)
+        self.discriminator.stddev_group = opts.mbstd_group
         self.generator_ema = deepcopy(self.generator).requires_grad_(False)
         self._initialise()
         for net in (self.generator, self.discriminator, self.generator_ema):
@@ -54,43 +74,98 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
                 net.recompute_activations()
         self.path_length = PathLengthPenalty().to(self.device)
         self.state.register(g=self.generator, g_ema=self.generator_ema, path_length=self.path_length)
-        self.adversary = Adversary(
-            self.discriminator,
-            learning_rate=opts.discriminator_learning_rate or opts.learning_rate,
-            r1=opts.r1,
-            r1_every=opts.d_reg_every,
-            augment=SimpleAugment(probability=opts.augment_p),
-        )
         self.optimizer = self._generator_adam()
         self.state.register(g=self.optimizer)
-        self.adversary.register(self.state)
-        dataset = FaceFolder(
-            opts.train_dataset, opts.output_size, resample="lanczos", own_output=opts.own_output
-        )
+        self._make_adversaries()
         self.batches = BatchSource(
             dataset,
             opts.batch_size,
             seed=opts.seed,
             start_step=self.start_step,
+            flip_probability=0.0 if opts.no_mirror else 0.5,
             workers=opts.workers,
             device=self.device,
+            weights=self.classes.weights if self.classes else None,
         )
-        fixed = torch.Generator().manual_seed(opts.seed)
-        self.sample_z = torch.randn(opts.n_samples, opts.style_dim, generator=fixed).to(self.device)
+        self._fix_samples()
+
+    def _load_data(self) -> FaceFolder:
+        """The training pictures; with classes these are known afterwards."""
+        opts = self.opts
+        arguments = (opts.train_dataset, opts.output_size)
+        if not opts.is_conditional:
+            return FaceFolder(*arguments, resample="lanczos", own_output=opts.own_output)
+        faces = LabelledFaces(*arguments, opts.groups, resample="lanczos", own_output=opts.own_output)
+        self.class_labels, groups = faces.classes, faces.classes.groups
+        if groups is not None:
+            self.group_centres = torch.tensor(groups.centres, device=self.device)
+        self.classes = ClassConditions(
+            faces.labels, len(faces.classes.names), opts.class_balance, self.device
+        )
+        return faces
 
     def _initialise(self) -> None:
-        """Takes weights from `--checkpoint_path` (same size) or `--grow_from` (half the size), if given."""
+        """Takes weights from `--checkpoint_path` or `--grow_from` (half the size), if given."""
         path, smaller = self.opts.checkpoint_path, self.opts.grow_from
         if path:
             checkpoint = load_trainable(path)
-            load_into(self.generator, checkpoint["g"], path)
-            load_into(self.discriminator, checkpoint["d"], path)
-            load_into(self.generator_ema, checkpoint["g_ema"], path)
+            networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema}
+            for entry, network in networks.items():
+                stayed = transfer(network, self.config, checkpoint, entry, path)
+                if stayed and not self.start_step:
+                    say(f"note: {path}, {entry}: new are {listed(stayed)}")
         elif smaller:
             small = load_trainable(smaller)
             # The averaged generator is the better start; the first steps would pull the other one there.
             grow(self.generator, small["g_ema"], self.discriminator, small["d"], smaller)
             self.generator_ema.load_state_dict(self.generator.state_dict())
+        for layer in self.discriminator.first_layers(self.opts.freezed):
+            layer.requires_grad_(False)
+
+    def _make_adversaries(self) -> None:
+        """The discriminator, and perhaps a second one of a few weights."""
+        opts = self.opts
+        self.augment = AdaptiveAugment(
+            opts.augpipe,
+            mode=opts.aug,
+            p=opts.p if opts.aug == "fixed" else opts.initstrength,
+            target=opts.target,
+            kimg=opts.ada_kimg or (ADA_KIMG_RESUMED if opts.checkpoint_path else ADA_KIMG),
+            batch_size=opts.batch_size,
+        ).to(self.device)
+        self.state.register(augment=self.augment)
+        simple = SimpleAugment(probability=opts.augment_p)
+        self.adversary = Adversary(
+            self.discriminator,
+            learning_rate=opts.discriminator_learning_rate or opts.learning_rate,
+            r1=opts.r1,
+            r1_every=opts.d_reg_every,
+            augment=lambda images: self.augment(simple(images)),
+            conditional=self.classes is not None,
+            observe=self.augment.observe,
+        )
+        self.adversary.register(self.state)
+        self.second = None
+        if opts.features_lambda:
+            self.second = feature_adversary(
+                load_age_classifier(opts.age_classifier).to(self.device),
+                opts.discriminator_learning_rate or opts.learning_rate,
+                judges_age=self.group_centres is not None,
+                precision=self.precision,
+                device=self.device,
+            )
+            self.second.register(self.state, "second")
+
+    def _fix_samples(self) -> None:
+        """Latents of the sample sheets; those of a conditional generator are the same for every class."""
+        opts, classes = self.opts, self.classes
+        fixed = torch.Generator().manual_seed(opts.seed)
+        count = max(1, opts.n_samples // classes.count) if classes else opts.n_samples
+        z = torch.randn(count, opts.style_dim, generator=fixed).to(self.device)
+        self.sample_z, self.sample_labels = z, None
+        if classes:
+            self.sample_z = z.repeat(classes.count, 1)
+            self.sample_labels = classes.one_hot(classes.every(count))
 
     def _generator_adam(self) -> torch.optim.Adam:
         opts = self.opts
@@ -102,26 +177,53 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
     # ---------------------------------------------------------------- one step
 
     def training_step(self) -> dict[str, Tensor]:
-        opts = self.opts
-        real = self.batches.next()["image"]
-        parts = self.parts(self._draw(len(real)))
+        opts, batch = self.opts, self.batches.next()
+        real = batch["image"]
+        drawn = self._draw(len(real))
+        parts = self.parts(drawn)
         # One picture serves both networks: the discriminator sees it detached, the generator's loss comes
         # after the discriminator's update. Of several parts it is rendered twice, so that no graph waits.
         with torch.set_grad_enabled(len(parts) == 1):
             fakes = [self._render(part)[0] for part in parts]
-        figures = self.adversary.learn(real, joined(fakes), self.step, parts=len(parts))
+        shown = self.classes.one_hot(batch["label"]) if self.classes else None
+        figures = self._learn(real, joined(fakes), shown, drawn["labels"], len(parts))
         self.optimizer.zero_grad(set_to_none=True)
         losses = []
         for fake, part in zip(fakes, parts, strict=True):
-            losses.append(self.adversary.fool(fake if len(parts) == 1 else self._render(part)[0]))
+            image = fake if len(parts) == 1 else self._render(part)[0]
+            losses.append(self._fool(image, part["labels"]))
             backward_pass(losses[-1], self.share)
         self.optimizer.step()
+        figures |= self.augment.end_step()
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
             with eagerly():
                 figures["path_length"] = self._path_length_step(len(real))
-        decay = average_decay(opts.ema_halflife, opts.batch_size, self.step)
+        decay = average_decay(opts.ema_halflife, opts.batch_size, self.step, opts.ema_rampup)
         update_average(self.generator_ema, self.generator, decay)
         return {**figures, **mean_of([{"g_loss": loss.detach()} for loss in losses])}
+
+    def _learn(
+        self, real: Tensor, made: Tensor, real_labels: Tensor | None, made_labels: Tensor | None, parts: int
+    ) -> dict[str, Tensor]:
+        """Updates the discriminators with conditions (B, classes); returns figures."""
+        figures = self.adversary.learn(real, made, self.step, real_labels, made_labels, parts)
+        if self.second is not None:
+            ages = self._ages(real_labels), self._ages(made_labels)
+            second = self.second.learn(real, made, self.step, *ages, parts)
+            figures |= {f"second_{name}": value for name, value in second.items()}
+        return figures
+
+    def _fool(self, image: Tensor, labels: Tensor | None) -> Tensor:
+        loss = self.adversary.fool(image, labels)
+        if self.second is not None:
+            loss = loss + self.opts.features_lambda * self.second.fool(image, self._ages(labels))
+        return loss
+
+    def _ages(self, labels: Tensor | None) -> Tensor | None:
+        """Years (B,) at the centres of the age groups of conditions (B, classes); None without groups."""
+        if labels is None or self.group_centres is None:
+            return None
+        return labels @ self.group_centres
 
     def _draw(self, batch: int) -> dict[str, Any]:
         """What pictures are rendered from: one z, or two for style mixing with probability `--mixing`.
@@ -132,7 +234,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         styles = [torch.randn(batch, self.opts.style_dim, device=self.device) for _ in range(count)]
         index = int(torch.randint(1, self.generator.n_latent, ())) if count == 2 else None
         noise = self.generator.draw_noise(batch) if self.opts.gradient_accumulation_steps > 1 else None
-        return {"styles": styles, "inject_index": index, "noise": noise}
+        labels = self.classes.one_hot(self.classes.draw(batch)) if self.classes else None
+        return {"styles": styles, "inject_index": index, "noise": noise, "labels": labels}
 
     def _render(self, drawn: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """Pictures and their codes."""
@@ -191,12 +294,15 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             "d": self.discriminator.state_dict(),
             "g_ema": self.generator_ema.state_dict(),
             "latent_avg": self.generator_ema.average_latent(seed=self.opts.seed),
+            **({"classes": self.class_labels.to_dict()} if self.class_labels else {}),
             "opts": {"architecture": {"generator": self.config.to_dict()}, **self.record},
         }
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
-        images, _ = self.generator_ema([self.sample_z], randomize_noise=False)
+        images, _ = self.generator_ema([self.sample_z], randomize_noise=False, labels=self.sample_labels)
         columns = max(1, round(len(images) ** 0.5))
+        if self.classes:
+            columns = len(images) // self.classes.count
         rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
         return {"samples": image_sheet(rows)}

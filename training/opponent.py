@@ -2,17 +2,13 @@
 
 import torch
 
-from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier
-from models.feature_discriminator import FeatureDiscriminator
 from models.loading import load_into
 from models.stylegan2.model import Discriminator
 from options.encoder_options import EncoderTrainOptions
-from training.adversary import R1_EVERY, Adversary
+from training.adversary import R1_EVERY, Adversary, feature_adversary
 from training.encoder_start import Start, discriminator_of, read_generator
 from utils.errors import InputError
-
-FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discriminator sees
 
 
 def needs_classifier(opts: EncoderTrainOptions) -> bool:
@@ -46,18 +42,13 @@ def make_opponent(
         return None
     if opts.discriminator == "age_features":
         assert classifier is not None  # among the files of the losses
-        heads = FeatureDiscriminator(
-            classifier.feature_maps, classifier.feature_channels, knows_age=judges_age
-        )
-        heads.compute_dtype = precision
-        return Adversary(
-            heads.to(device),
-            learning_rate=opts.discriminator_learning_rate,
-            r1=opts.r1,
-            r1_every=0,  # heads with a bounded slope
-            every=opts.discriminator_every,
-            augment=SimpleAugment(probability=FEATURE_AUGMENT),
+        return feature_adversary(
+            classifier,
+            opts.discriminator_learning_rate,
             judges_age=judges_age,
+            precision=precision,
+            device=device,
+            every=opts.discriminator_every,
         )
     discriminator = _stylegan2(opts, start)
     discriminator.compute_dtype = precision

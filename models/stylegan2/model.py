@@ -344,6 +344,13 @@ class Discriminator(nn.Module):
         """The same as of the generator."""
         self.checkpoint_from = self.size // SIDES
 
+    def first_layers(self, count: int) -> list[nn.Module]:
+        """So many layers from the one that reads the picture on, as NVIDIA counts them to freeze them."""
+        layers: list[nn.Module] = [self.convs[0]]
+        for block in self.convs[1:]:
+            layers += [block.conv1, block.conv2, block.skip]
+        return layers[:count]
+
     def forward(self, image: Tensor, labels: Tensor | None = None) -> Tensor:
         """Returns (B, 1) logits of (B, 3, size, size) images, given (B, c_dim) labels if conditional.
 
