@@ -96,12 +96,10 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         if not opts.is_conditional:
             return FaceFolder(*arguments, resample="lanczos", own_output=opts.own_output)
         faces = LabelledFaces(*arguments, opts.groups, resample="lanczos", own_output=opts.own_output)
-        self.class_labels, groups = faces.classes, faces.classes.groups
+        self.class_labels, groups = faces.classes, faces.classes.age_groups
         if groups is not None:
             self.group_centres = torch.tensor(groups.centres, device=self.device)
-        self.classes = ClassConditions(
-            faces.labels, len(faces.classes.names), opts.class_balance, self.device
-        )
+        self.classes = ClassConditions(faces.label_of, len(faces.classes), opts.class_balance, self.device)
         return faces
 
     def _initialise(self) -> None:
@@ -294,9 +292,17 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             "d": self.discriminator.state_dict(),
             "g_ema": self.generator_ema.state_dict(),
             "latent_avg": self.generator_ema.average_latent(seed=self.opts.seed),
-            **({"classes": self.class_labels.to_dict()} if self.class_labels else {}),
+            **self._class_names(),
             "opts": {"architecture": {"generator": self.config.to_dict()}, **self.record},
         }
+
+    def _class_names(self) -> dict[str, Any]:
+        """What a file says of its classes."""
+        if self.class_labels is None:
+            return {}
+        groups = self.class_labels.age_groups
+        said = {"names": list(self.class_labels.names)}
+        return {"classes": said if groups is None else {**said, "age_groups": str(groups)}}
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
