@@ -34,14 +34,14 @@ class Prepared(Generic[Form]):
         if torch.compiler.is_compiling():  # which makes one kernel of it and what follows
             return compute()
         present = [weight for weight in weights if weight is not None]
-        if not frozen(present) or not _have_numbers(present):
+        if not frozen(present) or not have_numbers(present):
             return compute()
         key = (*settings, *((weight.data_ptr(), weight._version) for weight in present))
         if self._form is not None and key == self._key:
             return self._form
         with torch.no_grad():
             form = compute()
-        if _have_numbers(tree_leaves(form)):
+        if have_numbers(tree_leaves(form)):
             # The memory of the weights stays in use, so that no other tensor can be at the same address.
             self._key, self._form, self._sources = key, form, [weight.detach() for weight in present]
         return form
@@ -69,6 +69,6 @@ def compute_dtype(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind)
 
 
-def _have_numbers(values: Sequence[Any]) -> bool:
+def have_numbers(values: Sequence[Any]) -> bool:
     """Whether all tensors have memory of their own, which those of a rehearsal have not."""
     return all(type(value) in (Tensor, nn.Parameter) for value in values if isinstance(value, Tensor))
