@@ -12,7 +12,19 @@ from options.encoder_options import LossNetworkOptions
 from utils.age_groups import AgeGroups, parse_age_groups
 from utils.errors import InputError, naming
 from utils.faces.alignment import CROPS
-from utils.typed_options import Options, count, fraction, group, option, path, pixels, positive, rate, weight
+from utils.typed_options import (
+    Options,
+    Unread,
+    count,
+    fraction,
+    group,
+    option,
+    path,
+    pixels,
+    positive,
+    rate,
+    weight,
+)
 
 STAGES = 3  # of the backbone
 OFFICIAL = {"latent_space": "z", "encoder_width": 1.0, "encoder_repeats": None}
@@ -82,6 +94,7 @@ class LatentEncoderOptions(
 
     title = "latent encoder"
     objective = RECONSTRUCTION
+    unread = (Unread("test_workers", count, 2, official=False),)
 
     stylegan_weights: str = option(
         model_paths["stylegan_ffhq"], path, "the conditional generator, or a pair with one", metavar="FILE"

@@ -18,6 +18,7 @@ from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from datasets.labels import ClassLabels, LabelledFaces
 from models.auxiliary import load_age_classifier
+from models.stylegan2.augment import AugmentPipe, augmentations_named
 from models.stylegan2.files import load_trainable
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
@@ -124,7 +125,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         """The discriminator, and perhaps a second one of a few weights."""
         opts = self.opts
         self.augment = AdaptiveAugment(
-            opts.augpipe,
+            AugmentPipe(augmentations_named(opts.augpipe)),
             mode=opts.aug,
             p=opts.p if opts.aug == "fixed" else opts.initstrength,
             target=opts.target,
@@ -192,7 +193,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             losses.append(self._fool(image, part["labels"]))
             backward_pass(losses[-1], self.share)
         self.optimizer.step()
-        figures |= self.augment.end_step()
+        self.augment.step_done(self.step)
+        figures |= self.augment.figures()
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
             with eagerly():
                 figures["path_length"] = self._path_length_step(len(real))

@@ -89,7 +89,9 @@ class Augmentations:
         return any(getattr(self, operation) > 0 for group in groups for operation in GROUPS[group])
 
 
-assert {operation for group in GROUPS.values() for operation in group} < {f.name for f in fields(Augmentations)}
+assert {operation for group in GROUPS.values() for operation in group} < {
+    f.name for f in fields(Augmentations)
+}
 
 
 def augmentations_named(name: str) -> Augmentations:
