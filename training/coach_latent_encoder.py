@@ -59,7 +59,7 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         self.encoder.to(memory_format=torch.channels_last)
         self.averaged = self.encoder
         self.optimizer = build_optimizer("adam", self.encoder.parameters(), opts.learning_rate)
-        self.state.register(encoder=self.encoder, main=self.optimizer)
+        self.state.register(encoder=self.encoder, g=self.pair.generator, main=self.optimizer)
         if opts.ema_halflife:
             self.averaged = deepcopy(self.encoder).requires_grad_(False).eval()
             self.state.register(averaged=self.averaged)

@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.loading import described_by, empty_network, load_into
-from models.stylegan2.layout import rosinality_config
+from models.stylegan2.layout import network_maker, rosinality_config
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.nvidia import discriminator_pairs, generator_pairs
 from utils.errors import InputError
@@ -46,8 +45,7 @@ def transfer(
     with described_by(source):
         other = rosinality_config(checkpoint, source)
     pairs = discriminator_pairs if entry == "d" else generator_pairs
-    kind = Discriminator if entry == "d" else Generator
-    trained: nn.Module = empty_network(partial(kind.from_config, other), checkpoint[entry], source)
+    trained = empty_network(network_maker(entry, checkpoint[entry], other), checkpoint[entry], source)
     load_into(trained, checkpoint[entry], source)
     weights = trained.state_dict()
     known = {pair.theirs: weights[pair.ours] for pair in pairs(other)}
