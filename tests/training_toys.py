@@ -20,6 +20,7 @@ from toy_networks import (
     SMALL_FACE,
     SMALL_VGG,
     TINY_GENERATOR,
+    directed_checkpoint,
     network_file,
     stylegan2_checkpoint,
     tiny_psp,
@@ -84,6 +85,7 @@ def make_files(folder: Path) -> SimpleNamespace:
         "mytimemachine": psp_checkpoint(tiny_psp(blender=replace(ADAPTER, zero_init=True))),
         "resume": {"networks": {}, "optimizers": {}, "step": 3},
         "conditional": {**stylegan2_checkpoint(2, TINY_GENERATOR), "classes": {"age_groups": AGE_GROUPS}},
+        "directed": directed_checkpoint("z", AGE_GROUPS),
     }
     paths = {name: str(save_checkpoint(content, folder / f"{name}.pt")) for name, content in contents.items()}
     faces, test = make_faces(folder / "faces"), make_faces(folder / "test", AGES[::2])
