@@ -62,7 +62,7 @@ def warped(images: Tensor, transform: Tensor, low_pass: Tensor) -> Tensor:
     wider = doubling_matrix(low_pass, width, left, right)
     higher = doubling_matrix(low_pass, height, top, bottom)
     fine = higher @ (images @ wider.mT)
-    # A fine pixel lies a quarter of a coarse one beside the middle; a normalised side runs from -1 to 1.
+    # Pixel i is fine pixel 2 i, half a fine one before the place it had by its distance from the centre.
     sides = torch.tensor([left + width + right, top + height + bottom], dtype=torch.float32)
     moved = torch.tensor([left - right - 0.5, top - bottom - 0.5])
     rows = torch.cat([transform[:, :, :2], 2 * transform[:, :, 2:] + moved[:, None]], 2) / sides[:, None]

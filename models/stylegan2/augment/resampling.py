@@ -1,7 +1,7 @@
 """Filters of the augmentations as matrices: one multiplication for each axis, borders included.
 
-Mirrored borders then cost nothing, any derivative is a multiplication again, and sums have a fixed order on
-every device. A matrix has one row for each sample of the result and one column for each pixel of a row.
+Mirrored borders then cost nothing, and any derivative is a multiplication again. A matrix has one row for
+each sample of the result and one column for each pixel.
 """
 
 from functools import lru_cache
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# Low-pass filters of symlets (Daubechies 1992, table 6.3), in the order of a decomposition.
+# Low-pass filters of the symlets with 2 and 6 vanishing moments (Daubechies 1992), for decomposition.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 SYM6 = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
