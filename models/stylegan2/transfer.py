@@ -40,7 +40,7 @@ def transfer(
         The names of the weights that stayed.
 
     Raises:
-        InputError: nothing of a generator fits. A discriminator may begin anew.
+        InputError: no convolution of a generator fits. A discriminator may begin anew.
     """
     with described_by(source):
         other = rosinality_config(checkpoint, source)
@@ -59,7 +59,8 @@ def transfer(
             stayed.append(pair.ours)
         else:
             own[pair.ours].copy_(found)
-    if entry != "d" and len(stayed) == len(list(pairs(config))):
+    convolutions = {name for name in own if name.endswith(".conv.weight")}
+    if entry != "d" and convolutions <= set(stayed):
         raise InputError(f"no layer of {source} fits this network; choose its --output_size and --channels")
     return stayed
 
