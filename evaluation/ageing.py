@@ -180,8 +180,9 @@ def evaluate_ageing(
                 if index in shown:
                     kept.append(_with_photo(images[row], outputs[row].float().cpu()))
             bar.update(len(indices))
-    measures = [torch.cat(part) for part in zip(*rows, strict=True)]
-    return AgeingEvaluation(ages, photos.ages, *measures, examples=kept)
+    result = AgeingEvaluation(ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)))
+    result.examples += kept
+    return result
 
 
 def _with_photo(photo: Tensor, outputs: Tensor) -> Tensor:
