@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from configs.paths_config import model_paths
+from configs.paths_config import dataset_paths, model_paths
 from criteria.psp_objective import RECONSTRUCTION
 from criteria.weights import ReconstructionWeights
 from models.latent_encoder import LATENT_SPACES, SMALLEST_INPUT
@@ -107,8 +107,8 @@ class LatentEncoderOptions(
     encoder_weights: str | None = option(
         None, path, "start the backbone from this file of facenet-pytorch", metavar="FILE"
     )
-    train_dataset: str | None = option(
-        None,
+    train_dataset: str = option(
+        dataset_paths["ffhq"],
         path,
         "faces {age}_{idx}, a folder or zip archive, for the losses on pictures made of real faces",
         metavar="DIR",
@@ -147,8 +147,6 @@ class LatentEncoderOptions(
     def check(self) -> None:
         """Raises ``InputError`` if options contradict each other."""
         _ = self.groups
-        if self.compares_pictures and not self.train_dataset:
-            raise InputError("losses on pictures (--l2_lambda ...) need real faces: give --train_dataset")
         if self.checkpoint_path and self.encoder_weights:
             raise InputError("--checkpoint_path and --encoder_weights exclude each other: choose one start")
         if self.recipe == "official" and self.latent_space != "z":

@@ -161,7 +161,7 @@ SHORT = ("--max_steps=8", "--val_interval=3", "--board_interval=3")
 STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
 ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
 FEATURES = ("--adversarial_lambda=0.1", "--discriminator=age_features", "--batch_size=2")
-PLAIN = ("--l2_lambda=0", "--lpips_lambda=0", "--train_dataset=")  # nothing is compared with photos
+PLAIN = ("--l2_lambda=0", "--lpips_lambda=0")  # nothing is compared with photos
 JOINT = ("--train_decoder", *ADVERSARY)
 
 

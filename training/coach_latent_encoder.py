@@ -66,7 +66,7 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         measures, _ = load_measures(needs_of(terms), opts, self.device)
         self.objective = Objective(terms, measures)
         self.photos: BatchSource | None = None
-        if opts.train_dataset and opts.compares_pictures:
+        if opts.compares_pictures:
             self.photos = BatchSource(
                 self._faces(opts.train_dataset),
                 opts.batch_size,
@@ -86,9 +86,10 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         more = {
             "--checkpoint_path": ("the pair to start from", opts.checkpoint_path),
             "--encoder_weights": ("the face recognition network", opts.encoder_weights),
-            "--train_dataset": ("the training faces", opts.train_dataset),
             "--test_dataset": ("the test faces", opts.test_dataset),
         }
+        if opts.compares_pictures:
+            more["--train_dataset"] = ("the training faces", opts.train_dataset)
         return files + [NeededFile(what, flag, path) for flag, (what, path) in more.items() if path]
 
     def _make_pair(self) -> DirectedModel:
