@@ -66,7 +66,7 @@ def doubling_matrix(low_pass: Tensor, size: int, before: int = 0, after: int = 0
     inside = (places >= 0) & (places < padded)
     taps = torch.where(inside, taps, len(low_pass))  # which is 0
     weights = torch.cat([2 * low_pass, low_pass.new_zeros(1)])
-    return _mirrored(weights[taps.to(low_pass.device)], places - before, size)
+    return _mirrored(weights[taps.to(low_pass.device, non_blocking=True)], places - before, size)
 
 
 def halving_matrix(low_pass: Tensor, size: int, spare: int) -> Tensor:
@@ -94,6 +94,6 @@ def _mirrored(weights: Tensor, places: Tensor, size: int) -> Tensor:
     """
     period = max(1, 2 * (size - 1))
     places = places % period
-    places = torch.minimum(places, period - places).to(weights.device)
+    places = torch.minimum(places, period - places).to(weights.device, non_blocking=True)
     matrix = weights.new_zeros(*weights.shape[:-1], size)
     return matrix.scatter_add_(-1, places.expand(weights.shape), weights)
