@@ -53,13 +53,10 @@ def config_name(text: str) -> str:
 
 def metrics(text: str) -> str:
     """Names of metrics such as ``fid50k_full``, as AgeLab calls them; AgeLab's own stay."""
-    names = [
-        found[1] if (found := re.fullmatch(r"(fid|kid)\d\w*", each)) else each for each in text.split(",")
-    ]
-    absent = next((name for name in names if re.match(r"(is|pr|ppl)\w*\d", name)), None)
+    absent = re.search(r"\b(is|pr|ppl)\d\w*", text)
     if absent is not None:
-        raise argparse.ArgumentTypeError(f"{absent!r} is not measured here; fid and kid are")
-    return ",".join(names).replace("None", "none")
+        raise argparse.ArgumentTypeError(f"{absent[0]!r} is not measured here; fid and kid are")
+    return re.sub(r"\b(fid|kid)\d\w*", r"\1", text).replace("None", "none")
 
 
 def power_of_two(text: str) -> int:
@@ -143,7 +140,7 @@ def _last(words: Sequence[str], name: str) -> str | None:
 
 
 def _plain_switches(words: Sequence[str]) -> list[str]:
-    """Words with ``--cond=true`` and ``--cond 1`` as ``--cond``, without it where it is false; also ``-n``."""
+    """Words with ``--cond=true`` and ``--cond 1`` as ``--cond``, and no such flag where it is false."""
     found: list[str] = []
     state: dict[str, bool] = {}
     rest = list(words)
@@ -273,8 +270,8 @@ def side_of_pictures(data: str) -> int:
         width, height = open_rgb(pictures[0]).size
     if width != height or width & (width - 1) or width < 8:
         raise InputError(
-            f"--data={data}: its first picture {pictures[0].name} has {width} x {height} pixels, not equal sides "
-            "that are a power of two; resize the pictures, or give the side with --output_size"
+            f"--data={data}: its first picture {pictures[0].name} has {width} x {height} pixels, not equal "
+            "sides that are a power of two; resize the pictures, or give the side with --output_size"
         )
     return width
 

@@ -100,7 +100,7 @@ class StyleGAN2Options(
     snapshot_names: bool = option(
         False,
         bool,
-        "names of NVIDIA's program: network-snapshot-N.pt, fakesN.png and reals.png, N in thousands of pictures",
+        "NVIDIA's names: network-snapshot-N.pt, fakesN.png, reals.png; N counts thousands of pictures",
     )
 
     def check(self) -> None:

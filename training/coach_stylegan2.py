@@ -322,7 +322,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             save_pil(self._photos(), self.run.images / "reals.png")
 
     def _photos(self) -> Image.Image:
-        """A sheet of photos laid out as those of generated pictures: a row for each class, if there are any."""
+        """A sheet of photos, laid out as those of generated pictures: a row for each class."""
         photos, columns = self.batches.dataset, self.columns
         order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(self.opts.seed))
         if isinstance(photos, LabelledFaces):
