@@ -12,10 +12,22 @@ from options.encoder_options import LossNetworkOptions
 from utils.age_groups import AgeGroups, parse_age_groups
 from utils.errors import InputError, naming
 from utils.faces.alignment import CROPS
-from utils.typed_options import Options, count, fraction, group, option, path, pixels, positive, rate, weight
+from utils.typed_options import (
+    Options,
+    Unread,
+    count,
+    fraction,
+    group,
+    option,
+    path,
+    pixels,
+    positive,
+    rate,
+    weight,
+)
 
 STAGES = 3  # of the backbone
-OFFICIAL = {"latent_space": "z", "encoder_width": 1.0, "encoder_repeats": None}
+PUBLISHED_REPEATS = [5, 10, 5]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +46,7 @@ class LatentEncoderSizes(Options):
     @property
     def repeats(self) -> list[int]:
         """Residual blocks of the three stages."""
-        return parse_numbers(self.encoder_repeats, "--encoder_repeats", STAGES) or [5, 10, 5]
+        return parse_numbers(self.encoder_repeats, "--encoder_repeats", STAGES) or PUBLISHED_REPEATS
 
     def check(self) -> None:
         """Raises ``InputError`` for sizes that make no encoder."""
@@ -82,6 +94,7 @@ class LatentEncoderOptions(
 
     title = "latent encoder"
     objective = RECONSTRUCTION
+    unread = (Unread("test_workers", count, 2, official=False),)
 
     stylegan_weights: str = option(
         model_paths["stylegan_ffhq"], path, "the conditional generator, or a pair with one", metavar="FILE"
@@ -140,7 +153,7 @@ class LatentEncoderOptions(
             raise InputError("losses on pictures (--l2_lambda ...) need real faces: give --train_dataset")
         if self.checkpoint_path and self.encoder_weights:
             raise InputError("--checkpoint_path and --encoder_weights exclude each other: choose one start")
-        if self.recipe == "official":
-            for name, value in OFFICIAL.items():
-                if getattr(self, name) != value:
-                    raise InputError(f"--recipe=official needs --{name}={value}")
+        if self.recipe == "official" and self.latent_space != "z":
+            raise InputError("--recipe=official needs --latent_space=z")
+        if self.recipe == "official" and (self.encoder_width != 1 or self.repeats != PUBLISHED_REPEATS):
+            raise InputError("--recipe=official needs --encoder_width=1 and no --encoder_repeats")

@@ -1,6 +1,7 @@
 """Adaptive augmentation: the official numbers, its frequencies, two derivatives, and the controller of p."""
 
 import math
+from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -307,6 +308,18 @@ def test_r_is_the_mean_of_all_signs_since_p_moved() -> None:
     assert made.pipe.p.item() == pytest.approx(0.5 - 0.016)
     made.step_done(3)  # nothing was observed
     assert made.pipe.p.item() == pytest.approx(0.5 - 0.016)
+
+
+def test_processes_share_what_they_observe(monkeypatch: pytest.MonkeyPatch) -> None:
+    def average_with_another(values: Iterable[Tensor]) -> None:
+        for value, theirs in zip(values, (6.0, 6.0), strict=True):  # all of its six photos were recognised
+            value.copy_((value + theirs) / 2)
+
+    monkeypatch.setattr("training.adaptive_augment.average", average_with_another)
+    made = controller(interval=1)
+    made.observe(torch.tensor([-1.0, -1.0]))
+    made.step_done(0)
+    assert made.figures()["real_sign"].item() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(("mode", "p"), [("fixed", 0.25), ("noaug", 0.0)])

@@ -45,6 +45,7 @@ MYTIMEMACHINE_COMMAND = (
 # What each coach cannot do without; the official flags of SAM and MyTimeMachine are all optional but these.
 NEEDED = {
     "stylegan2": ["--exp_dir=e", "--train_dataset=d"],
+    "latent_encoder": ["--exp_dir=e"],
     "age_classifier": ["--exp_dir=e", "--train_dataset=d"],
     "identity": ["--exp_dir=e", "--train_dataset=d"],
     "psp": ["--exp_dir=e", "--l2_lambda=1"],

@@ -59,7 +59,7 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         self.encoder.to(memory_format=torch.channels_last)
         self.averaged = self.encoder
         self.optimizer = build_optimizer("adam", self.encoder.parameters(), opts.learning_rate)
-        self.state.register(encoder=self.encoder, main=self.optimizer)
+        self.state.register(encoder=self.encoder, g=self.pair.generator, main=self.optimizer)
         if opts.ema_halflife:
             self.averaged = deepcopy(self.encoder).requires_grad_(False).eval()
             self.state.register(averaged=self.averaged)
@@ -95,6 +95,8 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         """The generator, and an encoder at its start."""
         opts, path = self.opts, self.opts.stylegan_weights
         self.source = dict(load_converted(path))
+        if checkpoint_kind(self.source) not in (KIND, "stylegan2"):
+            raise InputError(f"--stylegan_weights={path} is {what_is(self.source)}, not a StyleGAN2")
         if opts.groups is not None:
             self.source["classes"] = {"age_groups": str(opts.groups)}
         generator, groups = load_conditional_generator(self.source, path)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,7 +68,9 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             self.classes.count if self.classes else 0,
         )
         self.generator = Generator.from_config(self.config).to(self.device)
-        self.discriminator = Discriminator.from_config(self.config).to(self.device)
+        widths = opts.discriminator_channel_table
+        sizes = replace(self.config, channels=widths) if widths else self.config
+        self.discriminator = Discriminator.from_config(sizes).to(self.device)
         self.discriminator.stddev_group = opts.mbstd_group
         self.generator_ema = deepcopy(self.generator).requires_grad_(False)
         self._initialise()

@@ -23,7 +23,7 @@ APPLIED = {
 # Read at the beginning only; what they gave is in the state.
 KEPT = {
     *("checkpoint_path", "grow_from", "stylegan_weights", "pretrained_psp_path"),
-    "encoder_start",
+    *("encoder_start", "encoder_weights"),
 }
 # They make another network or optimiser, which the state does not fit.
 REFUSED = {
@@ -32,6 +32,7 @@ REFUSED = {
     *("start_from_latent_avg", "start_from_encoded_w_plus", "train_decoder", "n_bottleneck"),
     *("network", "input_size", "network_channels", "network_depths", "hidden", "embedding_dim", "teacher"),
     *("optim_name", "discriminator", "kind"),
+    *("discriminator_channels", "cond", "age_groups", "latent_space", "encoder_width", "encoder_repeats"),
 }
 # All others hold from the step at which the run goes on, which is said.
 

@@ -129,10 +129,10 @@ class Draws:
 
     def hits(self, probability: float | Tensor) -> Tensor:
         """Which pictures an operation hits, bool (B, 1), or (B, n) for n probabilities."""
-        chances = torch.as_tensor(probability).view(1, -1)
+        columns = probability.numel() if isinstance(probability, Tensor) else 1
         if self.percentile is not None:
-            return (chances > 0).expand(self.count, -1)
-        return self.fraction(chances.numel()) < chances
+            return torch.as_tensor(probability > 0).expand(self.count, columns)
+        return self.fraction(columns) < probability
 
     def uniform(self, probability: float, columns: int = 1) -> Tensor:
         """Uniform in [-1, 1)."""
