@@ -96,7 +96,7 @@ SAME: dict[str, tuple[str, Callable[[str], Any]]] = {
     "output_size": ("side", pixels),
     "metrics": ("metrics", metrics),
 }
-SWITCHES = {"cond": "cond", "dry_run": "dry_run"}  # AgeLab's switches, which take a value there
+SWITCHES = ("cond", "dry_run")  # AgeLab's switches, which take a value there
 
 
 def with_nvidia_names(words: Sequence[str]) -> list[str]:
@@ -108,11 +108,9 @@ def with_nvidia_names(words: Sequence[str]) -> list[str]:
     Raises:
         InputError: a value cannot be used, or asks for what there is not.
     """
-    coach = [word.removeprefix("--coach") for word in words if re.match("--coach(=|$)", word)]
     names = {_name(word) for word in words}
-    if not coach and "cfg" not in names and not {"outdir", "data"} <= names:
-        return list(words)
-    if coach and _last(words, "coach") != COACH:
+    implied = "cfg" in names or {"outdir", "data"} <= names
+    if (_last(words, "coach") or (COACH if implied else None)) != COACH:
         return list(words)
     words = _plain_switches(words)
     if not names & THEIRS.keys():
@@ -248,6 +246,7 @@ def _translated(given: Mapping[str, Any]) -> list[str]:
 
 
 def _measures() -> bool:
+    """Whether trainings of StyleGAN2 measure anything."""
     return "metrics" in {item.name for _, item in flags_of(StyleGAN2Options)}
 
 
@@ -295,6 +294,8 @@ def _tell(given: Mapping[str, Any], gpus: int) -> None:
     if not is_main():
         return
     unread = [f"--{name}" for name in UNREAD if given.get(name)]
+    if given.get("metrics", "none") != "none" and not _measures():
+        unread.append("--metrics")
     if unread:
         note(f"{listed(unread)} {'have' if len(unread) > 1 else 'has'} no effect here")
     if gpus != world_size():

@@ -31,7 +31,7 @@ COACHES = {
     "stylegan2": CoachEntry(
         "training.coach_stylegan2:CoachStyleGAN2",
         "options.stylegan2_options:StyleGAN2Options",
-        "generator and discriminator",
+        "generator and discriminator (docs/conditional_training.md: NVIDIA's flags, too)",
     ),
     "age_classifier": CoachEntry(
         "training.coach_age_classifier:CoachAgeClassifier",

@@ -13,7 +13,7 @@ from commands import ROOT
 from PIL import Image
 
 from options.nvidia_configurations import NAMES, configuration
-from options.nvidia_flags import SOURCES, THEIRS, boolean, with_nvidia_names
+from options.nvidia_flags import SOURCES, THEIRS, boolean, metrics, with_nvidia_names
 from options.train_options import parse_train_options
 from training.file_names import FileNames, SnapshotNames
 from utils.errors import InputError
@@ -152,6 +152,12 @@ def test_going_on_from_a_file(data: Path) -> None:
     assert (opts.checkpoint_path, opts.ema_rampup, opts.ada_kimg) == ("some/ffhq.pkl", 0, None)
     opts = parse(data, "--resume", "noresume")
     assert (opts.checkpoint_path, opts.ema_rampup) == (None, 0.05)
+
+
+def test_metrics(data: Path) -> None:
+    assert metrics("fid50k_full,kid50k_full") == "fid,kid"
+    assert [metrics(text) for text in ("none", "None", "frechet,fid")] == ["none", "none", "frechet,fid"]
+    assert parse(data, "--metrics=fid50k_full").coach == parse(data, "--metrics=None").coach == "stylegan2"
 
 
 def test_sides_are_those_of_the_pictures(data: Path, tmp_path: Path) -> None:
