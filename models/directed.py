@@ -187,6 +187,8 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
         )
     with naming(source):
         groups = parse_age_groups(text)
+        if len(groups) != config.c_dim:
+            raise InputError(f"{len(groups)} age groups for a generator of {config.c_dim} classes")
     networks = rosinality_networks(content)
     state = networks.get("g_ema") or networks["g"]
     return built_from(partial(Generator.from_config, config), state, source), groups

@@ -8,9 +8,10 @@ from criteria.weights import ReconstructionWeights
 from models.latent_encoder import LATENT_SPACES, SMALLEST_INPUT
 from options.ageing_options import AUTO
 from options.base_options import TrainOptions, parse_numbers
+from options.conditional_options import age_groups_of
 from options.encoder_options import LossNetworkOptions
-from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import InputError, naming
+from utils.age_groups import AgeGroups
+from utils.errors import InputError
 from utils.faces.alignment import CROPS
 from utils.typed_options import (
     Options,
@@ -135,10 +136,7 @@ class LatentEncoderOptions(
         Raises:
             InputError: they are none.
         """
-        if self.age_groups is None:
-            return None
-        with naming("--age_groups"):
-            return parse_age_groups(self.age_groups)
+        return None if self.age_groups is None else age_groups_of(self.age_groups)
 
     @property
     def compares_pictures(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.faces import FaceFolder
+from datasets.labels import LabelledFaces
 from options.base_options import TrainOptions
 from utils.errors import InputError
 from utils.pictures.archives import file_size, names_count_from
@@ -77,8 +78,10 @@ def reconciled(
 
 
 def fingerprint(data: FaceFolder) -> dict[str, Any]:
-    """What tells one set of pictures from another, wherever it lies: names and sizes."""
+    """What tells one set of pictures from another, wherever it lies: names, sizes and classes."""
     digest = hashlib.sha256()
+    if isinstance(data, LabelledFaces):
+        digest.update(str(data.label_of.tolist()).encode())
     for path in data.paths:
         name = path.relative_to(names_count_from(data.folder))
         digest.update(f"{name.as_posix()}\0{file_size(path)}\n".encode(errors="surrogateescape"))

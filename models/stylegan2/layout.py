@@ -91,6 +91,8 @@ def compact_config(config: StyleGAN2Config) -> StyleGAN2Config:
 def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     """The content of an official file: ``g_ema``, ``latent_avg``, and ``g`` and ``d`` where there.
 
+    Beside them what the file says of its classes, which no official program reads.
+
     Raises:
         InputError: the layers do not fit together.
     """
@@ -104,4 +106,6 @@ def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
             average = network.average_latent()
     if average is not None:
         result["latent_avg"] = average.float()
+    if isinstance(checkpoint.get("classes"), Mapping):
+        result["classes"] = dict(checkpoint["classes"])
     return result
