@@ -101,6 +101,11 @@ class StyleGAN2Options(
     )
     no_mirror: bool = option(False, bool, "leave the pictures as they are; else half of them are mirrored")
     n_samples: int = option(64, positive, "pictures on a sample sheet")
+    snapshot_names: bool = option(
+        False,
+        bool,
+        "NVIDIA's names: network-snapshot-N.pt, fakesN.png, reals.png; N counts thousands of pictures",
+    )
 
     def check(self) -> None:
         """Raises ``InputError`` for options that contradict each other."""

@@ -151,7 +151,7 @@ def test_later_flags_win(tmp_path: Path) -> None:
     assert opts.batch_size == 8
 
 
-PRESETS = sorted((ROOT / "configs" / "demo").glob("*.args"))
+PRESETS = sorted((ROOT / "configs").rglob("*.args"))
 
 
 def test_every_coach_has_a_preset() -> None:

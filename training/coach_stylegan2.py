@@ -32,11 +32,13 @@ from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.class_conditions import ClassConditions
 from training.coach import Coach
+from training.file_names import SnapshotNames
 from training.guard import backward_pass
 from utils.compilation import eagerly
-from utils.distributed import average, say
+from utils.distributed import average, is_main, say
 from utils.notes import listed
 from utils.pictures.sheets import image_sheet
+from utils.pictures.writing import save_pil
 
 ADA_KIMG, ADA_KIMG_RESUMED = (
     500.0,
@@ -92,6 +94,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             weights=self.classes.weights if self.classes else None,
         )
         self._fix_samples()
+        if opts.snapshot_names:
+            self.run.names = SnapshotNames(opts.batch_size)
 
     def _load_data(self) -> FaceFolder:
         """The training pictures; with classes these are known afterwards."""
@@ -165,6 +169,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         count = max(1, opts.n_samples // classes.count) if classes else opts.n_samples
         z = torch.randn(count, opts.style_dim, generator=fixed).to(self.device)
         self.sample_z, self.sample_labels = z, None
+        self.columns = count if classes else max(1, round(count**0.5))
         if classes:
             self.sample_z = z.repeat(classes.count, 1)
             self.sample_labels = classes.one_hot(classes.every(count))
@@ -312,8 +317,20 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
         images, _ = self.generator_ema([self.sample_z], randomize_noise=False, labels=self.sample_labels)
-        columns = max(1, round(len(images) ** 0.5))
-        if self.classes:
-            columns = len(images) // self.classes.count
-        rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
-        return {"samples": image_sheet(rows)}
+        rows = [list(images[i : i + self.columns]) for i in range(0, len(images), self.columns)]
+        return {"fakes" if self.opts.snapshot_names else "samples": image_sheet(rows)}
+
+    def begin(self) -> None:
+        if self.opts.snapshot_names and is_main() and not self.step:
+            save_pil(self._photos(), self.run.images / "reals.png")
+
+    def _photos(self) -> Image.Image:
+        """A sheet of photos, laid out as those of generated pictures: a row for each class."""
+        photos, columns = self.batches.dataset, self.columns
+        order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(self.opts.seed))
+        if isinstance(photos, LabelledFaces):
+            labels = photos.label_of[order]
+            chosen = [order[labels == label][:columns] for label in range(len(photos.classes))]
+        else:
+            chosen = list(order[: len(self.sample_z)].split(columns))
+        return image_sheet([[photos[int(index)]["image"] for index in row] for row in chosen])
