@@ -1,4 +1,4 @@
-"""Distances between two sets of feature vectors: Frechet (Heusel et al. 2017) and KID (Binkowski et al. 2018).
+"""Distances of two sets of features: Frechet (Heusel et al. 2017) and kernel (KID, Binkowski et al. 2018).
 
 Both are computed in float64 on the CPU, whatever device the features are on.
 """
@@ -13,8 +13,8 @@ LEAST = 2  # vectors without which there is no covariance
 def frechet_distance(first: Tensor, second: Tensor) -> float:
     """Frechet distance of the Gaussians with the means and covariances of two sets (N, D) and (M, D).
 
-    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) without a root of the product, which is not symmetric and for
-    few vectors singular: where S = R R^T, the trace of that root is the sum of the singular values of R1^T R2.
+    |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)) without a root of the product, which is not symmetric and, for
+    few vectors, singular: with S = R R^T the trace of that root is the sum of the singular values of R1^T R2.
 
     Raises:
         ValueError: a set has fewer than two vectors, or the lengths differ.
