@@ -30,9 +30,10 @@ from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.class_conditions import ClassConditions
 from training.coach import Coach
+from training.generator_metrics import GeneratorMetrics
 from training.guard import backward_pass
 from utils.compilation import eagerly
-from utils.distributed import average, say
+from utils.distributed import average, is_main, say
 from utils.notes import listed
 from utils.pictures.sheets import image_sheet
 
@@ -88,6 +89,12 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             weights=self.classes.weights if self.classes else None,
         )
         self._fix_samples()
+        self.metrics: GeneratorMetrics | None = None
+        if opts.metrics and is_main():  # which alone validates
+            self.metrics = GeneratorMetrics(
+                opts, dataset, self.device, self.run.path, opts.workers, opts.seed
+            )
+            self.best_metric = opts.metrics[0]
 
     def _load_data(self) -> FaceFolder:
         """The training pictures; with classes these are known afterwards."""
@@ -303,6 +310,14 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         groups = self.class_labels.age_groups
         said = {"names": list(self.class_labels.names)}
         return {"classes": said if groups is None else {**said, "age_groups": str(groups)}}
+
+    def validation_step(self) -> dict[str, float]:
+        figures = {}
+        for measured in self.metrics.measure(self.generator_ema) if self.metrics else ():
+            kimg = self.step * self.opts.batch_size / 1000
+            self.run.logs.metric(measured.metric).append(measured.line(self.step, kimg))
+            figures |= measured.figures
+        return figures
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
