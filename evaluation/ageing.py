@@ -21,6 +21,7 @@ from evaluation.figures import (
 )
 from evaluation.judges import Judges
 from models.aging_model import AgingModel
+from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
 from utils.pictures.listing import find_pictures
 from utils.pictures.sheets import image_sheet
@@ -41,6 +42,7 @@ class AgeingEvaluation:
         input_embeddings: (N, D) judged identities of the photos.
         judged_ages: (N, A) judged ages of the outputs.
         embeddings: (N, A, D) judged identities of the outputs.
+        own_embeddings: (N, D) the same of the outputs at each person's own age.
         examples: pictures (1 + A, 3, R, R) of some photos: the photo and its outputs.
     """
 
@@ -50,12 +52,18 @@ class AgeingEvaluation:
     input_embeddings: Tensor
     judged_ages: Tensor
     embeddings: Tensor
+    own_embeddings: Tensor
     examples: list[Tensor] = field(default_factory=list)
 
     @property
     def similarity(self) -> Tensor:
         """(N, A) cosine of each photo and its output."""
         return (self.embeddings * self.input_embeddings[:, None]).sum(2)
+
+    @property
+    def own_similarity(self) -> Tensor:
+        """(N,) cosine of each photo and the output at the person's own age: what a method loses of a face."""
+        return (self.own_embeddings * self.input_embeddings).sum(1)
 
     def figures(self) -> dict[str, Any]:
         """Every figure, as plain numbers for a JSON file."""
@@ -84,9 +92,11 @@ class AgeingEvaluation:
             },
             "identity": {
                 "input_and_output": distribution(self.similarity),
+                "input_and_output_at_own_age": distribution(self.own_similarity),
                 "different_people": distribution(people),
                 "input_and_output_of_others": distribution(others),
                 "separation_from_different_people": separation(self.similarity, people),
+                "separation_at_own_age": separation(self.own_similarity, people),
                 "separation_from_output_of_others": separation(self.similarity, others),
             },
             "per_age": [self._at_age(index, others) for index, others in enumerate(other_outputs)],
@@ -153,22 +163,26 @@ def evaluate_ageing(
             f"{photos.folder} holds one photo only; comparing with different people needs two or more"
         )
     shown, kept = set(evenly(len(photos), examples)), []
+    ages = torch.tensor([float(age) for age in target_ages])
     rows: list[tuple[Tensor, ...]] = []
     with tqdm(total=len(photos), desc="ageing and judging", unit="photo", disable=not progress) as bar:
         for start in range(0, len(photos), batch_size):
             indices = range(start, min(start + batch_size, len(photos)))
-            images = photos.batch(list(indices))["image"]
-            outputs = model.age_path(images, list(target_ages))
-            rows.append((*judges.measure(images), *judges.measure(outputs)))
+            batch = photos.batch(list(indices))
+            images, measured = batch["image"], judges.measure(batch["image"])
+            own = torch.where(batch["age"].isfinite(), batch["age"], measured[0].cpu()).clamp(
+                YOUNGEST, OLDEST
+            )
+            grid = torch.cat([ages.expand(len(images), -1), own[:, None]], dim=1)
+            outputs, own_outputs = model.age_path(images, grid).split([len(ages), 1], dim=1)
+            rows.append((*measured, *judges.measure(outputs), judges.measure(own_outputs[:, 0])[1]))
             for row, index in enumerate(indices):
                 if index in shown:
                     kept.append(_with_photo(images[row], outputs[row].float().cpu()))
             bar.update(len(indices))
-    input_ages, input_embeddings, judged_ages, embeddings = (
-        torch.cat(part) for part in zip(*rows, strict=True)
-    )
-    ages = torch.tensor([float(age) for age in target_ages])
-    return AgeingEvaluation(ages, photos.ages, input_ages, input_embeddings, judged_ages, embeddings, kept)
+    result = AgeingEvaluation(ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)))
+    result.examples += kept
+    return result
 
 
 def _with_photo(photo: Tensor, outputs: Tensor) -> Tensor:

@@ -40,6 +40,11 @@ def _overall(figures: dict[str, Any]) -> str:
             "P(input, output more similar than two people)",
             number(identity["separation_from_different_people"], 3),
         ],
+        [
+            "identity similarity at the person's own age",
+            number(identity["input_and_output_at_own_age"]["mean"], 3),
+        ],
+        ["P(the same at the own age)", number(identity["separation_at_own_age"], 3)],
     ]
     return markdown_table(["what", "value"], rows)
 
@@ -47,6 +52,7 @@ def _overall(figures: dict[str, Any]) -> str:
 def _similarities(figures: dict[str, Any]) -> str:
     labels = {
         "input_and_output": "input and its output",
+        "input_and_output_at_own_age": "input and its output at the person's own age",
         "different_people": "two photos of different people",
         "input_and_output_of_others": "input and the output of somebody else at that age",
     }

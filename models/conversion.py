@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.directed import load_conditional_generator
 from models.kinds import checkpoint_kind, official_content, what_is
 from models.loading import built_from, mean_latent
 from models.stylegan2.layout import rosinality_config, rosinality_networks
 from models.stylegan2.model import Generator
 from models.stylegan2.nvidia import ENTRIES, from_nvidia, to_nvidia
+from utils.age_groups import AgeGroups
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
 from utils.files.writing import written_atomically
@@ -23,7 +25,9 @@ SAMPLES = 8
 SAMPLE_TRUNCATION = 0.7
 
 
-def convert(before: Checkpoint, source: Path, target: Path, layout: str) -> Checkpoint:
+def convert(
+    before: Checkpoint, source: Path, target: Path, layout: str, groups: AgeGroups | None = None
+) -> Checkpoint:
     """Writes weights in another layout; the file gets its name only after everything about it was checked.
 
     Args:
@@ -31,14 +35,19 @@ def convert(before: Checkpoint, source: Path, target: Path, layout: str) -> Chec
         source: its file, for messages.
         target: the new file; its suffix gives the format.
         layout: ``official`` or ``nvidia``.
+        groups: the age groups that are the classes of a conditional StyleGAN2, to be noted in the file.
 
     Returns:
         The content of the new file.
 
     Raises:
-        InputError: there is no such layout of this kind of file, or a number did not survive.
+        InputError: there is no such layout of this kind of file, it has other classes, or a number did not
+            survive.
     """
     content = converted(before, source, layout)
+    if groups is not None:
+        content["classes"] = {"age_groups": str(groups)}
+        load_conditional_generator(content, str(source))
     with written_atomically(target) as unchecked:
         after = load_checkpoint(save_checkpoint(content, unchecked))
         count = check_equal(dict(tensors(content)), dict(tensors(after)), str(target))

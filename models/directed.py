@@ -187,6 +187,8 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
         )
     with naming(source):
         groups = parse_age_groups(text)
+        if len(groups) != c_dim:
+            raise InputError(f"{len(groups)} age groups for a generator of {c_dim} classes")
     return averaged_generator(content, source), groups
 
 

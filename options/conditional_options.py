@@ -9,6 +9,16 @@ from utils.errors import naming
 from utils.typed_options import Options, fraction, option, path, rate, weight
 
 
+def age_groups_of(text: str) -> AgeGroups:
+    """Reads ``--age_groups``.
+
+    Raises:
+        InputError: the ranges make no groups.
+    """
+    with naming("--age_groups"):
+        return parse_age_groups(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ClassOptions(Options):
     """The classes of a conditional training."""
@@ -37,10 +47,7 @@ class ClassOptions(Options):
         Raises:
             InputError: they are none.
         """
-        if self.age_groups is None:
-            return None
-        with naming("--age_groups"):
-            return parse_age_groups(self.age_groups)
+        return None if self.age_groups is None else age_groups_of(self.age_groups)
 
     def check(self) -> None:
         """Raises ``InputError`` for ranges that make no groups."""

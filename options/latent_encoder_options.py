@@ -2,20 +2,33 @@
 
 from dataclasses import dataclass
 
-from configs.paths_config import model_paths
+from configs.paths_config import dataset_paths, model_paths
 from criteria.psp_objective import RECONSTRUCTION
 from criteria.weights import ReconstructionWeights
 from models.latent_encoder import LATENT_SPACES, SMALLEST_INPUT
 from options.ageing_options import AUTO
 from options.base_options import TrainOptions, parse_numbers
+from options.conditional_options import age_groups_of
 from options.encoder_options import LossNetworkOptions
-from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import InputError, naming
+from utils.age_groups import AgeGroups
+from utils.errors import InputError
 from utils.faces.alignment import CROPS
-from utils.typed_options import Options, count, fraction, group, option, path, pixels, positive, rate, weight
+from utils.typed_options import (
+    Options,
+    Unread,
+    count,
+    fraction,
+    group,
+    option,
+    path,
+    pixels,
+    positive,
+    rate,
+    weight,
+)
 
 STAGES = 3  # of the backbone
-OFFICIAL = {"latent_space": "z", "encoder_width": 1.0, "encoder_repeats": None}
+PUBLISHED_REPEATS = [5, 10, 5]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +47,7 @@ class LatentEncoderSizes(Options):
     @property
     def repeats(self) -> list[int]:
         """Residual blocks of the three stages."""
-        return parse_numbers(self.encoder_repeats, "--encoder_repeats", STAGES) or [5, 10, 5]
+        return parse_numbers(self.encoder_repeats, "--encoder_repeats", STAGES) or PUBLISHED_REPEATS
 
     def check(self) -> None:
         """Raises ``InputError`` for sizes that make no encoder."""
@@ -82,6 +95,7 @@ class LatentEncoderOptions(
 
     title = "latent encoder"
     objective = RECONSTRUCTION
+    unread = (Unread("test_workers", count, 2, official=False),)
 
     stylegan_weights: str = option(
         model_paths["stylegan_ffhq"], path, "the conditional generator, or a pair with one", metavar="FILE"
@@ -93,8 +107,8 @@ class LatentEncoderOptions(
     encoder_weights: str | None = option(
         None, path, "start the backbone from this file of facenet-pytorch", metavar="FILE"
     )
-    train_dataset: str | None = option(
-        None,
+    train_dataset: str = option(
+        dataset_paths["ffhq"],
         path,
         "faces {age}_{idx}, a folder or zip archive, for the losses on pictures made of real faces",
         metavar="DIR",
@@ -122,10 +136,7 @@ class LatentEncoderOptions(
         Raises:
             InputError: they are none.
         """
-        if self.age_groups is None:
-            return None
-        with naming("--age_groups"):
-            return parse_age_groups(self.age_groups)
+        return None if self.age_groups is None else age_groups_of(self.age_groups)
 
     @property
     def compares_pictures(self) -> bool:
@@ -136,11 +147,9 @@ class LatentEncoderOptions(
     def check(self) -> None:
         """Raises ``InputError`` if options contradict each other."""
         _ = self.groups
-        if self.compares_pictures and not self.train_dataset:
-            raise InputError("losses on pictures (--l2_lambda ...) need real faces: give --train_dataset")
         if self.checkpoint_path and self.encoder_weights:
             raise InputError("--checkpoint_path and --encoder_weights exclude each other: choose one start")
-        if self.recipe == "official":
-            for name, value in OFFICIAL.items():
-                if getattr(self, name) != value:
-                    raise InputError(f"--recipe=official needs --{name}={value}")
+        if self.recipe == "official" and self.latent_space != "z":
+            raise InputError("--recipe=official needs --latent_space=z")
+        if self.recipe == "official" and (self.encoder_width != 1 or self.repeats != PUBLISHED_REPEATS):
+            raise InputError("--recipe=official needs --encoder_width=1 and no --encoder_repeats")

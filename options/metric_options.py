@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from options.evaluate_options import JudgeOptions
+from options.judge_options import JudgeOptions
 from utils.typed_options import at_least, option, path
 
 # Each metric, and the generated pictures behind it if nobody says how many; of FID and KID as published.

@@ -1,5 +1,6 @@
 """Options of `--coach stylegan2`, and the sizes of a generator, which encoders share."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from options.base_options import CheckpointingOptions, TrainOptions
@@ -50,10 +51,7 @@ class GeneratorSizes(Options):
             raise InputError(f"--output_size={size} is not a power of two of at least {SMALLEST}")
         if channels is None and size > LARGEST:
             raise InputError(f"--output_size={size} needs --channels: the official table ends at {LARGEST}")
-        sides = [2**level for level in range(2, size.bit_length())]
-        missing = [side for side in sides if channels is not None and side not in channels]
-        if missing:
-            raise InputError(f"--channels={self.channels} has no entry for {missing[0]} pixels")
+        _require_every_side(channels, size, f"--channels={self.channels}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +78,12 @@ class StyleGAN2Options(
     discriminator_learning_rate: float | None = option(
         None, rate, "default: that of the generator; a small discriminator keeps pace with twice as much"
     )
+    discriminator_channels: str | None = option(
+        None,
+        str,
+        "channels of the discriminator by resolution; default: as the generator",
+        metavar="4:N,8:N,...",
+    )
     r1: float = option(10.0, weight, "weight of the R1 penalty")
     d_reg_every: int = option(16, count, "steps between R1 penalties; 0: none")
     path_regularize: float = option(2.0, weight, "weight of the path length penalty; 0: none")
@@ -99,6 +103,11 @@ class StyleGAN2Options(
     )
     no_mirror: bool = option(False, bool, "leave the pictures as they are; else half of them are mirrored")
     n_samples: int = option(64, positive, "pictures on a sample sheet")
+    snapshot_names: bool = option(
+        False,
+        bool,
+        "NVIDIA's names: network-snapshot-N.pt, fakesN.png, reals.png; N counts thousands of pictures",
+    )
 
     def check(self) -> None:
         """Raises ``InputError`` for options that contradict each other."""
@@ -106,7 +115,22 @@ class StyleGAN2Options(
             raise InputError(
                 "--checkpoint_path and --grow_from exclude each other: go on from a pair, or grow one"
             )
+        flag = f"--discriminator_channels={self.discriminator_channels}"
+        _require_every_side(self.discriminator_channel_table, self.output_size, flag)
         check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps, self.mbstd_group)
+
+    @property
+    def discriminator_channel_table(self) -> dict[int, int] | None:
+        """Channels of the discriminator by resolution; None stands for those of the generator."""
+        return parse_channels(self.discriminator_channels, "--discriminator_channels")
+
+
+def _require_every_side(channels: Mapping[int, int] | None, size: int, flag: str) -> None:
+    """Raises ``InputError`` that begins with a flag if a table of channels lacks a resolution."""
+    sides = [2**level for level in range(2, size.bit_length())]
+    missing = [side for side in sides if channels is not None and side not in channels]
+    if missing:
+        raise InputError(f"{flag} has no entry for {missing[0]} pixels")
 
 
 def check_discriminator_batch(batch_size: int, parts: int = 1, group: int = GROUP) -> None:
@@ -120,7 +144,7 @@ def check_discriminator_batch(batch_size: int, parts: int = 1, group: int = GROU
         )
 
 
-def parse_channels(text: str | None) -> dict[int, int] | None:
+def parse_channels(text: str | None, flag: str = "--channels") -> dict[int, int] | None:
     """Reads `4:128,8:128,...` (resolution:channels); None gives the official table.
 
     Raises:
@@ -131,7 +155,7 @@ def parse_channels(text: str | None) -> dict[int, int] | None:
     try:
         channels = {int(size): int(width) for size, width in (pair.split(":") for pair in text.split(","))}
     except ValueError as error:
-        raise InputError(f"--channels={text}: give resolution:channels pairs such as 4:128,8:128") from error
+        raise InputError(f"{flag}={text}: give resolution:channels pairs such as 4:128,8:128") from error
     if min(channels.values()) < 1:
-        raise InputError(f"--channels={text}: every resolution needs at least one channel")
+        raise InputError(f"{flag}={text}: every resolution needs at least one channel")
     return channels

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 
 from options.base_options import TrainOptions
+from options.nvidia_flags import with_nvidia_names
 from options.parser import Parser, build_parser, filled, words
 from options.presets import with_presets
 from utils.lazy import implementation
@@ -30,7 +31,7 @@ COACHES = {
     "stylegan2": CoachEntry(
         "training.coach_stylegan2:CoachStyleGAN2",
         "options.stylegan2_options:StyleGAN2Options",
-        "generator and discriminator",
+        "generator and discriminator (docs/conditional_training.md: NVIDIA's flags, too)",
     ),
     "age_classifier": CoachEntry(
         "training.coach_age_classifier:CoachAgeClassifier",
@@ -94,6 +95,6 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     Raises:
         InputError: a flag is unknown or its value cannot be used, or two contradict each other.
     """
-    command = words(with_presets(sys.argv[1:] if arguments is None else arguments))
+    command = with_nvidia_names(words(with_presets(sys.argv[1:] if arguments is None else arguments)))
     coach = choose_coach(command)
     return filled(options_class(coach), build_train_parser(coach).parse_args(command))

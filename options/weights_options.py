@@ -6,6 +6,8 @@ from pathlib import Path
 
 from configs.demo_stages import STAGES
 from configs.paths_config import REPOSITORY, WEIGHTS_FOLDER, WEIGHTS_VARIABLE
+from options.conditional_options import age_groups_of
+from utils.age_groups import AgeGroups
 from utils.errors import InputError
 from utils.typed_options import Options, at_least, option, path, rate
 
@@ -55,11 +57,31 @@ class ConvertOptions(Options):
         "for the StyleGAN2 networks of stylegan2-ada-pytorch",
         choices=("official", "nvidia"),
     )
+    age_groups: str | None = option(
+        None,
+        str,
+        "note in the file of a conditional StyleGAN2 which ages its classes are",
+        metavar="0-10,11-20,...",
+    )
     samples: str | None = option(None, path, "also draw pictures with a converted StyleGAN2", metavar="PNG")
     overwrite: bool = option(False, help="replace the output file")
 
+    @property
+    def groups(self) -> AgeGroups | None:
+        """The age groups, where they are given.
+
+        Raises:
+            InputError: they are none, or the layout has no place for them.
+        """
+        if self.age_groups is None:
+            return None
+        if self.to != "official":
+            raise InputError("--age_groups is for --to=official: NVIDIA's layout has no place for them")
+        return age_groups_of(self.age_groups)
+
     def check(self) -> None:
         """Raises ``InputError`` if the output cannot be written."""
+        _ = self.groups
         target = Path(self.output)
         if target.suffix.lower() not in WRITTEN_SUFFIXES:
             suffixes = ", ".join(WRITTEN_SUFFIXES)

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(f"{opts.input}: {what_is(before)}")
     if opts.samples:
         require_stylegan2(before, opts.input)
-    after = convert(before, Path(opts.input), Path(opts.output), opts.to)
+    after = convert(before, Path(opts.input), Path(opts.output), opts.to, opts.groups)
     if opts.samples:
         save_pil(random_faces(after, opts.output), opts.samples)
         print(f"{opts.samples}: {SAMPLES} random pictures")

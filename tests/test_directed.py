@@ -22,12 +22,13 @@ from criteria.age_feature_loss import AgeFeatureLoss
 from inference.refinement import RefinedModel
 from models.aging_model import load_aging_model
 from models.auxiliary import AgeClassifier
-from models.directed import DirectedModel
+from models.directed import DirectedModel, load_conditional_generator
 from models.inception_resnet_v1 import InceptionResnetV1
 from models.latent_encoder import LATENT_SPACES, LatentEncoder, load_facenet
 from models.psp_files import psp_checkpoint
+from models.stylegan2.nvidia import to_nvidia
 from utils.errors import InputError
-from utils.files.checkpoints import save_checkpoint
+from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 CENTRES = (10.0, 35.5, 70.5)
 
@@ -236,3 +237,24 @@ def test_refining_by_command(tmp_path: Path) -> None:
         results.append(pixels(out / "inference_results" / "30" / "30_1.png"))
     errors = [np.abs(result - pixels(photo)).mean() for result in results]
     assert errors[1] < errors[0]
+
+
+def test_age_groups_are_noted_in_a_converted_file(tmp_path: Path) -> None:
+    """A file of NVIDIA's code says how many classes there are, but not what they are."""
+    generator = {
+        name: value for name, value in stylegan2_checkpoint(3, TINY_GENERATOR).items() if name != "g"
+    }
+    foreign = save_checkpoint(to_nvidia(generator, "x"), tmp_path / "nvidia.pt")
+    noted = tmp_path / "noted.pt"
+    done = commands.run("convert_weights", str(foreign), str(noted), "--age_groups=0-20,21-50,51-90")
+    assert done.returncode == 0, done.stderr
+    content = load_checkpoint(noted)
+    assert str(load_conditional_generator(content, "x")[1]) == "0-20,21-50,51-90"
+    again = tmp_path / "again.pt"
+    assert commands.run("convert_weights", str(noted), str(again)).returncode == 0
+    assert load_checkpoint(again)["classes"] == content["classes"]
+    for groups, words in (("0-20,21-50", "2 age groups for a generator of 3"), ("0-20;5", "no age group")):
+        wrong = commands.run(
+            "convert_weights", str(foreign), str(tmp_path / "c.pt"), f"--age_groups={groups}"
+        )
+        assert wrong.returncode == 2 and words in wrong.stderr and not (tmp_path / "c.pt").exists()

@@ -17,7 +17,7 @@ from evaluation.life_span import life_span_picture, picture_columns
 from evaluation.markdown import markdown_table, number
 from evaluation.person_photos import PersonPhotos, middle_photo
 from evaluation.summaries import mean_over_people, summarize_pairs
-from models.aging_model import AgingModel, HasAdapter
+from models.aging_model import Ages, AgingModel, HasAdapter, age_grid
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 from utils.files.writing import write_json
@@ -97,8 +97,8 @@ class Brightness(AgingModel):
         super().__init__()
         self.factor, self.person = factor, person
 
-    def age_path(self, images: Tensor, ages: object) -> Tensor:
-        years = torch.as_tensor(ages, dtype=torch.float32).reshape(1, -1).expand(len(images), -1)
+    def age_path(self, images: Tensor, ages: Ages) -> Tensor:
+        years = age_grid(ages, images)
         out = images[:, None].repeat(1, years.shape[1], 1, 1, 1)
         if self.person is not None:
             out[:, :, 1:] = self.person
@@ -144,6 +144,9 @@ def test_a_perfect_model_has_perfect_figures(colourful: FaceFolder) -> None:
     expected = (2 * np.cos(1.5) + np.cos(3.0)) / 3
     assert found["identity"]["different_people"]["mean"] == pytest.approx(expected, abs=0.02)
     assert found["identity"]["separation_from_different_people"] == 1
+    own = found["identity"]["input_and_output_at_own_age"]
+    assert own["count"] == 3 and own["mean"] == pytest.approx(1, abs=1e-5)
+    assert found["identity"]["separation_at_own_age"] == 1
     assert [row["target_age"] for row in found["per_age"]] == [10, 50, 80]
     assert [row["judged_age"]["mean"] for row in found["per_age"]] == pytest.approx([10, 50, 80], abs=1e-3)
     assert len(result.examples) == 2 and result.examples[0].shape == (4, 3, 8, 8)
@@ -162,6 +165,7 @@ def test_a_model_without_ages_or_people_is_found_out(colourful: FaceFolder) -> N
     )
     assert same == pytest.approx(others, abs=1e-5), "everybody becomes the same person"
     assert found["identity"]["separation_from_output_of_others"] == pytest.approx(0.5)
+    assert found["identity"]["input_and_output_at_own_age"]["mean"] == pytest.approx(same, abs=1e-5)
 
 
 def test_one_photo_cannot_be_compared(colourful: FaceFolder, tmp_path: Path) -> None:

@@ -20,10 +20,13 @@ MANY_KILLS = int(os.environ.get("AGELAB_KILLS", "240"))  # in all, of the slow t
 SHORT = ("--max_steps=6", "--val_interval=3", "--board_interval=3", "--save_interval=2", "--image_interval=4")
 ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
 STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
+CONDITIONAL = (f"--age_groups={toys.AGE_GROUPS}", "--aug=ada", "--initstrength=0.2", "--ada_kimg=0.1")
+CONDITIONAL += ("--class_balance=0.5", "--features_lambda=0.5")
 VARIANTS = {
     **{coach: (coach, ()) for coach in COACHES},
     "psp with its generator": ("psp", ("--train_decoder", *ADVERSARY, *STEADY)),
     "sam against a discriminator": ("sam", (*ADVERSARY, *STEADY, "--aging_augment")),
+    "stylegan2 with classes": ("stylegan2", CONDITIONAL),
     "stylegan2 in parts": ("stylegan2", ("--gradient_accumulation_steps=2", "--activation_checkpointing")),
 }
 TOGETHER = ["stylegan2", "mytimemachine"]  # statistics of its own, and a cache of features

@@ -2,6 +2,8 @@
 
 import csv
 import os
+import signal
+import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,8 @@ from inference_toys import files_below, make_photo, pixels
 from PIL import Image
 from scipy.io import savemat
 
-from datasets.imdb_wiki.metadata import age_at_photo, birth_date, read_metadata
+from datasets.imdb_wiki import metadata
+from datasets.imdb_wiki.metadata import age_at_photo, birth_date
 from datasets.labels import LabelledFaces
 from utils.age_groups import parse_age_groups
 from utils.errors import InputError
@@ -221,9 +224,9 @@ def test_full_photos_are_cut_about_the_box(tmp_path: Path) -> None:
 
 def test_faces_are_aligned_by_their_landmarks(tmp_path: Path) -> None:
     table = make_collection(tmp_path / "crop", "wiki", [{"born": "1950-06-03", "taken": 1980}] * 2)
-    face = Image.open(DEMO_FACE).convert("RGB").resize((200, 200))
-    photo = Image.new("RGB", (300, 300), "gray")
-    photo.paste(face, (50, 50))
+    face = Image.open(DEMO_FACE).convert("RGB").resize((120, 120))
+    photo = Image.new("RGB", (180, 180), "gray")
+    photo.paste(face, (30, 30))
     sources = sorted((tmp_path / "crop").rglob("*.jpg"))
     photo.save(sources[0], quality=95)
     result = prepare(table, tmp_path / "out", "--align", "--size=64")
@@ -380,11 +383,25 @@ def test_damaged_tables_are_one_sentence(imdb: Path, tmp_path: Path) -> None:
     for content in copies:
         (tmp_path / "damaged.mat").write_bytes(content)
         try:
-            read_metadata(tmp_path / "damaged.mat", boxes=True)
+            metadata._portraits(tmp_path / "damaged.mat", boxes=True)  # packed ones have checksums
         except InputError as error:
             assert "damaged.mat" in str(error)
             refused += 1
     assert refused > len(copies) / 2
+
+
+def die(*_: Any) -> None:
+    """Ends a process as a crash in a library does."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only a forked process has what is patched")
+def test_a_table_that_crashes_its_reader_is_one_sentence(
+    imdb: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "_portraits", die)
+    result = prepare(imdb, tmp_path / "out")
+    assert result.returncode == 2 and f"{imdb} could not be read: it is damaged" in result.stderr
 
 
 @pytest.mark.parametrize(

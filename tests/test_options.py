@@ -45,6 +45,7 @@ MYTIMEMACHINE_COMMAND = (
 # What each coach cannot do without; the official flags of SAM and MyTimeMachine are all optional but these.
 NEEDED = {
     "stylegan2": ["--exp_dir=e", "--train_dataset=d"],
+    "latent_encoder": ["--exp_dir=e"],
     "age_classifier": ["--exp_dir=e", "--train_dataset=d"],
     "identity": ["--exp_dir=e", "--train_dataset=d"],
     "psp": ["--exp_dir=e", "--l2_lambda=1"],
@@ -150,7 +151,7 @@ def test_later_flags_win(tmp_path: Path) -> None:
     assert opts.batch_size == 8
 
 
-PRESETS = sorted((ROOT / "configs" / "demo").glob("*.args"))
+PRESETS = sorted((ROOT / "configs").rglob("*.args"))
 
 
 def test_every_coach_has_a_preset() -> None:

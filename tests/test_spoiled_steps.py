@@ -14,11 +14,19 @@ import training_toys as toys
 from torch import Tensor
 
 from options.train_options import COACHES
-from training import adversary, auxiliary_training, coach_psp, coach_stylegan2, guard, two_passes
+from training import (
+    adversary,
+    auxiliary_training,
+    coach_latent_encoder,
+    coach_psp,
+    coach_stylegan2,
+    guard,
+    two_passes,
+)
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
-USERS = (adversary, auxiliary_training, coach_psp, coach_stylegan2, two_passes)
+USERS = (adversary, auxiliary_training, coach_latent_encoder, coach_psp, coach_stylegan2, two_passes)
 QUIET = ("--val_interval=0", "--board_interval=2", "--save_interval=2")
 BAD = (math.nan, math.inf, -math.inf)
 Spoil = Callable[[Tensor], Tensor]

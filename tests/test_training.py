@@ -60,6 +60,7 @@ def check_equal(first: Any, second: Any) -> None:
 
 FIGURES = {
     "stylegan2": "train/d_loss",
+    "latent_encoder": "train/loss",
     "age_classifier": "train/cross_entropy",
     "identity": "train/arcface",
     "psp": "train/loss",
@@ -70,6 +71,7 @@ FIGURES = {
 
 SHEETS = {
     "stylegan2": ["samples"],
+    "latent_encoder": ["directed"],
     "psp": ["test/faces/reconstruction"],
     "sam": ["test/faces/ages"],
     "mytimemachine": ["test/faces/ages"],
@@ -159,6 +161,7 @@ SHORT = ("--max_steps=8", "--val_interval=3", "--board_interval=3")
 STEADY = ("--ema_halflife=8", "--learning_rate_schedule=cosine")
 ADVERSARY = ("--adversarial_lambda=0.1", "--discriminator_every=2", "--r1=0.1")
 FEATURES = ("--adversarial_lambda=0.1", "--discriminator=age_features", "--batch_size=2")
+PLAIN = ("--l2_lambda=0", "--lpips_lambda=0")  # nothing is compared with photos
 JOINT = ("--train_decoder", *ADVERSARY)
 
 
@@ -339,6 +342,11 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ("mytimemachine", ["--id_lambda=0", "--nearest_neighbor_id_loss_lambda=0", "--aging_lambda=0"]),
         ("mytimemachine", ["--l2_lambda_aging=0", "--target_age=30", "--cycle_lambda=0"]),
         ("stylegan2", ["--checkpoint_path={stylegan2}", "--path_regularize=0", "--d_reg_every=0"]),
+        (
+            "latent_encoder",
+            ["--latent_space=w", "--pairs=20", "--truncation=0.7", *PLAIN],
+        ),
+        ("latent_encoder", ["--latent_space=z", "--checkpoint_path={directed}", "--w_norm_lambda=0.1"]),
         ("age_classifier", ["--network=ir_se", "--network_depths=1,1,1,1", "--kind=judge_age"]),
         ("identity", ["--network=vgg", "--network_depths=1,1,1,1,1", "--kind=judge_identity"]),
     ],

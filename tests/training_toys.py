@@ -20,6 +20,7 @@ from toy_networks import (
     SMALL_FACE,
     SMALL_VGG,
     TINY_GENERATOR,
+    directed_checkpoint,
     network_file,
     stylegan2_checkpoint,
     tiny_psp,
@@ -34,6 +35,7 @@ from training.start import make_coach
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 from utils.lazy import implementation
 
+AGE_GROUPS = "0-39,40-100"  # half of the ages in each
 AGES = (20, 25, 31, 38, 44, 52, 60, 67)
 
 COMMON = ["--device=cpu", "--mixed_precision=no", "--threads=1", "--workers=0", "--max_steps=30"]
@@ -82,6 +84,8 @@ def make_files(folder: Path) -> SimpleNamespace:
         "sam": psp_checkpoint(sam),
         "mytimemachine": psp_checkpoint(tiny_psp(blender=replace(ADAPTER, zero_init=True))),
         "resume": {"networks": {}, "optimizers": {}, "step": 3},
+        "conditional": {**stylegan2_checkpoint(2, TINY_GENERATOR), "classes": {"age_groups": AGE_GROUPS}},
+        "directed": directed_checkpoint("z", AGE_GROUPS),
     }
     paths = {name: str(save_checkpoint(content, folder / f"{name}.pt")) for name, content in contents.items()}
     faces, test = make_faces(folder / "faces"), make_faces(folder / "test", AGES[::2])
@@ -99,6 +103,11 @@ def arguments(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> 
     auxiliary = ["--batch_size=4", "--learning_rate=1e-2", "--input_size=32", "--ema_steps=5"]
     own = {
         "stylegan2": [*SIZES, "--batch_size=4", "--d_reg_every=4", "--g_reg_every=4", "--augment_p=0.2"],
+        "latent_encoder": [
+            f"--stylegan_weights={files.conditional}",
+            *("--encoder_size=80", "--encoder_width=0.125", "--encoder_repeats=1,1,1", "--batch_size=4"),
+            *("--l2_lambda=1", "--lpips_lambda=0.1", "--perceptual=dex", *networks, "--n_test=4"),
+        ],
         "age_classifier": [*auxiliary, "--network_channels=8,8,8,8,8", "--network_depths=1,1,1,1,1"],
         "identity": [*auxiliary, "--network=ir_se", "--network_channels=8,8,8,8,8", "--teacher=folders"],
         "psp": [*ENCODER_SIZES, *RECONSTRUCTION, *networks, *generator, "--start_from_latent_avg"],

@@ -126,18 +126,21 @@ class Adversary:
         return loss, {"d_loss": loss, "real_score": real_logits.mean(), "fake_score": made_logits.mean()}
 
     def _r1_step(self, real: Tensor, conditions: Tensor | None, parts: int) -> dict[str, Tensor]:
-        """R1 on the real pictures, in float32: its second derivatives are small differences."""
+        """R1 on the real pictures before their augmentation (Karras et al. 2020).
+
+        In float32, because its second derivatives are small differences.
+        """
         precision, self.discriminator.compute_dtype = self.discriminator.compute_dtype, torch.float32
         try:
-            batch = {"real": self.augment(real).detach(), "conditions": conditions}
-            return self._update(self._penalise, split(batch, parts))
+            return self._update(self._penalise, split({"real": real, "conditions": conditions}, parts))
         finally:
             self.discriminator.compute_dtype = precision
 
     def _penalise(self, real: Tensor, conditions: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        real.requires_grad_(True)
+        real = real.detach().requires_grad_(True)
         with eagerly():
-            loss = lazy_r1_loss(self._judge(real, conditions), real, self.r1, self.r1_every)
+            logits = self._judge(self.augment(real), conditions)
+            loss = lazy_r1_loss(logits, real, self.r1, self.r1_every)
         return loss, {"r1": loss / (0.5 * max(self.r1, 1e-12) * self.r1_every)}
 
     def _update(

@@ -24,7 +24,7 @@ from training.forecast import tell_forecast
 from training.guard import Guard, KeptBuffers, NotFiniteError, broken_entry
 from training.logs import progress_bar, shown
 from training.randomness import seed_everything, seed_process
-from training.run_folder import ITERATION, RunFolder, newest_run
+from training.run_folder import RunFolder, newest_run
 from training.state import TrainingState
 from training.stopping import StopRequests
 from training.trial import has_sound_step
@@ -52,8 +52,7 @@ from utils.distributed import (
 )
 from utils.errors import BAD_INPUT, STOPPED, InputError, StoppedError
 
-# A skipped step strains a run as much as so many sound ones relieve it: it ends after `--max_skipped` in a
-# row, and where more than one in so many is skipped for long.
+# So many sound steps make up for a skipped one; `--max_skipped` in a row end a run, or too many for long.
 RELIEF = 10
 OptionsType = TypeVar("OptionsType", bound=TrainOptions)
 
@@ -133,8 +132,7 @@ class Coach(ABC, Generic[OptionsType]):
         data, batches = None, getattr(self, "batches", None)
         if batches is not None:
             data = fingerprint(batches.dataset)
-            known = (saved or {}).get("record", {}).get("data")
-            folder = batches.dataset.folder
+            known, folder = (saved or {}).get("record", {}).get("data"), batches.dataset.folder
             note = check_data(data, known, folder, self.belongs_to_its_data, self.run.path)
             if note is not None:
                 say(f"note: {note}", file=sys.stderr)
@@ -175,6 +173,9 @@ class Coach(ABC, Generic[OptionsType]):
         """Returns pictures that show the state of training, by their place below `logs/images`."""
         return {}
 
+    def begin(self) -> None:
+        """Does what comes before the first step, once the run folder is there."""
+
     # ---------------------------------------------------------------- the loop
 
     @property
@@ -208,6 +209,7 @@ class Coach(ABC, Generic[OptionsType]):
             if self.step:
                 say(f"continuing {self.run.path} at step {self.step}")
             tell_forecast(self)
+            self.begin()
         self._last_save = time.monotonic()
         with progress_bar(type(self).__name__, self.step, self.opts.max_steps) as bar:
             if is_main() and self.step:
@@ -262,16 +264,14 @@ class Coach(ABC, Generic[OptionsType]):
         """
         self.state.skipped += 1
         self.state.strain += RELIEF
-        files = sorted(name for part in everyone(self._newest_files()) for name in part)
+        own = self.batches.newest_files() if hasattr(self, "batches") else []
+        files = sorted(name for part in everyone(own) for name in part)
         if is_main():
             self.run.logs.skipped.append(json.dumps({"step": self.step, "files": files}))
             listed = f"; its pictures: {', '.join(files)}" if files else ""
             tqdm.write(f"step {self.step} skipped: a loss or gradient is not finite{listed}", file=sys.stderr)
         if self.state.strain >= RELIEF * self.opts.max_skipped:
             self._give_up(f"{self.state.skipped} steps to step {self.step} had no finite loss or gradient")
-
-    def _newest_files(self) -> list[str]:
-        return self.batches.newest_files() if getattr(self, "batches", None) is not None else []
 
     def _give_up(self, reason: str) -> None:
         """Ends a run that would spoil itself.
@@ -373,7 +373,7 @@ class Coach(ABC, Generic[OptionsType]):
 
     def _save_sheets(self) -> None:
         for name, sheet in self.sheets().items():
-            self.run.logs.sheet(name, sheet, self.step)
+            self.run.show(name, sheet, self.step)
 
     def _save(self) -> None:
         """Writes the weights where they are due, then all that is needed to continue.
@@ -386,7 +386,7 @@ class Coach(ABC, Generic[OptionsType]):
         for kind in ("networks", "optimizers"):
             self._sound(state[kind])
         if self._due(self.opts.save_interval) or last:
-            self.run.save_weights(self.weights(), f"{ITERATION}{self.step}", f"step {self.step}")
+            self.run.save_step(self.weights(), self.step)
         if self._newest_sound == self.step or last:
             self.run.logs.events.flush()
             self.run.save_state(state)

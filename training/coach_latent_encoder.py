@@ -59,14 +59,14 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         self.encoder.to(memory_format=torch.channels_last)
         self.averaged = self.encoder
         self.optimizer = build_optimizer("adam", self.encoder.parameters(), opts.learning_rate)
-        self.state.register(encoder=self.encoder, main=self.optimizer)
+        self.state.register(encoder=self.encoder, g=self.pair.generator, main=self.optimizer)
         if opts.ema_halflife:
             self.averaged = deepcopy(self.encoder).requires_grad_(False).eval()
             self.state.register(averaged=self.averaged)
         measures, _ = load_measures(needs_of(terms), opts, self.device)
         self.objective = Objective(terms, measures)
         self.photos: BatchSource | None = None
-        if opts.train_dataset and opts.compares_pictures:
+        if opts.compares_pictures:
             self.photos = BatchSource(
                 self._faces(opts.train_dataset),
                 opts.batch_size,
@@ -86,15 +86,18 @@ class CoachLatentEncoder(Coach[LatentEncoderOptions]):
         more = {
             "--checkpoint_path": ("the pair to start from", opts.checkpoint_path),
             "--encoder_weights": ("the face recognition network", opts.encoder_weights),
-            "--train_dataset": ("the training faces", opts.train_dataset),
             "--test_dataset": ("the test faces", opts.test_dataset),
         }
+        if opts.compares_pictures:
+            more["--train_dataset"] = ("the training faces", opts.train_dataset)
         return files + [NeededFile(what, flag, path) for flag, (what, path) in more.items() if path]
 
     def _make_pair(self) -> DirectedModel:
         """The generator, and an encoder at its start."""
         opts, path = self.opts, self.opts.stylegan_weights
         self.source = dict(load_converted(path))
+        if checkpoint_kind(self.source) not in (KIND, "stylegan2"):
+            raise InputError(f"--stylegan_weights={path} is {what_is(self.source)}, not a StyleGAN2")
         if opts.groups is not None:
             self.source["classes"] = {"age_groups": str(opts.groups)}
         generator, groups = load_conditional_generator(self.source, path)

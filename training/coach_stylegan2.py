@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from datasets.augment import SimpleAugment
 from datasets.faces import FaceFolder
 from datasets.labels import ClassLabels, LabelledFaces
 from models.auxiliary import load_age_classifier
+from models.stylegan2.augment import AugmentPipe, augmentations_named
 from models.stylegan2.files import load_trainable
 from models.stylegan2.growing import grow
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
@@ -30,12 +32,14 @@ from training.averaging import average_decay, update_average
 from training.batches import BatchSource
 from training.class_conditions import ClassConditions
 from training.coach import Coach
+from training.file_names import SnapshotNames
 from training.generator_metrics import GeneratorMetrics
 from training.guard import backward_pass
 from utils.compilation import eagerly
 from utils.distributed import average, is_main, say
 from utils.notes import listed
 from utils.pictures.sheets import image_sheet
+from utils.pictures.writing import save_pil
 
 ADA_KIMG, ADA_KIMG_RESUMED = (
     500.0,
@@ -65,7 +69,9 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             self.classes.count if self.classes else 0,
         )
         self.generator = Generator.from_config(self.config).to(self.device)
-        self.discriminator = Discriminator.from_config(self.config).to(self.device)
+        widths = opts.discriminator_channel_table
+        sizes = replace(self.config, channels=widths) if widths else self.config
+        self.discriminator = Discriminator.from_config(sizes).to(self.device)
         self.discriminator.stddev_group = opts.mbstd_group
         self.generator_ema = deepcopy(self.generator).requires_grad_(False)
         self._initialise()
@@ -95,6 +101,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
                 opts, dataset, self.device, self.run.path, opts.workers, opts.seed
             )
             self.best_metric = opts.metrics[0]
+        if opts.snapshot_names:
+            self.run.names = SnapshotNames(opts.batch_size)
 
     def _load_data(self) -> FaceFolder:
         """The training pictures; with classes these are known afterwards."""
@@ -131,7 +139,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         """The discriminator, and perhaps a second one of a few weights."""
         opts = self.opts
         self.augment = AdaptiveAugment(
-            opts.augpipe,
+            AugmentPipe(augmentations_named(opts.augpipe)),
             mode=opts.aug,
             p=opts.p if opts.aug == "fixed" else opts.initstrength,
             target=opts.target,
@@ -168,6 +176,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         count = max(1, opts.n_samples // classes.count) if classes else opts.n_samples
         z = torch.randn(count, opts.style_dim, generator=fixed).to(self.device)
         self.sample_z, self.sample_labels = z, None
+        self.columns = count if classes else max(1, round(count**0.5))
         if classes:
             self.sample_z = z.repeat(classes.count, 1)
             self.sample_labels = classes.one_hot(classes.every(count))
@@ -199,7 +208,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             losses.append(self._fool(image, part["labels"]))
             backward_pass(losses[-1], self.share)
         self.optimizer.step()
-        figures |= self.augment.end_step()
+        self.augment.step_done(self.step)
+        figures |= self.augment.figures()
         if opts.path_regularize and is_regularization_step(self.step, opts.g_reg_every):
             with eagerly():
                 figures["path_length"] = self._path_length_step(len(real))
@@ -322,8 +332,20 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:
         images, _ = self.generator_ema([self.sample_z], randomize_noise=False, labels=self.sample_labels)
-        columns = max(1, round(len(images) ** 0.5))
-        if self.classes:
-            columns = len(images) // self.classes.count
-        rows = [list(images[i : i + columns]) for i in range(0, len(images), columns)]
-        return {"samples": image_sheet(rows)}
+        rows = [list(images[i : i + self.columns]) for i in range(0, len(images), self.columns)]
+        return {"fakes" if self.opts.snapshot_names else "samples": image_sheet(rows)}
+
+    def begin(self) -> None:
+        if self.opts.snapshot_names and is_main() and not self.step:
+            save_pil(self._photos(), self.run.images / "reals.png")
+
+    def _photos(self) -> Image.Image:
+        """A sheet of photos, laid out as those of generated pictures: a row for each class."""
+        photos, columns = self.batches.dataset, self.columns
+        order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(self.opts.seed))
+        if isinstance(photos, LabelledFaces):
+            labels = photos.label_of[order]
+            chosen = [order[labels == label][:columns] for label in range(len(photos.classes))]
+        else:
+            chosen = list(order[: len(self.sample_z)].split(columns))
+        return image_sheet([[photos[int(index)]["image"] for index in row] for row in chosen])

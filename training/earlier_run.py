@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets.faces import FaceFolder
+from datasets.labels import LabelledFaces
 from options.base_options import TrainOptions
 from utils.errors import InputError
 from utils.pictures.archives import file_size, names_count_from
@@ -23,7 +24,7 @@ APPLIED = {
 # Read at the beginning only; what they gave is in the state.
 KEPT = {
     *("checkpoint_path", "grow_from", "stylegan_weights", "pretrained_psp_path"),
-    "encoder_start",
+    *("encoder_start", "encoder_weights"),
 }
 # They make another network or optimiser, which the state does not fit.
 REFUSED = {
@@ -32,6 +33,7 @@ REFUSED = {
     *("start_from_latent_avg", "start_from_encoded_w_plus", "train_decoder", "n_bottleneck"),
     *("network", "input_size", "network_channels", "network_depths", "hidden", "embedding_dim", "teacher"),
     *("optim_name", "discriminator", "kind"),
+    *("discriminator_channels", "cond", "age_groups", "latent_space", "encoder_width", "encoder_repeats"),
 }
 # All others hold from the step at which the run goes on, which is said.
 
@@ -76,8 +78,10 @@ def reconciled(
 
 
 def fingerprint(data: FaceFolder) -> dict[str, Any]:
-    """What tells one set of pictures from another, wherever it lies: names and sizes."""
+    """What tells one set of pictures from another, wherever it lies: names, sizes and classes."""
     digest = hashlib.sha256()
+    if isinstance(data, LabelledFaces):
+        digest.update(str(data.label_of.tolist()).encode())
     for path in data.paths:
         name = path.relative_to(names_count_from(data.folder))
         digest.update(f"{name.as_posix()}\0{file_size(path)}\n".encode(errors="surrogateescape"))

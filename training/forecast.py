@@ -98,6 +98,7 @@ class _Blank:
             "age": torch.full((count,), 40.0),
             "index": torch.zeros(count, dtype=torch.long),
             "flip": torch.zeros(count, dtype=torch.bool),
+            "label": torch.zeros(count, dtype=torch.long),  # of data with classes
         }
         image = self._rehearsal.blank((count, 3, self._size, self._size), self._device)
         return {"image": image, **{name: value.to(self._device) for name, value in batch.items()}}

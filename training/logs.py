@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from training.file_names import FileNames
 from utils.distributed import is_main
 from utils.files.writing import write_text
 from utils.pictures.writing import save_pil
@@ -211,13 +212,13 @@ class RunLogs:
         for log in (self.events, self.validation, self.skipped, self.weights, *metrics):
             log.cut(step)
 
-    def sheet(self, name: str, sheet: Image.Image, step: int) -> None:
-        """Writes `images/NAME_STEP.jpg`, and to TensorBoard where all sheets are kept."""
-        path = self.images / f"{name}_{step:07d}.jpg"
+    def sheet(self, name: str, sheet: Image.Image, step: int, names: FileNames) -> None:
+        """Writes a picture below `images`, and to TensorBoard where all sheets are kept."""
+        path = self.images / names.sheet(name, step)
         save_pil(sheet, path)
         if not self._keep_sheets:
             self.events.image(name, sheet, step)
             return
-        known = sorted(path.parent.glob(f"{path.stem[:-7]}{'[0-9]' * 7}.jpg"))
+        known = sorted(other for other in path.parent.iterdir() if names.is_sheet(name, other))
         for old in [other for other in known if other <= path][: -self._keep_sheets]:
             old.unlink(missing_ok=True)

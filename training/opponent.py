@@ -3,7 +3,8 @@
 import torch
 
 from models.auxiliary import AgeClassifier
-from models.loading import load_into
+from models.loading import built_from, described_by
+from models.stylegan2.layout import discriminator_config
 from models.stylegan2.model import Discriminator
 from options.encoder_options import EncoderTrainOptions
 from training.adversary import R1_EVERY, Adversary, feature_adversary
@@ -71,6 +72,11 @@ def _stylegan2(opts: EncoderTrainOptions, start: Start) -> Discriminator:
     if known is None:
         path = opts.stylegan_weights
         raise InputError(f"{path} has no discriminator, which --adversarial_lambda needs")
-    discriminator = Discriminator.from_config(start.net.config.generator)
-    load_into(discriminator, known.state, known.source)
-    return discriminator
+    with described_by(known.source):
+        config = discriminator_config(known.state)
+    if config.size != start.net.config.generator.size:
+        raise InputError(
+            f"the discriminator of {known.source} sees pictures of {config.size} pixels, and the generator "
+            f"makes {start.net.config.generator.size}; give another file"
+        )
+    return built_from(lambda: Discriminator.from_config(config), known.state, known.source)

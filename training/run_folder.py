@@ -9,6 +9,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from training.file_names import FileNames
 from training.logs import RunLogs
 from training.run_lock import RunLock
 from training.state import is_training_state
@@ -19,7 +22,6 @@ from utils.files.writing import write_json
 
 NEWEST, PREVIOUS = "resume_state.pt", "resume_state_previous.pt"
 NEXT = "resume_state_next.pt"  # written whole before it takes the place of the newest
-ITERATION = "iteration_"  # begins the names of weights that are no best model
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "lpips", "pytorch-optimizer")
 Signature = tuple[int, int, int]
 
@@ -34,12 +36,16 @@ class RunFolder:
         path: the folder.
         keep_checkpoints: so many `iteration_N.pt` stay, the newest; 0: all.
         keep_sheets: so many sheets of each name stay; 0: all.
+
+    Attributes:
+        names: how the files of a step are called.
     """
 
     def __init__(self, path: str | Path, keep_checkpoints: int = 0, keep_sheets: int = 0) -> None:
         self.path = Path(path)
         self.images = self.path / "logs" / "images"
         self.checkpoints = self.path / "checkpoints"
+        self.names = FileNames()
         self.logs = RunLogs(self.path / "logs", self.checkpoints, keep_sheets)
         self._keep_checkpoints = keep_checkpoints
         self._lock = RunLock(self.path)
@@ -94,20 +100,33 @@ class RunFolder:
         """
         path = save_checkpoint(weights, self.checkpoints / f"{name}.pt")
         self.logs.weights.append(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {name}: {note}")
-        if name.startswith(ITERATION):
-            self._written.append(step_of_weights(path))
-            older = [step for step in self._iterations() if step <= self._written[-1]]
-            for step in older[: -self._keep_checkpoints] if self._keep_checkpoints else ():
-                self.weights_file(step).unlink(missing_ok=True)
+        return path
+
+    def save_step(self, weights: dict[str, Any], step: int) -> Path:
+        """Writes the weights of a step, and removes the oldest ones that are too many.
+
+        Raises:
+            InputError: the file cannot be written.
+        """
+        path = self.save_weights(weights, self.names.weights(step), f"step {step}")
+        self._written.append(step)
+        for old in self._weights_up_to(path)[: -self._keep_checkpoints] if self._keep_checkpoints else ():
+            old.unlink(missing_ok=True)
         return path
 
     def weights_file(self, step: int) -> Path:
         """Where the weights of a step lie."""
-        return self.checkpoints / f"{ITERATION}{step}.pt"
+        return self.checkpoints / f"{self.names.weights(step)}.pt"
 
-    def _iterations(self) -> list[int]:
-        found = self.checkpoints.glob(f"{ITERATION}*.pt")
-        return sorted(step_of_weights(path) for path in found if path.stem[len(ITERATION) :].isdecimal())
+    def _weights_up_to(self, newest: Path) -> list[Path]:
+        """The weights of steps up to those of one, which come last."""
+        numbers = {path: self.names.number(path) for path in self.checkpoints.glob("*.pt")}
+        known = sorted((number, path) for path, number in numbers.items() if number is not None)
+        return [path for number, path in known if number <= (numbers[newest] or 0)]
+
+    def show(self, name: str, sheet: Image.Image, step: int) -> None:
+        """Writes a sheet of pictures, see :meth:`RunLogs.sheet`."""
+        self.logs.sheet(name, sheet, step, self.names)
 
     # ---------------------------------------------------------------- the resume state
 
@@ -206,11 +225,6 @@ def signature(path: Path) -> Signature:
     """What changes when a file is written anew."""
     status = path.stat()
     return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def step_of_weights(path: Path) -> int:
-    """The step in the name of `iteration_N.pt`."""
-    return int(path.stem[len(ITERATION) :])
 
 
 def newest_run(exp_dir: str | Path, max_steps: int) -> Path:

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from threading import Condition, Lock
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -41,15 +41,20 @@ def parallel_map(
     if workers <= 1:
         yield from map(job, items)
         return
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     try:
-        with ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with process_pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
             yield from pool.map(job, items, chunksize=chunk)
     except BrokenProcessPool as error:
         raise InputError(
             "a worker process was killed, most often for lack of memory; use fewer workers "
             "(finished photos are kept, the same command continues)"
         ) from error
+
+
+def process_pool(workers: int, **settings: Any) -> ProcessPoolExecutor:
+    """So many processes beside this one, with further settings of the pool; a context that ends them."""
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    return ProcessPoolExecutor(workers, context, **settings)
 
 
 def once(make: Callable[[], Result]) -> Callable[[], Result]:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from utils.errors import InputError
+from utils.parallel import process_pool
 
 COLLECTIONS = ("imdb", "wiki")  # names of the tables in the two files
 LARGEST = 512 * 2**20  # bytes; imdb.mat takes 20 MB, packed
@@ -104,7 +106,7 @@ def age_at_photo(file: str, dob: float, year: float) -> int | None:
 
 
 def read_metadata(path: str | Path, boxes: bool = False) -> list[Portrait]:
-    """Reads `imdb.mat` or `wiki.mat`.
+    """Reads `imdb.mat` or `wiki.mat`, in a process of its own: damaged ones can crash SciPy's reader.
 
     Args:
         path: the file.
@@ -113,8 +115,18 @@ def read_metadata(path: str | Path, boxes: bool = False) -> list[Portrait]:
     Raises:
         InputError: it cannot be read, or has another layout; the message says what is missing.
     """
-    collection, table = _table(Path(path))
-    columns = _Columns(table, Path(path))
+    try:
+        with process_pool(1) as pool:
+            return pool.submit(_portraits, Path(path), boxes).result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            f"{path} could not be read: it is damaged, or there is too little memory; {_REMEDY}"
+        ) from error
+
+
+def _portraits(path: Path, boxes: bool) -> list[Portrait]:
+    collection, table = _table(path)
+    columns = _Columns(table, path)
     files = columns.texts("full_path")
     numbers = {
         name: columns.numbers(name, len(files))

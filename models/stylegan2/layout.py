@@ -1,7 +1,7 @@
 """StyleGAN2 files in rosinality's layout: which networks a file has, and their sizes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -63,6 +63,34 @@ def averaged_generator(checkpoint: Mapping[str, Any], source: str) -> Generator:
     return built_from(partial(Generator.from_config, config), state, source)
 
 
+def network_maker(
+    entry: str, state: Mapping[str, Tensor], config: StyleGAN2Config
+) -> Callable[[], nn.Module]:
+    """What makes the network of an entry; a discriminator may have other widths than its generator.
+
+    Args:
+        entry: ``g_ema``, ``g`` or ``d``.
+        state: its weights.
+        config: sizes of the generator.
+    """
+    if entry == "d":
+        return lambda: Discriminator.from_config(discriminator_config(state))
+    return partial(Generator.from_config, config)
+
+
+def discriminator_config(state: Mapping[str, Tensor]) -> StyleGAN2Config:
+    """Sizes of a discriminator, from its weights; those that only a generator has are the defaults."""
+    levels = sum(bool(re.fullmatch(r"convs\.\d+\.conv2\.1\.weight", key)) for key in state)
+    if levels > MOST_LEVELS:
+        raise ValueError(f"it has {levels} resolutions")
+    size = 4 << levels
+    channels = {size: state["convs.0.0.weight"].shape[0]}
+    for level in range(levels):
+        channels[size >> (level + 1)] = state[f"convs.{level + 1}.conv2.1.weight"].shape[0]
+    c_dim = state["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in state else 0
+    return StyleGAN2Config(size, channels=channels, c_dim=c_dim)
+
+
 def compact_config(config: StyleGAN2Config) -> StyleGAN2Config:
     """The same with a multiplier in the place of a table of widths, where one gives these widths."""
     for multiplier in (2, 1):
@@ -75,6 +103,8 @@ def compact_config(config: StyleGAN2Config) -> StyleGAN2Config:
 def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     """The content of an official file: ``g_ema``, ``latent_avg``, and ``g`` and ``d`` where there.
 
+    Beside them what the file says of its classes, which no official program reads.
+
     Raises:
         InputError: the layers do not fit together.
     """
@@ -82,11 +112,12 @@ def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     result: Checkpoint = {}
     average = mean_latent(checkpoint, source)
     for entry, state in rosinality_networks(checkpoint).items():
-        kind = Discriminator if entry == "d" else Generator
-        network: nn.Module = built_from(partial(kind.from_config, config), state, f"{source}, {entry}")
+        network = built_from(network_maker(entry, state, config), state, f"{source}, {entry}")
         result[entry] = network.state_dict()
         if average is None and isinstance(network, Generator):
             average = network.average_latent()
     if average is not None:
         result["latent_avg"] = average.float()
+    if isinstance(checkpoint.get("classes"), Mapping):
+        result["classes"] = dict(checkpoint["classes"])
     return result

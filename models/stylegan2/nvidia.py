@@ -7,7 +7,6 @@ NVIDIA's clamp of activations at 256, which its half-precision networks have, is
 import math
 import re
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,9 +14,14 @@ from torch import Tensor, nn
 
 from models.kinds import checkpoint_kind, what_is
 from models.loading import built_from, checked_numbers, described_by, empty_network, load_into, mean_latent
-from models.stylegan2.layout import compact_config, rosinality_config, rosinality_networks
+from models.stylegan2.layout import (
+    compact_config,
+    network_maker,
+    rosinality_config,
+    rosinality_networks,
+)
 from models.stylegan2.layout import official_content as rosinality_content
-from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from models.stylegan2.model import Generator, StyleGAN2Config
 from models.stylegan2.resampling import make_kernel
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint
@@ -197,10 +201,6 @@ def _check_settings(settings: Mapping[str, Any], source: str) -> None:
             raise InputError(f"{source}: {name} is {value!r}, only lrelu networks can be converted")
 
 
-def _network(config: StyleGAN2Config, entry: str) -> nn.Module:
-    return (Discriminator if entry == "d" else Generator).from_config(config)
-
-
 def _pairs(config: StyleGAN2Config, entry: str) -> list[NamedWeight]:
     return list(discriminator_pairs(config) if entry == "d" else generator_pairs(config))
 
@@ -227,7 +227,7 @@ def _renamed(
         for dimension in pair.extra:
             value = value.unsqueeze(dimension)
         renamed[pair.ours] = value
-    network = empty_network(lambda: _network(config, entry), renamed, source)
+    network = empty_network(network_maker(entry, renamed, config), renamed, source)
     constants = {key: value for key, value in network.state_dict().items() if key.endswith("kernel")}
     load_into(network, {**constants, **renamed}, source)
     return {key: value.clone() for key, value in network.state_dict().items()}
@@ -253,7 +253,7 @@ def to_nvidia(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     for theirs, entry in ENTRIES.items():
         if entry not in ours:
             continue
-        network = built_from(partial(_network, config, entry), ours[entry], f"{source}, {entry}")
+        network = built_from(network_maker(entry, ours[entry], config), ours[entry], f"{source}, {entry}")
         result[theirs] = _exported(network, config, entry)
         if isinstance(network, Generator):
             average = mean_latent(checkpoint, source)

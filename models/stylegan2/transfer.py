@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.loading import described_by, empty_network, load_into
-from models.stylegan2.layout import rosinality_config
+from models.stylegan2.layout import network_maker, rosinality_config
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.nvidia import discriminator_pairs, generator_pairs
 from utils.errors import InputError
@@ -41,13 +40,12 @@ def transfer(
         The names of the weights that stayed.
 
     Raises:
-        InputError: nothing fits.
+        InputError: no convolution of a generator fits. A discriminator may begin anew.
     """
     with described_by(source):
         other = rosinality_config(checkpoint, source)
     pairs = discriminator_pairs if entry == "d" else generator_pairs
-    kind = Discriminator if entry == "d" else Generator
-    trained: nn.Module = empty_network(partial(kind.from_config, other), checkpoint[entry], source)
+    trained = empty_network(network_maker(entry, checkpoint[entry], other), checkpoint[entry], source)
     load_into(trained, checkpoint[entry], source)
     weights = trained.state_dict()
     known = {pair.theirs: weights[pair.ours] for pair in pairs(other)}
@@ -61,7 +59,8 @@ def transfer(
             stayed.append(pair.ours)
         else:
             own[pair.ours].copy_(found)
-    if len(stayed) == len(list(pairs(config))):
+    convolutions = {name for name in own if name.endswith(".conv.weight")}
+    if entry != "d" and convolutions <= set(stayed):
         raise InputError(f"no layer of {source} fits this network; choose its --output_size and --channels")
     return stayed
 

@@ -1,7 +1,8 @@
 """Which augmentations a pipe holds, how strong they are, and the draws that decide for each picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -48,7 +49,7 @@ class Augmentations:
         saturation: multiplies the chroma.
         imgfilter: amplifies each of four frequency bands, lowest first, ``imgfilter_bands`` times as often.
         noise: adds white noise with a standard deviation that is half-normal.
-        cutout: blackens a square of ``cutout_size`` times the side.
+        cutout: sets a square to 0, mid grey, of ``cutout_size`` times the side.
     """
 
     xflip: float = 0
@@ -89,9 +90,6 @@ class Augmentations:
         return any(getattr(self, operation) > 0 for group in groups for operation in GROUPS[group])
 
 
-assert {operation for group in GROUPS.values() for operation in group} < {f.name for f in fields(Augmentations)}
-
-
 def augmentations_named(name: str) -> Augmentations:
     """All operations of a pipe of the table, each with multiplier 1.
 
@@ -100,7 +98,8 @@ def augmentations_named(name: str) -> Augmentations:
     """
     if name not in PIPES:
         raise InputError(f"{name!r} names no augmentations; choose one of {', '.join(PIPES)}")
-    return Augmentations(**{operation: 1 for group in PIPES[name] for operation in GROUPS[group]})
+    multipliers: dict[str, Any] = {operation: 1 for group in PIPES[name] for operation in GROUPS[group]}
+    return Augmentations(**multipliers)
 
 
 class Draws:
@@ -130,10 +129,10 @@ class Draws:
 
     def hits(self, probability: float | Tensor) -> Tensor:
         """Which pictures an operation hits, bool (B, 1), or (B, n) for n probabilities."""
-        chances = torch.as_tensor(probability).view(1, -1)
+        columns = probability.numel() if isinstance(probability, Tensor) else 1
         if self.percentile is not None:
-            return (chances > 0).expand(self.count, -1)
-        return self.fraction(chances.numel()) < chances
+            return torch.as_tensor(probability > 0).expand(self.count, columns)
+        return self.fraction(columns) < probability
 
     def uniform(self, probability: float, columns: int = 1) -> Tensor:
         """Uniform in [-1, 1)."""

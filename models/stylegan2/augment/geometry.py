@@ -11,58 +11,46 @@ from models.stylegan2.augment.sampling import sample
 
 
 def draw_transform(draws: Draws, chosen: Augmentations, width: int, height: int) -> Tensor:
-    """Homogeneous matrices (B, 3, 3) from each pixel of a result to where it comes from.
+    """Affine maps (B, 2, 3) from each pixel of a result to where it comes from.
 
     Both are (x, y) in pixels from the centre. Each operation is inverted, and the first one stands first.
     """
     p, side = draws.p, torch.tensor([width, height], dtype=torch.float32)
-    transform = torch.eye(3).expand(draws.count, 3, 3)
+    linear, offset = torch.eye(2).expand(draws.count, 2, 2), torch.zeros(draws.count, 2, 1)
     if chosen.xflip > 0:
         mirrored = 1 - 2 * draws.whole(p * chosen.xflip, 2)
-        transform = transform @ _scaling(mirrored, torch.ones_like(mirrored))
+        linear = _stretched(linear, mirrored, torch.ones_like(mirrored))
     if chosen.rotate90 > 0:
-        transform = transform @ _rotation(math.pi / 2 * draws.whole(p * chosen.rotate90, 4))
+        linear = _turned(linear, math.pi / 2 * draws.whole(p * chosen.rotate90, 4))
     if chosen.xint > 0:
-        shift = draws.uniform(p * chosen.xint, 2) * chosen.xint_max
-        transform = transform @ _translation(-(shift * side).round())
+        shift = (draws.uniform(p * chosen.xint, 2) * chosen.xint_max * side).round()
+        offset = offset - linear @ shift[:, :, None]
     if chosen.scale > 0:
-        factor = torch.exp2(-draws.normal(p * chosen.scale) * chosen.scale_std)
-        transform = transform @ _scaling(factor, factor)
+        linear = linear * torch.exp2(-draws.normal(p * chosen.scale) * chosen.scale_std)[:, :, None]
     # Of two rotations each is as likely that one at least happens with the probability asked for.
     once = 1 - math.sqrt(1 - min(1.0, p * chosen.rotate))
     if chosen.rotate > 0:
-        transform = transform @ _rotation(draws.uniform(once) * math.pi * chosen.rotate_max)
+        linear = _turned(linear, draws.uniform(once) * math.pi * chosen.rotate_max)
     if chosen.aniso > 0:
         factor = torch.exp2(-draws.normal(p * chosen.aniso) * chosen.aniso_std)
-        transform = transform @ _scaling(factor, 1 / factor)
+        linear = _stretched(linear, factor, 1 / factor)
     if chosen.rotate > 0 and draws.percentile is None:
-        transform = transform @ _rotation(draws.uniform(once) * math.pi * chosen.rotate_max)
+        linear = _turned(linear, draws.uniform(once) * math.pi * chosen.rotate_max)
     if chosen.xfrac > 0:
-        shift = draws.normal(p * chosen.xfrac, 2) * chosen.xfrac_std
-        transform = transform @ _translation(-shift * side)
-    return transform
+        shift = draws.normal(p * chosen.xfrac, 2) * chosen.xfrac_std * side
+        offset = offset - linear @ shift[:, :, None]
+    return torch.cat([linear, offset], 2)
 
 
-def _matrices(*cells: Tensor) -> Tensor:
-    """(B, 3, 3) of six cells (B, 1), row by row; the last row is (0, 0, 1)."""
-    last = torch.tensor([0.0, 0.0, 1.0]).expand(len(cells[0]), 3)
-    return torch.cat([*cells, last], 1).view(-1, 3, 3)
+def _stretched(linear: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Maps (B, 2, 2) after factors (B, 1) along the axes."""
+    return linear * torch.cat([x, y], 1)[:, None]
 
 
-def _scaling(x: Tensor, y: Tensor) -> Tensor:
-    zero = torch.zeros_like(x)
-    return _matrices(x, zero, zero, zero, y, zero)
-
-
-def _rotation(angle: Tensor) -> Tensor:
-    zero, cosine, sine = torch.zeros_like(angle), angle.cos(), angle.sin()
-    return _matrices(cosine, -sine, zero, sine, cosine, zero)
-
-
-def _translation(shift: Tensor) -> Tensor:
-    x, y = shift.split(1, 1)
-    one, zero = torch.ones_like(x), torch.zeros_like(x)
-    return _matrices(one, zero, x, zero, one, y)
+def _turned(linear: Tensor, angle: Tensor) -> Tensor:
+    """Maps (B, 2, 2) after rotations by angles (B, 1)."""
+    cosine, sine = angle.cos(), angle.sin()
+    return linear @ torch.cat([cosine, -sine, sine, cosine], 1).view(-1, 2, 2)
 
 
 def warped(images: Tensor, transform: Tensor, low_pass: Tensor) -> Tensor:
@@ -74,10 +62,10 @@ def warped(images: Tensor, transform: Tensor, low_pass: Tensor) -> Tensor:
     wider = doubling_matrix(low_pass, width, left, right)
     higher = doubling_matrix(low_pass, height, top, bottom)
     fine = higher @ (images @ wider.mT)
-    # A fine pixel lies a quarter of a coarse one beside the middle; a normalised side runs from -1 to 1.
+    # Pixel i is fine pixel 2 i, half a fine one before the place it had by its distance from the centre.
     sides = torch.tensor([left + width + right, top + height + bottom], dtype=torch.float32)
     moved = torch.tensor([left - right - 0.5, top - bottom - 0.5])
-    rows = torch.cat([transform[:, :2, :2], 2 * transform[:, :2, 2:] + moved[:, None]], 2) / sides[:, None]
+    rows = torch.cat([transform[:, :, :2], 2 * transform[:, :, 2:] + moved[:, None]], 2) / sides[:, None]
     grid = _grid(rows.to(images, non_blocking=True), width + 2 * spare, height + 2 * spare)
     columns = halving_matrix(low_pass, width, spare)
     return halving_matrix(low_pass, height, spare) @ (sample(fine, grid) @ columns.mT)
@@ -91,7 +79,7 @@ def _margins(transform: Tensor, width: int, height: int, spare: int) -> list[int
     side = torch.tensor([width, height])
     centre = (side - 1) / 2
     corners = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * centre
-    places = corners @ transform[:, :2, :2].mT + transform[:, None, :2, 2]
+    places = corners @ transform[:, :, :2].mT + transform[:, None, :, 2]
     reach = torch.stack([-places, places]).amax((1, 2)) + spare - centre
     return reach.clamp(min=0).minimum(side - 1).ceil().int().flatten().tolist()
 

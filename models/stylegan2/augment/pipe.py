@@ -54,8 +54,8 @@ class AugmentPipe(nn.Module):
 
         Args:
             images: (B, 3, H, W) or (B, 1, H, W), about -1 to 1; bfloat16 is computed in float32.
-            generator: of all random numbers. Without it torch's own: on the CPU what is drawn for each picture,
-                on the device of the pictures their noise.
+            generator: of all random numbers. Without it they are torch's own: those of the CPU, for the noise
+                those of the device of the pictures.
             noise: (B, C, H, W) standard normal; drawn where None.
             debug_percentile: in the place of random numbers, this quantile of each; whatever ``p`` is, every
                 picture is hit.

@@ -1,14 +1,16 @@
 """Filters of the augmentations as matrices: one multiplication for each axis, borders included.
 
-Mirrored borders then cost nothing, any derivative is a multiplication again, and sums have a fixed order on
-every device. A matrix has one row for each sample of the result and one column for each pixel of a row.
+Mirrored borders then cost nothing, and any derivative is a multiplication again. A matrix has one row for
+each sample of the result and one column for each pixel.
 """
+
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-# Low-pass filters of symlets (Daubechies 1992, table 6.3), in the order of a decomposition.
+# Low-pass filters of the symlets with 2 and 6 vanishing moments (Daubechies 1992), for decomposition.
 SYM2 = (-0.12940952255092145, 0.22414386804185735, 0.836516303737469, 0.48296291314469025)
 SYM6 = (
     *(0.015404109327027373, 0.0034907120842174702, -0.11799011114819057, -0.048311742585633),
@@ -59,14 +61,21 @@ def doubling_matrix(low_pass: Tensor, size: int, before: int = 0, after: int = 0
     Returns:
         (2 m, size) with m = before + size + after.
     """
-    padded, middle = before + size + after, len(low_pass) // 2 - 1
-    rows = torch.arange(2 * padded)[:, None]
-    taps = torch.arange(0, len(low_pass), 2) + (rows + middle) % 2  # the others meet the zeros between
+    taps, places = _doubling_taps(len(low_pass), size, before, after)
+    weights = torch.cat([2 * low_pass, low_pass.new_zeros(1)])
+    taps = torch.from_numpy(taps).to(low_pass.device, non_blocking=True)
+    return _folded(weights[taps], places, size)
+
+
+@lru_cache(maxsize=8)
+def _doubling_taps(count: int, size: int, before: int, after: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the taps each row of :func:`doubling_matrix` has, at which pixels; one too many is none."""
+    padded, middle = before + size + after, count // 2 - 1
+    rows = np.arange(2 * padded)[:, None]
+    taps = np.arange(0, count, 2) + (rows + middle) % 2  # the others meet the zeros between samples
     places = (rows + middle - taps) // 2
     inside = (places >= 0) & (places < padded)
-    taps = torch.where(inside, taps, len(low_pass))  # which is 0
-    weights = torch.cat([2 * low_pass, low_pass.new_zeros(1)])
-    return _mirrored(weights[taps.to(low_pass.device)], places - before, size)
+    return np.where(inside, taps, count), _mirrored(places - before, size)
 
 
 def halving_matrix(low_pass: Tensor, size: int, spare: int) -> Tensor:
@@ -83,17 +92,19 @@ def halving_matrix(low_pass: Tensor, size: int, spare: int) -> Tensor:
 def filter_matrices(filters: Tensor, size: int) -> Tensor:
     """Matrices (n, size, size) of n symmetric filters (n, taps) over a signal with mirrored borders."""
     count, taps = filters.shape
-    places = torch.arange(size)[:, None] + torch.arange(taps) - taps // 2
-    return _mirrored(filters[:, None].expand(count, size, taps), places, size)
+    places = np.arange(size)[:, None] + np.arange(taps) - taps // 2
+    return _folded(filters[:, None].expand(count, size, taps), _mirrored(places, size), size)
 
 
-def _mirrored(weights: Tensor, places: Tensor, size: int) -> Tensor:
-    """The matrix (..., rows, size) of taps with weights (..., rows, taps) at places (rows, taps).
-
-    Places beyond the border are those of a signal that is mirrored there as often as needed.
-    """
+def _mirrored(places: np.ndarray, size: int) -> np.ndarray:
+    """The pixels 0 .. ``size`` - 1 that stand for places beyond the borders, mirrored as often as needed."""
     period = max(1, 2 * (size - 1))
     places = places % period
-    places = torch.minimum(places, period - places).to(weights.device)
+    return np.minimum(places, period - places)
+
+
+def _folded(weights: Tensor, pixels: np.ndarray, size: int) -> Tensor:
+    """The matrix (..., rows, size) of taps with weights (..., rows, taps) at pixels (rows, taps)."""
+    columns = torch.from_numpy(pixels).to(weights.device, non_blocking=True)
     matrix = weights.new_zeros(*weights.shape[:-1], size)
-    return matrix.scatter_add_(-1, places.expand(weights.shape), weights)
+    return matrix.scatter_add_(-1, columns.expand(weights.shape), weights)

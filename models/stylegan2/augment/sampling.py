@@ -45,9 +45,7 @@ class _Scatter(torch.autograd.Function):
         ctx.save_for_backward(grid)
         # Of the pictures only the shape matters, so none are kept for this.
         images = values.new_zeros(()).expand(shape)
-        return torch.ops.aten.grid_sampler_2d_backward(
-            values, images, grid, 0, 0, False, (True, False)
-        )[0]
+        return torch.ops.aten.grid_sampler_2d_backward(values, images, grid, 0, 0, False, (True, False))[0]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
