@@ -1,4 +1,4 @@
-"""Metrics of a generator: on features that are known, in training and its files, without the Inception network."""
+"""Metrics of a generator: on known features, in training and its files, without the Inception network."""
 
 import json
 import sys
@@ -141,7 +141,7 @@ def test_photos_that_are_decoded_on_access_have_the_same_features(
 ) -> None:
     held, network = metrics(FaceFolder(files.faces, 16), monkeypatch)
     read, other = metrics(FaceFolder(files.faces, 16, cache=False), monkeypatch)
-    assert torch.equal(held.of_photos(network), read.of_photos(other))
+    torch.testing.assert_close(held.of_photos(network), read.of_photos(other))
 
 
 def test_halves_of_the_photos_are_nearer_than_other_pictures(

@@ -322,7 +322,7 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         return {"classes": said if groups is None else {**said, "age_groups": str(groups)}}
 
     def validation_step(self) -> dict[str, float]:
-        figures = {}
+        figures: dict[str, float] = {}
         for measured in self.metrics.measure(self.generator_ema) if self.metrics else ():
             kimg = self.step * self.opts.batch_size / 1000
             self.run.logs.metric(measured.metric).append(measured.line(self.step, kimg))

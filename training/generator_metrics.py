@@ -186,9 +186,8 @@ class GeneratorMetrics:
             key = {"photos": fingerprint(self.photos), "size": self.photos.size, "networks": network.sources}
             known = _read_features(path, key)
             if known is None:
-                batches = tqdm(
-                    self._batches(), f"{network.name} features of photos", leave=False, unit="batch"
-                )
+                total, title = -(-len(self.photos) // self._at_once), f"{network.name} features of photos"
+                batches = tqdm(self._batches(), title, total, leave=False, unit="batch")
                 known = torch.cat([network(batch.to(self.device)).cpu() for batch in batches])
                 if path is not None:
                     save_checkpoint({"kind": "metric_features", "key": key, "features": known}, path)

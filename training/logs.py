@@ -208,9 +208,10 @@ class RunLogs:
 
     def cut(self, step: int) -> None:
         """Leaves out what happened after a step: it will happen again."""
-        metrics = [LineLog(path, step_of_row) for path in sorted(self._run.glob("metric-*.jsonl"))]
-        for log in (self.events, self.validation, self.skipped, self.weights, *metrics):
+        for log in (self.events, self.validation, self.skipped, self.weights):
             log.cut(step)
+        for path in self._run.glob("metric-*.jsonl"):
+            LineLog(path, step_of_row).cut(step)
 
     def sheet(self, name: str, sheet: Image.Image, step: int, names: FileNames) -> None:
         """Writes a picture below `images`, and to TensorBoard where all sheets are kept."""
