@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from utils.distributed import world_size
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 from utils.parallel import worker_count
+from utils.signals import held_signals
 
 MOST_AT_ONCE = 64  # pictures that are generated and described together
 DISTANCES: dict[str, Callable[[Tensor, Tensor], float]] = {
@@ -199,12 +200,11 @@ class GeneratorMetrics:
         parts = torch.arange(len(self.photos)).split(self._at_once)
         if self.photos.images is not None:
             return (self.photos.batch(part.tolist())["image"] for part in parts)
-        return DataLoader(
-            self.photos,
-            self._at_once,
-            num_workers=worker_count(self._workers),
-            collate_fn=lambda samples: torch.stack([sample["image"] for sample in samples]),
+        loader: DataLoader[Any] = DataLoader(
+            self.photos, self._at_once, num_workers=worker_count(self._workers), collate_fn=_pictures
         )
+        with held_signals():
+            return iter(loader)
 
     @property
     def _at_once(self) -> int:
@@ -233,6 +233,11 @@ class GeneratorMetrics:
             labels = None if label is None else label.expand(size, -1)
             found.append(network(generator([z], noise=noise, labels=labels)[0]).cpu())
         return torch.cat(found)
+
+
+def _pictures(samples: Sequence[dict[str, Any]]) -> Tensor:
+    """The pictures (B, 3, S, S) of some samples."""
+    return torch.stack([sample["image"] for sample in samples])
 
 
 def _network_of(metric: str) -> str:
