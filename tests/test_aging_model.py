@@ -61,7 +61,7 @@ def test_rendering_in_parts_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     model = PSPAgingModel(tiny_psp())
     images = torch.randn(2, 3, 32, 32)
     whole = model.age_path(images, [10, 50, 80])
-    monkeypatch.setattr("models.aging_model.PIXELS_AT_A_TIME", 2 * 16 * 16)
+    monkeypatch.setattr("models.aging_model.PIXELS_ON_CPU", 2 * 16 * 16)
     torch.testing.assert_close(model.age_path(images, [10, 50, 80]), whole)
 
 

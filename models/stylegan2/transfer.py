@@ -14,6 +14,8 @@ from models.stylegan2.nvidia import discriminator_pairs, generator_pairs
 from utils.errors import InputError
 
 FIRST = "style.1.weight"  # of the mapping network: it reads z, and beside it the embedded class
+# Weight of the class beside z at the start, so that codes stay near those that the synthesis network knows.
+CLASS_SHARE = 0.3
 
 
 @torch.no_grad()
@@ -73,6 +75,6 @@ def _beside_class(fresh: Tensor, trained: Tensor) -> Tensor:
     width = trained.shape[1]
     if fresh.shape[0] != trained.shape[0] or fresh.shape[1] <= width:
         return trained
-    result = fresh.clone()
+    result = fresh * CLASS_SHARE
     result[:, :width] = trained * math.sqrt(fresh.shape[1] / width)
     return result
