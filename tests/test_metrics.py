@@ -299,3 +299,17 @@ def test_a_line_is_that_of_nvidia() -> None:
         "kimg": 1.5,
         "samples": 50_000,
     }
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_measures_without_touching_the_random_numbers(
+    files: SimpleNamespace, judges: dict[str, str]
+) -> None:
+    photos, device = FaceFolder(files.faces, 16), torch.device("cuda")
+    opts = MetricOptions(metrics=("frechet",), metric_samples=12, **judges)
+    generator = Generator.from_config(TINY_GENERATOR).to(device)
+    before = torch.cuda.get_rng_state()
+    first, second = (list(GeneratorMetrics(opts, photos, device).measure(generator)) for _ in range(2))
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert first[0].figures == pytest.approx(second[0].figures, rel=1e-3)

@@ -259,3 +259,13 @@ def test_generators_of_ffhq_size_are_cut_as_ffhq(tmp_path: Path) -> None:
     path = save_checkpoint({"g_ema": Generator.from_config(config).state_dict()}, tmp_path / "large.pt")
     assert load_face_generator(path).crop == "ffhq"
     assert load_face_generator(write_generator(tmp_path)).crop == "tight"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_projects_as_the_cpu_does(tmp_path: Path) -> None:
+    found = projector(write_generator(tmp_path, 3), 3)
+    photos = sees(found.generator, 5, torch.eye(3)[[1, 2]])
+    expected = found.project(photos, [1, 2])
+    other = Projector(found.generator.to("cuda"), Pixels(), 3, progress=False).project(photos, [1, 2])
+    torch.testing.assert_close(other.path, expected.path, rtol=1e-2, atol=1e-2)
