@@ -8,12 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
-from criteria.age_feature_loss import AgeFeatureLoss
-from criteria.lpips_loss import LPIPSLoss
 from criteria.perceptual_loss import PerceptualLoss
 from datasets.input_age import InputAges
+from inference.perceptual import perceptual_distance
 from models.aging_model import Ages, AgingModel, StyleModel
-from models.auxiliary import load_age_classifier
 from options.ageing_options import RefineOptions
 from utils.errors import InputError
 from utils.pictures.tensors import resize
@@ -114,11 +112,7 @@ def refined(model: AgingModel, opts: RefineOptions, ages: InputAges, device: tor
         return model
     if not isinstance(model, StyleModel):
         raise InputError("--refine_steps is for models with W+ codes; this one has none")
-    perceptual: PerceptualLoss
-    if opts.perceptual == "lpips":
-        perceptual = LPIPSLoss(weights_file=opts.lpips_weights).to(device)
-    else:
-        perceptual = AgeFeatureLoss(load_age_classifier(ages.classifier, device))
+    perceptual = perceptual_distance(opts.perceptual, ages.classifier, device, opts.lpips_weights)
 
     def own_ages(images: Tensor) -> Tensor:
         return torch.tensor([age.years for age in ages([Path()] * len(images), images)])

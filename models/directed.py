@@ -15,7 +15,7 @@ from models.architecture import checked_sizes
 from models.kinds import checkpoint_kind, what_is
 from models.latent_encoder import LatentEncoder
 from models.loading import built_from, described_by, weights_of
-from models.stylegan2.layout import rosinality_config, rosinality_networks
+from models.stylegan2.layout import averaged_generator, rosinality_config
 from models.stylegan2.model import Generator
 from models.stylegan2.nvidia import from_nvidia
 from utils.age_groups import AgeGroups, parse_age_groups
@@ -173,8 +173,8 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
     Raises:
         InputError: it is unconditional, or nothing in the file says which ages its classes have.
     """
-    config = rosinality_config(content, source)
-    if not config.c_dim:
+    c_dim = rosinality_config(content, source).c_dim
+    if not c_dim:
         raise InputError(
             f"{source} is an unconditional StyleGAN2; directed generation needs one of age groups"
         )
@@ -182,16 +182,14 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
     text = classes.get("age_groups") if isinstance(classes, Mapping) else None
     if not isinstance(text, str):
         raise InputError(
-            f"{source} does not say which ages its {config.c_dim} classes have; name them with "
+            f"{source} does not say which ages its {c_dim} classes have; name them with "
             "scripts/convert_weights.py --age_groups"
         )
     with naming(source):
         groups = parse_age_groups(text)
-        if len(groups) != config.c_dim:
-            raise InputError(f"{len(groups)} age groups for a generator of {config.c_dim} classes")
-    networks = rosinality_networks(content)
-    state = networks.get("g_ema") or networks["g"]
-    return built_from(partial(Generator.from_config, config), state, source), groups
+        if len(groups) != c_dim:
+            raise InputError(f"{len(groups)} age groups for a generator of {c_dim} classes")
+    return averaged_generator(content, source), groups
 
 
 def paired(generator: Mapping[str, Any], source: str, encoder: Mapping[str, Any], path: str) -> Checkpoint:

@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.paths_config import REPOSITORY, model_paths
 from options.ageing_options import ModelOptions, RefineOptions
 from options.base_options import TrainOptions
+from options.judge_options import JudgeOptions
 from options.machine_options import DeviceOptions
 from options.parser import parse_known_options, parse_options
 from options.target_ages import fixed_ages
@@ -48,18 +49,6 @@ def names(text: str) -> tuple[str, ...]:
 
 
 # ---------------------------------------------------------------- what both commands share
-
-
-@dataclass(frozen=True, kw_only=True)
-class JudgeOptions(Options):
-    """Which networks look at the pictures."""
-
-    title = "judges: networks that no loss used"
-
-    judge_age: str = option(model_paths["demo_judge_age"], path, "tells ages", metavar="FILE")
-    judge_identity: str = option(
-        model_paths["demo_judge_identity"], path, "tells people apart", metavar="FILE"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from options.base_options import CheckpointingOptions, TrainOptions
 from options.conditional_options import AdaptiveAugmentOptions, ClassOptions, FeatureOpponentOptions
+from options.metric_options import MetricOptions
 from utils.errors import InputError
 from utils.typed_options import (
     Options,
@@ -61,6 +62,7 @@ class StyleGAN2Options(
     ClassOptions,
     AdaptiveAugmentOptions,
     FeatureOpponentOptions,
+    MetricOptions,
 ):
     """What the coach of StyleGAN2 reads."""
 

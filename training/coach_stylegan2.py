@@ -33,6 +33,7 @@ from training.batches import BatchSource
 from training.class_conditions import ClassConditions
 from training.coach import Coach
 from training.file_names import SnapshotNames
+from training.generator_metrics import GeneratorMetrics
 from training.guard import backward_pass
 from utils.compilation import eagerly
 from utils.distributed import average, is_main, say
@@ -94,6 +95,12 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             weights=self.classes.weights if self.classes else None,
         )
         self._fix_samples()
+        self.metrics: GeneratorMetrics | None = None
+        if opts.metrics and is_main():  # which alone validates
+            self.metrics = GeneratorMetrics(
+                opts, dataset, self.device, self.run.path, opts.workers, opts.seed
+            )
+            self.best_metric = opts.metrics[0]
         if opts.snapshot_names:
             self.run.names = SnapshotNames(opts.batch_size)
 
@@ -313,6 +320,14 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         groups = self.class_labels.age_groups
         said = {"names": list(self.class_labels.names)}
         return {"classes": said if groups is None else {**said, "age_groups": str(groups)}}
+
+    def validation_step(self) -> dict[str, float]:
+        figures: dict[str, float] = {}
+        for measured in self.metrics.measure(self.generator_ema) if self.metrics else ():
+            kimg = self.step * self.opts.batch_size / 1000
+            self.run.logs.metric(measured.metric).append(measured.line(self.step, kimg))
+            figures |= measured.figures
+        return figures
 
     @torch.no_grad()
     def sheets(self) -> dict[str, Image.Image]:

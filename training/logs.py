@@ -194,6 +194,7 @@ class RunLogs:
     """
 
     def __init__(self, logs: Path, checkpoints: Path, keep_sheets: int = 0) -> None:
+        self._run = logs.parent
         self.events = EventLog(logs)
         self.images = logs / "images"
         self.validation = LineLog(logs / "validation.jsonl", step_of_row)
@@ -201,10 +202,16 @@ class RunLogs:
         self.weights = LineLog(checkpoints / "timestamp.txt", step_of_note)
         self._keep_sheets = keep_sheets
 
+    def metric(self, name: str) -> LineLog:
+        """The file `metric-NAME.jsonl`, which lies in the run folder as with stylegan2-ada-pytorch."""
+        return LineLog(self._run / f"metric-{name}.jsonl", step_of_row)
+
     def cut(self, step: int) -> None:
         """Leaves out what happened after a step: it will happen again."""
         for log in (self.events, self.validation, self.skipped, self.weights):
             log.cut(step)
+        for path in self._run.glob("metric-*.jsonl"):
+            LineLog(path, step_of_row).cut(step)
 
     def sheet(self, name: str, sheet: Image.Image, step: int, names: FileNames) -> None:
         """Writes a picture below `images`, and to TensorBoard where all sheets are kept."""

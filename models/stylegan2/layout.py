@@ -51,6 +51,18 @@ def _config(state: Mapping[str, Tensor]) -> StyleGAN2Config:
     return compact_config(StyleGAN2Config(4 << levels, style_dim, n_mlp, channels=channels, c_dim=c_dim))
 
 
+def averaged_generator(checkpoint: Mapping[str, Any], source: str) -> Generator:
+    """The averaged generator of a checkpoint in rosinality's layout, or else the plain one.
+
+    Raises:
+        InputError: it holds no generator, or the layers do not fit together.
+    """
+    config = rosinality_config(checkpoint, source)
+    networks = rosinality_networks(checkpoint)
+    state = networks.get("g_ema") or networks["g"]
+    return built_from(partial(Generator.from_config, config), state, source)
+
+
 def network_maker(
     entry: str, state: Mapping[str, Tensor], config: StyleGAN2Config
 ) -> Callable[[], nn.Module]:

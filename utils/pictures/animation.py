@@ -16,14 +16,22 @@ FRAMES_PER_SECOND = 12
 HOLD = 6  # frames for which the first and the last picture stand still
 
 
-def require_video_writer() -> None:
+def has_video_writer() -> bool:
+    """Whether MP4 files can be written."""
+    return importlib.util.find_spec("imageio_ffmpeg") is not None
+
+
+def require_video_writer(otherwise: str = "--sweep=gif") -> None:
     """Checks that MP4 files can be written.
+
+    Args:
+        otherwise: what else to choose.
 
     Raises:
         InputError: imageio-ffmpeg is not installed.
     """
-    if importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise InputError("MP4 needs imageio-ffmpeg; run: pip install imageio-ffmpeg (or choose --sweep=gif)")
+    if not has_video_writer():
+        raise InputError(f"MP4 needs imageio-ffmpeg; run: pip install imageio-ffmpeg (or choose {otherwise})")
 
 
 def there_and_back(frames: Sequence[Image.Image]) -> list[Image.Image]:
