@@ -33,8 +33,8 @@ def training_curves(
             steps, values = found
             curves.append(Curve(run.name, steps, values, style="-"))
         if height is not None:
-            steps = list(max((curve.x for curve in curves), key=len))
-            curves.append(Curve(f"{height:g}", steps, [height] * len(steps), style="k--"))
+            ends = [min(min(curve.x) for curve in curves), max(max(curve.x) for curve in curves)]
+            curves.append(Curve(f"{height:g}", ends, [height, height], style="k--"))
         panels.append(Panel(name, "step", name, curves))
     return draw_panels(panels)
 
