@@ -112,8 +112,9 @@ def test_directed_image_generation_of_photos_by_a_model_without_groups(tmp_path:
 
 @pytest.mark.slow
 def test_train_sg2_ada(tmp_path: Path) -> None:
-    settings = {"STEPS": 4, "SIZE": 16, "NETWORK": "--style_dim=12 --n_mlp=2 --channels=4:8,8:8,16:8"}
-    shown = run("train_sg2_ada.ipynb", tmp_path, TRAINING="--batch_size=4 --path_regularize=0", **settings)
+    network = "--style_dim=128 --n_mlp=4 --channels=4:128,8:128,16:128"  # that of START
+    settings = {"STEPS": 4, "SIZE": 16, "NETWORK": network, "TRAINING": "--batch_size=4 --path_regularize=0"}
+    shown = run("train_sg2_ada.ipynb", tmp_path, **settings)
     assert len(shown) == 4  # the photos; the sheet of samples; the curves; the ages between
     results = tmp_path / "results" / "example"
     labels = json.loads((results / "faces" / "dataset.json").read_text())
