@@ -130,7 +130,9 @@ def run_plainly(notebook: dict[str, Any], folder: Path) -> None:
     """Runs the code cells in this process, one namespace for all."""
     display = types.ModuleType("IPython.display")
     display.Image, display.Video = _Shown, _Shown  # type: ignore[attr-defined]
-    sys.modules |= {"IPython": types.ModuleType("IPython"), "IPython.display": display}
+    ipython = types.ModuleType("IPython")
+    ipython.version_info = (9, 0)  # type: ignore[attr-defined]  # matplotlib asks for it
+    sys.modules |= {"IPython": ipython, "IPython.display": display}
     namespace: dict[str, Any] = {"__name__": "__main__", "_shell": _shell}
     for cell in notebook["cells"]:
         if cell["cell_type"] != "code":

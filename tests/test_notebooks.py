@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 import skimage.data
+import torch
 from notebook_runner import run_notebook, translated, with_parameters
 from PIL import Image
+from toy_networks import directed_checkpoint
+
+from utils.files.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -74,6 +78,63 @@ def test_personalize(tmp_path: Path) -> None:
     assert (results / "evaluation" / "personalization.md").is_file()
 
 
+GROUPS = "0-20,21-50,51-90"
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> str:
+    """A conditional generator of 16 pixels with its encoder."""
+    torch.manual_seed(0)
+    return str(save_checkpoint(directed_checkpoint(groups=GROUPS), tmp_path / "pair.pt"))
+
+
+def test_directed_image_generation(tmp_path: Path, pair: str) -> None:
+    shown = run("directed_image_generation.ipynb", tmp_path, CHECKPOINT=pair, ROWS=2, REFINE_STEPS=1)
+    assert len(shown) == 4  # the faces; the grid; the ages between; before and after the optimisation
+    strips = sorted((tmp_path / "results" / "example" / "inference_side_by_side").iterdir())
+    assert len(strips) == 2
+    with Image.open(strips[0]) as strip, Image.open(shown[3]) as both:
+        assert strip.size == (4 * 16, 16)  # the input and three groups
+        assert both.size == (1200 + 4, 4 * (300 + 2) + 2)
+
+
+@pytest.mark.slow
+def test_directed_image_generation_of_photos_by_a_model_without_groups(tmp_path: Path) -> None:
+    own = tmp_path / "own photos"
+    own.mkdir()
+    Image.fromarray(skimage.data.astronaut()[:300, 50:450]).save(own / "me.jpg")
+    settings = {"PHOTOS": str(own), "CHECKPOINT": "pretrained_models/demo/sam.pt", "REFINE_STEPS": 1}
+    shown = run("directed_image_generation.ipynb", tmp_path, **settings)
+    assert len(shown) == 4
+    (strip,) = (tmp_path / "results" / "own photos" / "inference_side_by_side").iterdir()
+    assert Image.open(strip).size == (11 * 128, 128)  # the input and ten decades
+
+
+@pytest.mark.slow
+def test_train_sg2_ada(tmp_path: Path) -> None:
+    network = "--style_dim=128 --n_mlp=4 --channels=4:128,8:128,16:128"  # that of START
+    settings = {"STEPS": 4, "SIZE": 16, "NETWORK": network, "TRAINING": "--batch_size=4 --path_regularize=0"}
+    shown = run("train_sg2_ada.ipynb", tmp_path, **settings)
+    assert len(shown) == 4  # the photos; the sheet of samples; the curves; the ages between
+    results = tmp_path / "results" / "example"
+    labels = json.loads((results / "faces" / "dataset.json").read_text())
+    assert labels["age_groups"] == "20-29,30-39,40-49,50-60" and len(labels["labels"]) == 38
+    assert (results / "training" / "checkpoints" / "iteration_4.pt").is_file()
+    assert not (results / "original").exists()  # a dry run
+    assert not (ROOT / "assets" / "demo_person" / "train" / "dataset.json").exists()
+
+
+@pytest.mark.slow
+def test_train_inception_resnet_v1(tmp_path: Path, pair: str) -> None:
+    sizes = "--encoder_size=80 --encoder_width=0.125 --encoder_repeats=1,1,1"
+    settings = {"STEPS": 2, "SIZES": sizes, "MORE": "--batch_size=4", "LATENT_SPACE": "z", "PAIRS": 10}
+    shown = run("train_inception_resnet_v1.ipynb", tmp_path, GENERATOR=pair, AGE_GROUPS=GROUPS, **settings)
+    assert len(shown) == 3  # pairs; the sheet of the training; photos at other ages
+    results = tmp_path / "results" / "pair"
+    assert (results / "corrected_z" / "checkpoints" / "iteration_2.pt").is_file()
+    assert len(list((results / "inference_side_by_side").iterdir())) == 4
+
+
 # ---------------------------------------------------------------- the files themselves
 
 
@@ -95,7 +156,7 @@ def setup_cell(path: Path) -> dict[str, Any]:
 
 
 def test_all_notebooks_begin_alike() -> None:
-    assert len(NOTEBOOKS) == 3
+    assert len(NOTEBOOKS) == 6
     assert len({"".join(setup_cell(path)["source"]) for path in NOTEBOOKS}) == 1
 
 
