@@ -141,7 +141,10 @@ class RefineOptions(Options):
     title = "per-photo optimisation"
 
     refine_steps: int = option(
-        0, count, "fit the codes of each photo by so many steps of gradient descent before they are aged"
+        0,
+        count,
+        "fit the codes of each photo, at the age that the age classifier or --input_age tells, by so many "
+        "steps of gradient descent before they are aged",
     )
     perceptual: str = option(
         "dex",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from configs.paths_config import model_paths
 from models.stylegan2.augment import PIPES
 from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import naming
+from utils.errors import InputError, naming
 from utils.typed_options import Options, fraction, option, path, rate, weight
 
 
@@ -38,7 +38,7 @@ class ClassOptions(Options):
     @property
     def is_conditional(self) -> bool:
         """Whether pictures have classes."""
-        return self.cond or self.age_groups is not None
+        return self.cond or bool(self.age_groups)
 
     @property
     def groups(self) -> AgeGroups | None:
@@ -47,11 +47,15 @@ class ClassOptions(Options):
         Raises:
             InputError: they are none.
         """
-        return None if self.age_groups is None else age_groups_of(self.age_groups)
+        return age_groups_of(self.age_groups) if self.age_groups else None
 
     def check(self) -> None:
-        """Raises ``InputError`` for ranges that make no groups."""
-        _ = self.groups
+        """Raises ``InputError`` for ranges that make no groups, or classes from two sources."""
+        if self.groups is not None and self.cond:
+            raise InputError(
+                "--cond takes the classes from dataset.json and --age_groups from the ages in the names; "
+                "choose one (--age_groups= undoes that of a preset)"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,14 @@ def test_classes_of_a_label_file(files: SimpleNamespace, tmp_path: Path) -> None
         toys.train(refused)
 
 
+def test_classes_have_one_source(files: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="choose one"):
+        toys.coach(toys.arguments("stylegan2", files, tmp_path, GROUPS, "--cond"))
+    coach = toys.coach(toys.arguments("stylegan2", files, tmp_path, GROUPS, "--age_groups="))
+    assert coach.classes is None
+    coach.run.close()
+
+
 def test_a_group_without_pictures_is_named(files: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="90-99"):
         toys.train(toys.arguments("stylegan2", files, tmp_path, "--age_groups=0-39,40-89,90-99"))

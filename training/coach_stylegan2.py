@@ -41,10 +41,7 @@ from utils.notes import listed
 from utils.pictures.sheets import image_sheet
 from utils.pictures.writing import save_pil
 
-ADA_KIMG, ADA_KIMG_RESUMED = (
-    500.0,
-    100.0,
-)  # NVIDIA's speeds of a training from scratch and of one that goes on
+ADA_KIMG, ADA_KIMG_RESUMED = 500.0, 100.0  # NVIDIA's speeds: from scratch, and from trained networks
 
 
 class CoachStyleGAN2(Coach[StyleGAN2Options]):
