@@ -1,12 +1,37 @@
 """Jobs of threads beside the main work: bounded, ended by the first trouble, dropped at a stop."""
 
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from utils.errors import InputError
 from utils.parallel import Background, once
+
+ROOT = Path(__file__).resolve().parents[1]
+AFTER_OPENCV = """
+import cv2, numpy
+from utils.parallel import parallel_map
+cv2.setNumThreads(4)
+picture, same = numpy.zeros((2000, 2000, 3), numpy.uint8), numpy.eye(2, 3)
+def job(number):
+    return number + int(cv2.warpAffine(picture, same, (300, 300)).max())
+for _ in range(2):
+    cv2.warpAffine(picture, same, (2000, 2000))
+    assert list(parallel_map(job, range(8), 2, 1)) == list(range(8))
+    assert cv2.getNumThreads() == 4
+"""
+
+
+def test_processes_beside_a_program_that_used_the_threads_of_opencv() -> None:
+    """They would wait for threads that they do not have."""
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_OPENCV], cwd=ROOT, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_what_waits_is_bounded() -> None:

@@ -1,5 +1,6 @@
 """Work beside the main one: a list shared by several processes, and jobs that threads do meanwhile."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
@@ -8,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from threading import Condition, Lock
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 
@@ -42,7 +43,7 @@ def parallel_map(
         yield from map(job, items)
         return
     try:
-        with process_pool(workers, initializer=cv2.setNumThreads, initargs=(1,)) as pool:
+        with process_pool(workers) as pool:
             yield from pool.map(job, items, chunksize=chunk)
     except BrokenProcessPool as error:
         raise InputError(
@@ -51,10 +52,18 @@ def parallel_map(
         ) from error
 
 
-def process_pool(workers: int, **settings: Any) -> ProcessPoolExecutor:
-    """So many processes beside this one, with further settings of the pool; a context that ends them."""
+@contextlib.contextmanager
+def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """So many processes beside this one, each with one thread of OpenCV; a context that ends them."""
     context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    return ProcessPoolExecutor(workers, context, **settings)
+    threads = cv2.getNumThreads()
+    # A forked process has none of OpenCV's threads, and would wait for ever for those that it knows of.
+    cv2.setNumThreads(1)
+    try:
+        with ProcessPoolExecutor(workers, context, cv2.setNumThreads, (1,)) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def once(make: Callable[[], Result]) -> Callable[[], Result]:
