@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.kinds import aging_loader, completed, what_is
+from utils.age_groups import AgeGroups
 from utils.device import select_precision
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -131,6 +132,11 @@ def age_grid(ages: Ages, images: Tensor) -> Tensor:
     if years.dim() < 2:
         years = years.reshape(1, -1)
     return years.expand(images.shape[0], -1)
+
+
+def group_shares(groups: AgeGroups, ages: Tensor) -> Tensor:
+    """Shares of age groups (N, groups) in ages (N,) in years: between two centres both have one."""
+    return torch.tensor([groups.weights(age) for age in ages.tolist()], device=ages.device)
 
 
 def load_aging_model(
