@@ -66,10 +66,11 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.resample = resample
+        between = outputs if resample == "up" else inputs  # the fewer at full size
         self.norm1 = norm(inputs) if norm else None
-        self.norm2 = norm(inputs) if norm else None
-        self.conv1 = convolution(inputs, inputs, 3)
-        self.conv2 = convolution(inputs, outputs, 3)
+        self.norm2 = norm(between) if norm else None
+        self.conv1 = convolution(inputs, between, 3)
+        self.conv2 = convolution(between, outputs, 3)
         self.skip = convolution(inputs, outputs, 1, bias=False) if inputs != outputs else None
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
