@@ -37,7 +37,7 @@ from training.steps_reaging import Faces, reaging_step
 from training.watched_pictures import sheet_of_columns
 from utils.distributed import is_main, say, told
 from utils.errors import InputError, naming
-from utils.faces.masks import blended
+from utils.faces.masks import blended, face_only
 from utils.files.checkpoints import load_checkpoint
 from utils.spacing import evenly
 
@@ -294,13 +294,13 @@ class CoachReAgingGAN(Coach[ReAgingOptions]):
     def sheets(self) -> dict[str, Image.Image]:
         """Faces, and what becomes of them in every group."""
         (batch,) = self._watched(SHEET_FACES, SHEET_FACES)
-        images, columns = batch["image"], [batch["image"]]
+        images, masks, columns = batch["image"], batch.get("mask"), [batch["image"]]
         with self.autocast():
-            identity = self.averaged.identity_encoder(images)
+            identity = self.averaged.identity_encoder(face_only(images, masks))
             for group in range(self.classes.count):
                 shares = self.classes.one_hot(torch.full((len(images),), group))
                 pictures = self.averaged.render(identity, age_code(shares)).float()
-                columns.append(blended(images, pictures, batch.get("mask")))
+                columns.append(blended(images, pictures, masks))
         return {"reaging": sheet_of_columns(columns, ["input", *self.groups.names])}
 
     def weights(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from torch import Tensor
 from criteria.objective import Objective, Pass
 from models.reaging_gan.age_code import age_code
 from models.reaging_gan.generator import ReAgingGenerator
-from utils.faces.masks import blended
+from utils.faces.masks import blended, face_only
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ def reaging_step(
         age_code(classes, part)
         for classes, part in zip((faces.target, faces.own, faces.own), noise, strict=True)
     )
-    identity = generator.identity_encoder(photos)
+    identity = generator.identity_encoder(face_only(photos, masks))
     both = generator.render(torch.cat([identity, identity]), torch.cat([there, kept])).float()
     aged, same = (blended(photos, pictures, masks) for pictures in both.chunk(2))
-    returned = blended(aged, generator(aged, back).float(), masks)
+    returned = blended(aged, generator(face_only(aged, masks), back).float(), masks)
 
     targets = objective.targets_of(photos)
     to_target = Pass(

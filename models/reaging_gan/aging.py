@@ -16,7 +16,7 @@ from utils.age_groups import AgeGroups, parse_age_groups
 from utils.device import autocast
 from utils.errors import InputError, naming
 from utils.faces.alignment import CROPS
-from utils.faces.masks import FaceMasks, blended
+from utils.faces.masks import FaceMasks, blended, face_only
 from utils.files.checkpoints import Checkpoint
 from utils.pictures.tensors import resize
 
@@ -63,13 +63,15 @@ class ReAgingModel(AgingModel):
     def age_path(self, images: Tensor, ages: Ages) -> Tensor:
         images = resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()
         grid = age_grid(ages, images)
-        masks = None if self.masks is None else self.masks(images, self.output_size)[:, None]
+        masks = None if self.masks is None else self.masks(images, self.output_size)
         codes = self.codes(grid.flatten())
         at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
         with autocast(images.device, self.precision):
-            identity = self.generator.identity_encoder(images).repeat_interleave(grid.shape[1], 0)
+            identity = self.generator.identity_encoder(face_only(images, masks))
+            identity = identity.repeat_interleave(grid.shape[1], 0)
             parts = zip(identity.split(at_once), codes.split(at_once), strict=True)
             pictures = torch.cat([self.generator.render(*part).float() for part in parts])
+        masks = None if masks is None else masks[:, None]
         return blended(images[:, None], pictures.unflatten(0, grid.shape), masks)
 
 

@@ -78,6 +78,11 @@ def as_tensor(masks: np.ndarray) -> Tensor:
     return torch.from_numpy(masks)[:, None].float() / 255
 
 
+def face_only(images: Tensor, masks: Tensor | None) -> Tensor:
+    """Pictures (B, 3, S, S) that are grey where masks (B, 1, S, S) are 0; without masks as they are."""
+    return images if masks is None else torch.where(masks > 0, images, 0)
+
+
 def blended(inputs: Tensor, pictures: Tensor, masks: Tensor | None) -> Tensor:
     """Pictures (..., 3, S, S) on the face, the inputs beside it; without masks the pictures alone."""
     return pictures if masks is None else torch.lerp(inputs, pictures, masks)
