@@ -29,7 +29,7 @@ VARIANTS = {
     "stylegan2 with classes": ("stylegan2", CONDITIONAL),
     "stylegan2 in parts": ("stylegan2", ("--gradient_accumulation_steps=2", "--activation_checkpointing")),
 }
-TOGETHER = ["stylegan2", "mytimemachine"]  # statistics of its own, and a cache of features
+TOGETHER = ["stylegan2", "mytimemachine", "reaging_gan"]  # statistics of its own, and a cache of features
 
 
 def events(run: Path) -> list[tuple[int, str, Any]]:

@@ -69,7 +69,7 @@ class ResidualBlock(nn.Module):
         between = outputs if resample == "up" else inputs  # the fewer at full size
         self.norm1 = norm(inputs) if norm else None
         self.norm2 = norm(between) if norm else None
-        self.conv1 = convolution(inputs, between, 3)
+        self.conv1 = convolution(inputs, between, 3, bias=norm is None)  # a norm would take it away
         self.conv2 = convolution(between, outputs, 3)
         self.skip = convolution(inputs, outputs, 1, bias=False) if inputs != outputs else None
 
