@@ -118,8 +118,12 @@ def landmarks_in(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
         InputError: dlib or its landmark file is missing.
     """
     rectangle = _dlib().rectangle(*np.rint(box).astype(int).tolist())
-    points = _networks()[1](np.ascontiguousarray(pixels), rectangle).parts()
-    return np.array([(point.x, point.y) for point in points], dtype=np.float64)
+    _, predictor = _networks()
+    return _points(predictor(np.ascontiguousarray(pixels), rectangle))
+
+
+def _points(shape: Any) -> np.ndarray:
+    return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
 
 
 def _search_sizes(longest: int, side: int, area: int) -> list[tuple[int, int]]:
@@ -136,7 +140,8 @@ def _search_sizes(longest: int, side: int, area: int) -> list[tuple[int, int]]:
 
 def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
     """What the detector finds in a photo whose longer side is reduced to ``target`` pixels."""
-    detector, _ = _networks()
+    dlib = _dlib()
+    detector, predictor = _networks()
     height, width = pixels.shape[:2]
     scale = min(1.0, target / max(height, width))
     reduced = pixels
@@ -149,7 +154,8 @@ def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
     for box, score in zip(boxes, scores, strict=True):
         start = (np.array([box.left(), box.top()]) + 0.5) * zoom - 0.5
         end = (np.array([box.right(), box.bottom()]) + 0.5) * zoom - 0.5
-        landmarks = landmarks_in(pixels, np.array([*start, *end]))
+        rectangle = dlib.rectangle(*np.rint([*start, *end]).astype(int).tolist())
+        landmarks = _points(predictor(pixels, rectangle))
         faces.append(Face(landmarks, float(score), float(end[0] - start[0])))
     return faces
 
