@@ -7,6 +7,7 @@ from torch import Tensor
 
 from criteria.objective import Measures, Pass, Term, TermGroup
 from criteria.terms import aging, by_age_difference, equally, identity, l1, lpips
+from utils.errors import InputError
 from utils.typed_options import Options, option, weight
 
 
@@ -26,6 +27,15 @@ class ReAgingWeights(Options):
         0.0, weight, "weight of the perceptual loss where the target is the own group"
     )
     use_weighted_id_loss: bool = option(False, bool, "weigh identity by the age difference")
+
+    def check(self) -> None:
+        """Raises ``InputError`` if there is a phase with nothing to minimise."""
+        always = (self.adversarial_lambda, self.cycle_lambda, self.id_lambda, self.aging_lambda)
+        if not any(always) and not self.lpips_lambda and not (self.rec_lambda and self.rec_lambda_later):
+            raise InputError(
+                "no loss has a weight throughout; give --adversarial_lambda, --cycle_lambda, or --rec_lambda "
+                "and --rec_lambda_later"
+            )
 
 
 def to_target(this: Pass) -> bool:

@@ -225,6 +225,7 @@ WRONG = [
     ("reaging_gan", ["--masks=files"], "--masks=files and --mask_folder go together"),
     ("reaging_gan", ["--mask_folder=m"], "--masks=files and --mask_folder go together"),
     ("reaging_gan", ["--decay=0"], "--decay: must be above 0"),
+    ("reaging_gan", ["--adversarial_lambda=0", "--cycle_lambda=0", "--rec_lambda_later=0"], "no loss has a"),
     ("identity", ["--network=ir_se", "--network_channels=0,1,1,1,1"], "the numbers must be at least 1"),
     ("identity", ["--kind=age_classifier"], "--kind: invalid choice: 'age_classifier'"),
 ]

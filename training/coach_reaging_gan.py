@@ -203,7 +203,8 @@ class CoachReAgingGAN(Coach[ReAgingOptions]):
         return self.objectives[self.epoch >= self.opts.rec_epochs]
 
     def compiled(self) -> list[nn.Module]:
-        return [self.adversary.discriminator, *networks_of(self.objective.measures)]
+        parts = self.generator.children()  # each runs by itself
+        return [*parts, self.adversary.discriminator, *networks_of(self.objective.measures)]
 
     # ---------------------------------------------------------------- one step
 
