@@ -274,3 +274,12 @@ def test_the_labels_of_a_data_set(files: SimpleNamespace, tmp_path: Path) -> Non
 def test_what_cannot_be_trained(more: list[str], words: str, files: SimpleNamespace, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=words):
         coach(files, tmp_path, *(word.format(**vars(files)) for word in more))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_it_trains_on_a_gpu(files: SimpleNamespace, tmp_path: Path) -> None:
+    more = ("--device=cuda", "--mixed_precision=auto", "--masks=landmarks", "--aug=ada", "--d_reg_every=1")
+    folder = train(files, tmp_path, *TWO, *more)
+    model = load_aging_model(folder / "checkpoints" / "iteration_2.pt", "cuda", mixed_precision="auto")
+    assert model.transform(torch.rand(1, 3, 16, 16), 50.0).isfinite().all()
