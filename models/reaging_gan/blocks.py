@@ -41,10 +41,13 @@ class ConditionalBatchNorm2d(ConditionalNorm2d):
 
 
 class AdaptiveInstanceNorm2d(ConditionalNorm2d):
-    """Adaptive instance normalisation (Huang and Belongie 2017): statistics of each picture and channel."""
+    """Adaptive instance normalisation (Huang and Belongie 2017): statistics of each picture and channel.
+
+    As groups of one channel each, which needs no copy of pictures with their channels last in memory.
+    """
 
     def __init__(self, channels: int, condition_dim: int) -> None:
-        super().__init__(nn.InstanceNorm2d(channels), channels, condition_dim)
+        super().__init__(nn.GroupNorm(channels, channels, affine=False), channels, condition_dim)
 
 
 class ResidualBlock(nn.Module):
