@@ -105,6 +105,14 @@ class HasAdapter(ABC):
         """Ages like the global model from now on."""
 
 
+class KeepsBackground(ABC):
+    """A model that changes the face alone, in whole photos too."""
+
+    @abstractmethod
+    def face_masks(self, images: Tensor) -> Tensor | None:
+        """Where faces (B, 3, S, S) may change: (B, 1, R, R) in [0, 1]; None for everywhere."""
+
+
 class TakesGlobalEncoder(ABC):
     """A personalised model that may need the encoder of the global file it was trained from.
 

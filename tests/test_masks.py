@@ -23,6 +23,7 @@ from utils.faces.masks import (
     landmark_mask,
     oval_mask,
 )
+from utils.faces.paste import FacePhoto
 from utils.pictures.tensors import to_float
 
 GROUPS = parse_age_groups(toys.AGE_GROUPS)
@@ -96,6 +97,20 @@ def test_blending_keeps_what_is_outside_to_the_bit() -> None:
     assert torch.equal(result[..., 2:4, :], pictures[..., 2:4, :])
     torch.testing.assert_close(result[..., 4:6, :], (inputs + pictures)[..., 4:6, :] / 2)
     assert blended(inputs, pictures, None) is pictures
+
+
+def test_a_photo_takes_a_face_where_its_mask_lets_it() -> None:
+    photo = astronaut()
+    square = np.array([[100.0, 50.0], [100.0, 250.0], [300.0, 250.0], [300.0, 50.0]])
+    left = np.zeros((64, 64), np.uint8)
+    left[:, :32] = 255
+    face = np.full((64, 64, 3), 9, np.uint8)
+    plain = FacePhoto(photo, [square]).with_faces([face])
+    masked = np.asarray(FacePhoto(photo, [square], masks=[left]).with_faces([face]))
+    reduced = FacePhoto(photo, [square], masks=[left]).reduced(256)
+    assert (masked[:, 206:] == photo[:, 206:]).all(), "the right half of the square"
+    assert (masked[:, :190] == np.asarray(plain)[:, :190]).all() and (masked[150, 150] == 9).all()
+    assert (np.asarray(reduced.with_faces([face]))[:, 104:] == reduced.pixels[:, 104:]).all()
 
 
 # ---------------------------------------------------------------- data sets

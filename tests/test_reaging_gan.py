@@ -22,6 +22,7 @@ from models.reaging_gan.blocks import AdaptiveInstanceNorm2d, ConditionalBatchNo
 from models.reaging_gan.discriminator import BranchedDiscriminator
 from models.reaging_gan.generator import ReAgingGenerator
 from utils.errors import InputError
+from utils.faces.alignment import CROPS, detect_faces, face_square
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 
 CENTRES = (10.0, 35.5, 70.5)
@@ -272,6 +273,10 @@ def test_faces_go_back_into_whole_photos(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     change = np.abs(pixels(tmp_path / "inference_results" / "70" / "a.png") - astronaut().astype(int)).sum(2)
     assert change[120, 225] > 0 and not change[300:].any()
+    square = face_square(detect_faces(astronaut())[0].landmarks, CROPS["tight"].s, CROPS["tight"].k)
+    (left, top), (right, bottom) = np.rint(square.min(0)).astype(int), np.rint(square.max(0)).astype(int)
+    inside = change[top:bottom, left:right]
+    assert not inside[-20:, :10].any() and not inside[-20:, -10:].any(), "the hair beside the chin"
 
 
 def test_a_content_survives_its_file(tmp_path: Path) -> None:

@@ -7,7 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.aging_model import PIXELS_AT_A_TIME, Ages, AgingModel, age_grid, group_shares
+from models.aging_model import (
+    PIXELS_AT_A_TIME,
+    Ages,
+    AgingModel,
+    KeepsBackground,
+    age_grid,
+    group_shares,
+)
 from models.architecture import checked_sizes
 from models.loading import built_from, described_by, weights_of
 from models.reaging_gan.age_code import age_code
@@ -23,7 +30,7 @@ from utils.pictures.tensors import resize
 KIND = "reaging_gan"
 
 
-class ReAgingModel(AgingModel):
+class ReAgingModel(AgingModel, KeepsBackground):
     """A trained generator, for any age: between the centres of two groups their codes are interpolated.
 
     Args:
@@ -59,11 +66,14 @@ class ReAgingModel(AgingModel):
         """Age codes (N, 50 classes) of ages (N,) in years, without noise."""
         return age_code(group_shares(self.groups, ages))
 
+    def face_masks(self, images: Tensor) -> Tensor | None:
+        return None if self.masks is None else self.masks(images, self.output_size)
+
     @torch.no_grad()
     def age_path(self, images: Tensor, ages: Ages) -> Tensor:
         images = resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()
         grid = age_grid(ages, images)
-        masks = None if self.masks is None else self.masks(images, self.output_size)
+        masks = self.face_masks(images)
         codes = self.codes(grid.flatten())
         at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
         with autocast(images.device, self.precision):
