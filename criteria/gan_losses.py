@@ -19,6 +19,14 @@ def generator_nonsaturating_loss(fake_logits: Tensor) -> Tensor:
     return F.softplus(-full_precision(fake_logits)).mean()
 
 
+def generator_minimax_loss(fake_logits: Tensor) -> Tensor:
+    """``mean log(1 - sigmoid(fake))`` of logits ``(B, 1)``: what the discriminator maximises (GAN, eq. 1).
+
+    It hardly pulls where the discriminator is sure, for which the non-saturating form was made.
+    """
+    return -F.softplus(full_precision(fake_logits)).mean()
+
+
 def r1_penalty(real_logits: Tensor, real_images: Tensor) -> Tensor:
     """Mean squared gradient norm of the logits in the real images (Mescheder et al. 2018, equation 9).
 

@@ -20,7 +20,7 @@ from criteria.perceptual_loss import PerceptualLoss
 from utils.faces.boxes import FACE_CROP, FractionalCrop
 from utils.typed_options import Options
 
-PassName = Literal["real", "cycle", ""]
+PassName = Literal["real", "cycle", "own", ""]
 LAYERED = ("perceptual", "perceptual_crop")  # targets that are a list of layers
 
 
@@ -116,10 +116,12 @@ class Pass:
         target_ages: years (B,) asked for in this pass; the input ages in the cycle pass. None without ages.
         input_ages: years (B,) of the photos.
         mode: of the batch, the same in both passes.
-        name: ``real``, ``cycle``, or nothing where there is one pass only; ends the names in the log.
+        name: ``real``; ``cycle``; ``own``, to the age that the face has; or nothing where there is one pass
+            only. Ends the names in the log.
         compared: what the images shall look like, where that is not the photos.
         pictures: the images (B, 3, R, R) at the size of the generator.
         trained: whether the networks learn from this pass (not in validation).
+        classes: shares of the classes (B, n) that the pictures are meant to show; None without classes.
         share: of the pass in the pictures of its step, which has several such parts; for sums over a batch.
     """
 
@@ -134,6 +136,7 @@ class Pass:
     compared: Targets | None = None
     pictures: Tensor | None = None
     trained: bool = True
+    classes: Tensor | None = None
     share: float = 1.0
 
     def __post_init__(self) -> None:

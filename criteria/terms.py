@@ -14,6 +14,11 @@ from criteria.w_norm import w_norm
 PairWeights = Callable[[Measures, Pass], Tensor | None]
 
 
+def l1(measures: Measures, this: Pass) -> Tensor:
+    """``mean |y - x|`` over all pixels."""
+    return F.l1_loss(this.generated, this.looks_like.images)
+
+
 def l2(measures: Measures, this: Pass) -> Tensor:
     """``mean ||y - x||^2`` over all pixels."""
     return F.mse_loss(this.generated, this.looks_like.images)

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from datasets.photos import PhotoBatch, Photos, result_stems
 from inference.aged_photo import AgedPhoto
 from inference.target_years import TargetYears, input_ages
-from models.aging_model import AgingModel
+from models.aging_model import AgingModel, KeepsBackground
 from options.ageing_options import AUTO, AgeingOptions
 from utils.device import select_device
 from utils.distributed import everyone, is_main, join, leave, own_device, rank, say
@@ -230,8 +230,17 @@ class InferenceRun(Generic[Model]):
             faces=_as_bytes(self.resized(images)),
             ages=ages,
             results=_as_bytes(self.resized(results.flatten(0, 1))).unflatten(0, results.shape[:2]),
-            read_photo=None if self.crop is None else once(partial(_read_photo, path, squares)),
+            read_photo=None
+            if self.crop is None
+            else once(partial(_read_photo, path, squares, self._masks(images))),
         )
+
+    def _masks(self, images: Tensor) -> list[np.ndarray] | None:
+        """Where faces (F, 3, S, S) may change, uint8 (R, R) each; None for everywhere."""
+        if not isinstance(self.model, KeepsBackground):
+            return None
+        masks = self.model.face_masks(images)
+        return None if masks is None else [mask.numpy() for mask in (255 * masks[:, 0]).round().byte().cpu()]
 
     def faces(self, image: Tensor, ages: Sequence[float], at_once: int = 4) -> Iterator[Tensor]:
         """Renders one face ``(3, S, S)`` at many ages, a few at a time: ``(3, R, R)`` uint8 on the CPU."""
@@ -285,10 +294,10 @@ def _as_bytes(images: Tensor) -> Tensor:
     return to_uint8(images).contiguous(memory_format=torch.channels_last).cpu()
 
 
-def _read_photo(path: Path, squares: Sequence[np.ndarray]) -> FacePhoto:
+def _read_photo(path: Path, squares: Sequence[np.ndarray], masks: Sequence[np.ndarray] | None) -> FacePhoto:
     original = read_original(path)
     pixels = original.values if original.is_plain else read_pixels(path)
-    return FacePhoto(pixels, squares, original)
+    return FacePhoto(pixels, squares, original, masks)
 
 
 def _clock(device: torch.device) -> float:

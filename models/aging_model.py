@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.kinds import aging_loader, completed, what_is
+from utils.age_groups import AgeGroups
 from utils.device import select_precision
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -106,6 +107,14 @@ class HasAdapter(ABC):
         """Ages like the global model from now on."""
 
 
+class KeepsBackground(ABC):
+    """A model that changes the face alone, in whole photos too."""
+
+    @abstractmethod
+    def face_masks(self, images: Tensor) -> Tensor | None:
+        """Where faces (B, 3, S, S) may change: (B, 1, R, R) in [0, 1]; None for everywhere."""
+
+
 class TakesGlobalEncoder(ABC):
     """A personalised model that may need the encoder of the global file it was trained from.
 
@@ -133,6 +142,11 @@ def age_grid(ages: Ages, images: Tensor) -> Tensor:
     if years.dim() < 2:
         years = years.reshape(1, -1)
     return years.expand(images.shape[0], -1)
+
+
+def group_shares(groups: AgeGroups, ages: Tensor) -> Tensor:
+    """Shares of age groups (N, groups) in ages (N,) in years: between two centres both have one."""
+    return torch.tensor([groups.weights(age) for age in ages.tolist()], device=ages.device)
 
 
 def load_aging_model(

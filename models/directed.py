@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.aging_model import Ages, StyleModel, age_grid
+from models.aging_model import Ages, StyleModel, age_grid, group_shares
 from models.architecture import checked_sizes
 from models.kinds import checkpoint_kind, what_is
 from models.latent_encoder import LatentEncoder
@@ -89,7 +89,7 @@ class DirectedModel(StyleModel):
             ages: years: one, (A,) for all faces, or (B, A).
         """
         grid = age_grid(ages, latents)
-        classes = self._classes(grid.flatten()).unflatten(0, grid.shape)
+        classes = group_shares(self.groups, grid.flatten()).unflatten(0, grid.shape)
         if self.encoder.latent_space == "z":
             z = latents[:, None].expand(-1, grid.shape[1], -1).flatten(0, 1)
             codes = self.generator.get_latent(z, classes.flatten(0, 1)).unflatten(0, grid.shape)
@@ -107,11 +107,6 @@ class DirectedModel(StyleModel):
     def output_picture(self, images: Tensor) -> Tensor:
         """Faces (B, 3, S, S) at the size of the pictures that it makes."""
         return resize(images, self.output_size)
-
-    def _classes(self, ages: Tensor) -> Tensor:
-        """Shares of the classes (N, classes) in ages (N,)."""
-        rows = [self.groups.weights(age) for age in ages.tolist()]
-        return torch.tensor(rows, device=ages.device)
 
     def _class_means(self, classes: Tensor) -> Tensor:
         """Mean codes (..., style_dim) of classes (..., classes); each distinct one is computed once."""

@@ -90,6 +90,7 @@ KINDS: dict[str, Kind] = {
         loads="models.directed:load_directed",
         completes=_PAIRED,
     ),
+    "reaging_gan": Kind("a Re-Aging GAN", loads="models.reaging_gan.aging:load_reaging_gan"),
     "mytimemachine": Kind(
         "a MyTimeMachine checkpoint", roots("blender", "encoder"), loads=_PSP, official=_PSP_OFFICIAL
     ),

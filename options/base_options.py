@@ -83,7 +83,7 @@ class LogOptions(Options):
 
     title = "logging and saving, in steps (0: never)"
 
-    image_interval: int = option(100, count, "write sheets of pictures")
+    image_interval: int | None = option(100, count, "write sheets of pictures")
     board_interval: int = option(50, count, "write the mean losses to TensorBoard")
     val_interval: int = option(1000, count, "validate, and keep the best model")
     save_interval: int | None = option(None, count, "write iteration_N.pt")

@@ -48,6 +48,11 @@ COACHES = {
         "options.latent_encoder_options:LatentEncoderOptions",
         "encoder of a conditional generator, for directed generation",
     ),
+    "reaging_gan": CoachEntry(
+        "training.coach_reaging_gan:CoachReAgingGAN",
+        "options.reaging_gan_options:ReAgingOptions",
+        "Re-Aging GAN, from labelled faces alone",
+    ),
     "psp": CoachEntry(
         "training.coach_psp:CoachPSP", "options.psp_options:PSPOptions", "pSp inversion encoder"
     ),

@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, tuple[str, ...], int]] = {
     "mytimemachine as published": ("mytimemachine", ("--recipe=official",), 6),
     "psp with its generator": ("psp", (*ADVERSARY, "--train_decoder", "--w_norm_lambda=0.1"), 2),
     "stylegan2": ("stylegan2", ("--d_reg_every=2", "--g_reg_every=1", "--augment_p=0"), 3),
+    "reaging_gan": ("reaging_gan", ("--d_reg_every=2",), 3),
     "age classifier": ("age_classifier", (), 2),
     "identity": ("identity", (), 2),
 }

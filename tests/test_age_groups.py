@@ -31,6 +31,13 @@ def test_an_age_between_two_centres_is_a_mixture() -> None:
         assert sum(decades().weights(age)) == pytest.approx(1)
 
 
+def test_groups_with_a_name() -> None:
+    assert parse_age_groups("decades") == decades() and len(parse_age_groups("ffhq_aging")) == 10
+    lats = parse_age_groups(" lats ")
+    assert lats.names == ["0-2", "3-6", "7-9", "15-19", "30-39", "50-69"] and lats.index(25) is None
+    assert set(lats.bounds) < set(parse_age_groups("ffhq_aging").bounds)
+
+
 @pytest.mark.parametrize(
     "text", ["", "0-10,", "10", "10-0", "0-10,10-20", "20-30,0-10", "91-101", "0-10;11-20", "-5-3", "a-b"]
 )

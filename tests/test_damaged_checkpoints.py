@@ -19,6 +19,7 @@ from toy_networks import (
     TAPERED_GENERATOR,
     TINY_ENCODER,
     network_file,
+    reaging_content,
     stylegan2_checkpoint,
     tiny_psp,
 )
@@ -100,6 +101,7 @@ def restored(path: Path) -> Any:
 CONTENTS: dict[str, tuple[Callable[[], dict[str, Any]], Loader]] = {
     "sam": (lambda: psp_checkpoint(tiny_psp(seed=0), {"learning_rate": 1e-4}), aged),
     "mytimemachine": (lambda: psp_checkpoint(tiny_psp(seed=0, blender=ADAPTER)), aged),
+    "reaging": (reaging_content, aged),
     "age": (lambda: network_file("age_classifier", SMALL_VGG), classifier),
     "identity": (lambda: network_file("identity", SMALL_FACE), identity),
     "stylegan2": (stylegan2_checkpoint, generator),
@@ -161,7 +163,7 @@ def test_odd_content(tmp_path: Path, kind: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", CONTENTS)
 def test_odd_content_at_length(tmp_path: Path, kind: str) -> None:
-    """Eight kinds of files, 400 changes each."""
+    """Nine kinds of files, 400 changes each."""
     check_content(tmp_path, kind, 400, SEED + 1)
 
 

@@ -29,7 +29,8 @@ VARIANTS = {
     "stylegan2 with classes": ("stylegan2", CONDITIONAL),
     "stylegan2 in parts": ("stylegan2", ("--gradient_accumulation_steps=2", "--activation_checkpointing")),
 }
-TOGETHER = ["stylegan2", "mytimemachine"]  # statistics of its own, and a cache of features
+# Statistics of its own, a cache of features; and what the discriminator's augmentation observed.
+TOGETHER = ["stylegan2", "mytimemachine", pytest.param("reaging_gan", marks=pytest.mark.slow)]
 
 
 def events(run: Path) -> list[tuple[int, str, Any]]:

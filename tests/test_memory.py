@@ -91,6 +91,7 @@ def test_levels_computed_again_hold_less() -> None:
         pytest.param("sam", ("--aging_augment",), marks=pytest.mark.slow),
         pytest.param("mytimemachine", ("--gradient_accumulation_steps=2",), marks=pytest.mark.slow),
         pytest.param("stylegan2", ("--augment_p=0.2",), marks=pytest.mark.slow),
+        pytest.param("reaging_gan", ("--output_size=32", "--base_channels=8"), marks=pytest.mark.slow),
     ],
 )
 def test_a_rehearsal_needs_what_a_step_needs_and_leaves_no_trace(

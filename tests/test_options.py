@@ -46,6 +46,7 @@ MYTIMEMACHINE_COMMAND = (
 NEEDED = {
     "stylegan2": ["--exp_dir=e", "--train_dataset=d"],
     "latent_encoder": ["--exp_dir=e"],
+    "reaging_gan": ["--exp_dir=e", "--train_dataset=d"],
     "age_classifier": ["--exp_dir=e", "--train_dataset=d"],
     "identity": ["--exp_dir=e", "--train_dataset=d"],
     "psp": ["--exp_dir=e", "--l2_lambda=1"],
@@ -218,6 +219,13 @@ WRONG = [
     ("age_classifier", ["--data_share=60-10"], "--data_share=60-10: the percentages must rise"),
     ("age_classifier", ["--network_depths=1,1"], "--network_depths=1,1: give 5 numbers, not 2"),
     ("age_classifier", ["--input_size=16"], "--input_size=16: --network=vgg needs at least 32"),
+    ("reaging_gan", ["--output_size=48"], "--output_size=48 is not a power of two from 16 to 1024"),
+    ("reaging_gan", ["--age_groups=0-50"], "--age_groups=0-50: at least two are needed"),
+    ("reaging_gan", ["--age_groups=young"], "--age_groups: 'young' is no age group"),
+    ("reaging_gan", ["--masks=files"], "--masks=files and --mask_folder go together"),
+    ("reaging_gan", ["--mask_folder=m"], "--masks=files and --mask_folder go together"),
+    ("reaging_gan", ["--decay=0"], "--decay: must be above 0"),
+    ("reaging_gan", ["--adversarial_lambda=0", "--cycle_lambda=0", "--rec_lambda_later=0"], "no loss has a"),
     ("identity", ["--network=ir_se", "--network_channels=0,1,1,1,1"], "the numbers must be at least 1"),
     ("identity", ["--kind=age_classifier"], "--kind: invalid choice: 'age_classifier'"),
 ]

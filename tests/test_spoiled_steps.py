@@ -19,6 +19,7 @@ from training import (
     auxiliary_training,
     coach_latent_encoder,
     coach_psp,
+    coach_reaging_gan,
     coach_stylegan2,
     guard,
     two_passes,
@@ -26,7 +27,10 @@ from training import (
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
-USERS = (adversary, auxiliary_training, coach_latent_encoder, coach_psp, coach_stylegan2, two_passes)
+USERS = (
+    *(adversary, auxiliary_training, coach_latent_encoder, coach_psp, coach_reaging_gan, coach_stylegan2),
+    two_passes,
+)
 QUIET = ("--val_interval=0", "--board_interval=2", "--save_interval=2")
 BAD = (math.nan, math.inf, -math.inf)
 Spoil = Callable[[Tensor], Tensor]

@@ -12,7 +12,10 @@ from models.dex_vgg import VGG
 from models.encoders.psp_encoders import EncoderConfig
 from models.latent_encoder import LatentEncoder
 from models.psp import pSp
+from models.reaging_gan.aging import reaging_checkpoint
+from models.reaging_gan.generator import ReAgingGenerator
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from utils.age_groups import parse_age_groups
 from utils.faces.boxes import FACE_CROP
 
 # What `models.auxiliary.build_network` makes an age classifier and a face network of.
@@ -111,3 +114,17 @@ def directed_checkpoint(latent_space: str = "w+", groups: str = "0-20,21-50,51-9
         "crop": "tight",
         "encoder": {"architecture": architecture, "state_dict": encoder.state_dict()},
     }
+
+
+TINY_REAGING: dict[str, Any] = {"size": 16, "channels": 4, "style_dim": 8, "residual_blocks": 1}
+
+
+def reaging_content(groups: str = "0-20,21-50,51-90", masked: bool = True, **sizes: Any) -> dict[str, Any]:
+    """The content of a file of an untrained Re-Aging GAN whose statistics are random."""
+    parsed = parse_age_groups(groups)
+    architecture = {**TINY_REAGING, "classes": len(parsed), **sizes}
+    generator = ReAgingGenerator(**architecture)
+    for name, buffer in generator.named_buffers():
+        if name.endswith("running_mean"):
+            buffer.normal_(std=0.1)
+    return reaging_checkpoint(generator, architecture, parsed, "tight", masked)

@@ -22,6 +22,7 @@ from toy_networks import (
     TINY_GENERATOR,
     directed_checkpoint,
     network_file,
+    reaging_content,
     stylegan2_checkpoint,
     tiny_psp,
 )
@@ -86,6 +87,7 @@ def make_files(folder: Path) -> SimpleNamespace:
         "resume": {"networks": {}, "optimizers": {}, "step": 3},
         "conditional": {**stylegan2_checkpoint(2, TINY_GENERATOR), "classes": {"age_groups": AGE_GROUPS}},
         "directed": directed_checkpoint("z", AGE_GROUPS),
+        "reaging_gan": reaging_content(AGE_GROUPS),
     }
     paths = {name: str(save_checkpoint(content, folder / f"{name}.pt")) for name, content in contents.items()}
     faces, test = make_faces(folder / "faces"), make_faces(folder / "test", AGES[::2])
@@ -107,6 +109,11 @@ def arguments(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> 
             f"--stylegan_weights={files.conditional}",
             *("--encoder_size=80", "--encoder_width=0.125", "--encoder_repeats=1,1,1", "--batch_size=4"),
             *("--l2_lambda=1", "--lpips_lambda=0.1", "--perceptual=dex", *networks, "--n_test=4"),
+        ],
+        "reaging_gan": [
+            *("--output_size=16", "--base_channels=4", "--style_dim=8", "--residual_blocks=1"),
+            *(f"--age_groups={AGE_GROUPS}", "--masks=none", "--batch_size=4", "--learning_rate=1e-2"),
+            *("--n_test=4", "--d_reg_every=4", "--adversarial_form=nonsaturating"),
         ],
         "age_classifier": [*auxiliary, "--network_channels=8,8,8,8,8", "--network_depths=1,1,1,1,1"],
         "identity": [*auxiliary, "--network=ir_se", "--network_channels=8,8,8,8,8", "--teacher=folders"],

@@ -72,12 +72,13 @@ class AdaptiveAugment(nn.Module):
     def step_done(self, step: int) -> None:
         """Moves p where that is due; to be called after every step, the number of which counts from 0.
 
-        The processes exchange what they observed, so p is the same in all of them.
+        The processes exchange what they observed, so that p is the same in all of them, and a saved state,
+        which is that of the first, holds what all observed.
         """
-        if (step + 1) % self.interval:
-            return
         seen: Sequence[Tensor] = (self.sign_sum, self.sign_count)
         average(seen)
+        if (step + 1) % self.interval:
+            return
         sign = torch.where(self.sign_count > 0, self.sign_sum / self.sign_count, self.target)
         self.real_sign.copy_(sign)
         if self.mode == "ada":

@@ -16,6 +16,7 @@ from criteria.gan_losses import (
 from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier
 from models.feature_discriminator import FeatureDiscriminator
+from models.reaging_gan.discriminator import BranchedDiscriminator
 from models.stylegan2.model import Discriminator
 from training.accumulation import mean_of, split
 from training.guard import backward_pass
@@ -27,7 +28,7 @@ FEATURE_AUGMENT = 0.2  # probability of each change of what a feature discrimina
 
 
 class Adversary:
-    """Non-saturating GAN loss with lazy R1 (StyleGAN2, appendix B) against pictures of whatever makes some.
+    """Logistic GAN loss with lazy R1 (StyleGAN2, appendix B) against pictures of whatever makes some.
 
     Beside an encoder (not in the official code) it keeps the small generators of the demonstration stack from
     blurring, and ageing from patterns that only a classifier sees.
@@ -42,12 +43,13 @@ class Adversary:
         augment: what real and made pictures pass through before it sees them.
         conditional: whether it takes conditions (ages in years, or class labels) beside pictures; else they
             are left out.
+        generator_loss: of the logits (B, ...) of made pictures.
         observe: told what it says of photos, (B, ...) logits without gradient, at each of its updates.
     """
 
     def __init__(
         self,
-        discriminator: Discriminator | FeatureDiscriminator,
+        discriminator: Discriminator | FeatureDiscriminator | BranchedDiscriminator,
         *,
         learning_rate: float,
         r1: float,
@@ -55,6 +57,7 @@ class Adversary:
         every: int = 1,
         augment: Callable[[Tensor], Tensor] = lambda images: images,
         conditional: bool = False,
+        generator_loss: Callable[[Tensor], Tensor] = generator_nonsaturating_loss,
         observe: Callable[[Tensor], None] = lambda logits: None,
     ) -> None:
         self.discriminator = discriminator
@@ -64,7 +67,7 @@ class Adversary:
         self.optimizer = torch.optim.Adam(self._trained, rate, betas=betas, fused=fused)
         self._require_grad(False)
         self.r1, self.r1_every, self.every, self.augment = r1, r1_every, every, augment
-        self.conditional, self.observe = conditional, observe
+        self.conditional, self.generator_loss, self.observe = conditional, generator_loss, observe
 
     def register(self, state: TrainingState, name: str = "d") -> None:
         """Names the parts that must survive a restart; the optimiser has the name of its network."""
@@ -73,7 +76,7 @@ class Adversary:
 
     def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
         """The loss that makes (B, 3, R, R) pictures believable, under their conditions if it takes these."""
-        return generator_nonsaturating_loss(self._judge(self.augment(images), conditions))
+        return self.generator_loss(self._judge(self.augment(images), conditions))
 
     def _judge(self, images: Tensor, conditions: Tensor | None) -> Tensor:
         return self.discriminator(images, conditions) if self.conditional else self.discriminator(images)

@@ -15,7 +15,7 @@ from utils.typed_options import flags_of
 
 # Where, when and how: no matter for the result, or meant to change.
 APPLIED = {
-    *("exp_dir", "max_steps", "dry_run", "device", "ops", "threads", "workers", "max_skipped"),
+    *("exp_dir", "max_steps", "epochs", "dry_run", "device", "ops", "threads", "workers", "max_skipped"),
     *("activation_checkpointing", "memory_forecast"),
     *("image_interval", "board_interval", "val_interval", "save_interval", "save_minutes"),
     *("keep_checkpoints", "keep_sheets", "n_samples"),
@@ -34,6 +34,7 @@ REFUSED = {
     *("network", "input_size", "network_channels", "network_depths", "hidden", "embedding_dim", "teacher"),
     *("optim_name", "discriminator", "kind"),
     *("discriminator_channels", "cond", "age_groups", "latent_space", "encoder_width", "encoder_repeats"),
+    *("base_channels", "residual_blocks", "discriminator_base_channels"),
 }
 # All others hold from the step at which the run goes on, which is said.
 

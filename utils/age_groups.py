@@ -10,6 +10,15 @@ from utils.errors import InputError
 _GROUP = re.compile(r"\s*(\d{1,3})\s*-\s*(\d{1,3})\s*")
 
 
+# Ten years each; those of the data set FFHQ-Aging; and the six of them that Lifespan Age Transformation
+# Synthesis is trained with (Or-El et al. 2020).
+NAMED = {
+    "decades": "0-10,11-20,21-30,31-40,41-50,51-60,61-70,71-80,81-90,91-100",
+    "ffhq_aging": "0-2,3-6,7-9,10-14,15-19,20-29,30-39,40-49,50-69,70-100",
+    "lats": "0-2,3-6,7-9,15-19,30-39,50-69",
+}
+
+
 @dataclass(frozen=True)
 class AgeGroups:
     """Ranges of whole years, in rising order, without overlap; there may be gaps between them.
@@ -71,13 +80,13 @@ class AgeGroups:
 
 
 def parse_age_groups(text: str) -> AgeGroups:
-    """Reads ``0-10,11-20,...``.
+    """Reads ``0-10,11-20,...``, or one of :data:`NAMED`.
 
     Raises:
         InputError: it is of another form, or see :class:`AgeGroups`.
     """
     bounds = []
-    for part in text.split(","):
+    for part in NAMED.get(text.strip(), text).split(","):
         found = _GROUP.fullmatch(part)
         if not found:
             raise InputError(
@@ -89,4 +98,4 @@ def parse_age_groups(text: str) -> AgeGroups:
 
 def decades() -> AgeGroups:
     """The ten groups 0-10, 11-20, ..., 91-100."""
-    return AgeGroups(((0, 10), *((first, first + 9) for first in range(11, 100, 10))))
+    return parse_age_groups("decades")

@@ -107,6 +107,25 @@ def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE, every: bool = F
     return sorted(found, key=lambda face: face.width**2 * max(face.score, 1e-3), reverse=True)
 
 
+def landmarks_in(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Landmarks (68, 2) of the face in a box that is known.
+
+    Args:
+        pixels: uint8 RGB (H, W, 3).
+        box: left, top, right and bottom in pixels; it may reach beyond the photo.
+
+    Raises:
+        InputError: dlib or its landmark file is missing.
+    """
+    rectangle = _dlib().rectangle(*np.rint(box).astype(int).tolist())
+    _, predictor = _networks()
+    return _points(predictor(np.ascontiguousarray(pixels), rectangle))
+
+
+def _points(shape: Any) -> np.ndarray:
+    return np.array([(point.x, point.y) for point in shape.parts()], dtype=np.float64)
+
+
 def _search_sizes(longest: int, side: int, area: int) -> list[tuple[int, int]]:
     """Longer sides at which a photo is searched, each with the number of times it is doubled before."""
     if longest <= side:
@@ -136,8 +155,7 @@ def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
         start = (np.array([box.left(), box.top()]) + 0.5) * zoom - 0.5
         end = (np.array([box.right(), box.bottom()]) + 0.5) * zoom - 0.5
         rectangle = dlib.rectangle(*np.rint([*start, *end]).astype(int).tolist())
-        points = predictor(pixels, rectangle).parts()
-        landmarks = np.array([(point.x, point.y) for point in points], dtype=np.float64)
+        landmarks = _points(predictor(pixels, rectangle))
         faces.append(Face(landmarks, float(score), float(end[0] - start[0])))
     return faces
 

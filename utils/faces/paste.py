@@ -26,11 +26,13 @@ class FacePhoto:
         pixels: uint8 sRGB (H, W, 3).
         squares: corners (4, 2) of each aligned square, see ``utils.faces.alignment.face_square``.
         original: the photo in the values of its file, for the files that are made of it.
+        masks: where the picture of each face may change, uint8 (R, R); None for everywhere.
     """
 
     pixels: np.ndarray
     squares: Sequence[np.ndarray]
     original: Original | None = None
+    masks: Sequence[np.ndarray] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -45,12 +47,12 @@ class FacePhoto:
             return self
         zoom = np.array(smaller.size) / self.size
         squares = [(square + 0.5) * zoom - 0.5 for square in self.squares]
-        return FacePhoto(np.asarray(smaller), squares)
+        return FacePhoto(np.asarray(smaller), squares, masks=self.masks)
 
     def with_faces(self, faces: Sequence[np.ndarray]) -> Image.Image:
         """The photo in sRGB with other pictures of its aligned faces, each uint8 RGB (R, R, 3)."""
         fitted = [fit_square(face, square) for face, square in zip(faces, self.squares, strict=True)]
-        return Image.fromarray(paste_squares(self.pixels, self.squares, fitted))
+        return Image.fromarray(paste_squares(self.pixels, self.squares, fitted, masks=self.masks))
 
     def original_with(self, faces: Sequence[np.ndarray]) -> np.ndarray:
         """The values of :attr:`original`, outside the faces to the bit, with other pictures of the faces.
@@ -63,7 +65,7 @@ class FacePhoto:
             self.original.in_own_colours(fit_square(face, square))
             for face, square in zip(faces, self.squares, strict=True)
         ]
-        return paste_squares(self.original.values, self.squares, own, self.original.opacity)
+        return paste_squares(self.original.values, self.squares, own, self.original.opacity, self.masks)
 
 
 def fit_square(picture: np.ndarray, square: np.ndarray) -> np.ndarray:
@@ -84,6 +86,7 @@ def paste_squares(
     squares: Sequence[np.ndarray],
     pictures: Sequence[np.ndarray],
     opacity: np.ndarray | None = None,
+    masks: Sequence[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Lays pictures over the squares of a photo that ``utils.faces.alignment.warp_square`` would cut out.
 
@@ -94,6 +97,7 @@ def paste_squares(
         squares: corners (4, 2) of each: top left, bottom left, bottom right, top right.
         pictures: (R, R, C) of the same type, a square each.
         opacity: (H, W); where the photo is transparent it stays as it is.
+        masks: uint8 (R, R), one a square; where they are 0 the photo stays as it is.
 
     Returns:
         A copy.
@@ -113,6 +117,8 @@ def paste_squares(
             weight *= own / np.maximum(own + rivals, np.float32(1e-12))
         if opacity is not None:
             weight *= opacity[inside] / np.float32(np.iinfo(opacity.dtype).max)
+        if masks is not None:
+            weight *= area.warped(masks[number], square)[..., 0].clip(0, 255) / 255
         face = area.warped(picture, square)
         part = result[inside].reshape(*weight.shape, -1)[..., : face.shape[2]]
         base = values[inside].reshape(*weight.shape, -1)[..., : face.shape[2]]
