@@ -1,6 +1,6 @@
 """How well a model ages many people: judged age and judged identity over the target age."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,18 @@ class AgeingEvaluation:
         """The examples: one photo a row, the photo and its outputs."""
         columns = ["photo", *(f"{age:g}" for age in self.target_ages.tolist())]
         return image_sheet(self.examples, column_labels=columns)
+
+
+def methods_sheet(results: Mapping[str, AgeingEvaluation]) -> Image.Image:
+    """The examples of several methods: for each photo a row a method, the photo and its outputs."""
+    first = next(iter(results.values()))
+    columns = ["photo", *(f"{age:g}" for age in first.target_ages.tolist())]
+    rows, labels = [], []
+    for number in range(len(first.examples)):
+        for name, result in results.items():
+            rows.append(result.examples[number])
+            labels.append(name)
+    return image_sheet(rows, row_labels=labels, column_labels=columns)
 
 
 def spread_photos(

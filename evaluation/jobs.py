@@ -1,24 +1,26 @@
-"""The three things that `scripts/evaluate.py` measures: each is measured, then its files are written."""
+"""What `scripts/evaluate.py` measures: each is measured, then its files are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.ageing import evaluate_ageing, spread_photos
+from datasets.faces import FaceFolder
+from evaluation.ageing import AgeingEvaluation, evaluate_ageing, methods_sheet, spread_photos
 from evaluation.classifiers import evaluate_age_classifiers
 from evaluation.curves import ageing_curves, personal_curves
-from evaluation.judges import chosen_judges, independence_notes
+from evaluation.judges import Judges, chosen_judges, independence_notes
 from evaluation.life_span import life_span_picture
 from evaluation.person_photos import load_person, middle_photo
 from evaluation.personal import check_models, evaluate_personalization, global_name
 from evaluation.report import write_report
 from evaluation.summaries import summarize_pairs
-from evaluation.tables import ageing_table, classifier_table, personalization_table
+from evaluation.tables import ageing_table, classifier_table, methods_table, personalization_table
 from inference.refinement import refined
 from inference.target_years import ages_of_photos
-from models.aging_model import load_aging_model
+from models.aging_model import AgingModel, load_aging_model
 from options.evaluate_options import EvaluateOptions
 from utils.device import select_device
+from utils.errors import InputError
 from utils.pictures.writing import save_pil
 
 
@@ -33,17 +35,74 @@ def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
         InputError: a file or the photos cannot be used.
     """
     judges = chosen_judges(options)
-    notes = independence_notes(judges, options.model_path)
-    device = select_device(options.device)
-    model = load_aging_model(
-        options.model_path,
-        device,
-        options.global_checkpoint,
-        options.mixed_precision,
-        options.encoder_path,
-    )
-    model = refined(model, options, ages_of_photos(model.crop, device), device)
+    model = _loaded(options, options.model_path)
     photos = spread_photos(options.data_path, model.input_size, options.n_images, options.own_output)
+    _report_one(options, made_by, options.model_path, model, photos, judges, Path(options.exp_dir))
+
+
+def report_methods(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
+    """Sets methods side by side on the same photos, each with a report of its own in a sub-folder.
+
+    Writes ``methods.json``, ``methods.md`` and ``methods.png``; arguments as in :func:`report_ageing`.
+
+    Raises:
+        InputError: a file or the photos cannot be used, or the models need faces cut in different ways.
+    """
+    judges = chosen_judges(options)
+    names = method_names(options.methods)
+    models = {name: _loaded(options, path) for name, path in zip(names, options.methods, strict=True)}
+    crops = {model.crop for model in models.values()}
+    if len(crops) > 1:
+        raise InputError(
+            f"the models need faces cut in different ways ({', '.join(sorted(crops))}); evaluate them apart"
+        )
+    size = max(model.input_size for model in models.values())
+    photos = spread_photos(options.data_path, size, options.n_images, options.own_output)
+    results, figures = {}, {}
+    for name, path in zip(names, options.methods, strict=True):
+        folder = Path(options.exp_dir) / name
+        results[name], figures[name] = _report_one(
+            options, made_by, path, models.pop(name), photos, judges, folder
+        )
+    folder = Path(options.exp_dir)
+    save_pil(methods_sheet(results), folder / "methods.png")
+    write_report(
+        folder,
+        "methods",
+        "Methods side by side",
+        {**made_by, "data": options.data_path, "judges": judges.cards(), "methods": figures},
+        methods_table(figures),
+        [f"{name}: {path}" for name, path in zip(names, options.methods, strict=True)],
+    )
+
+
+def method_names(paths: Sequence[str]) -> list[str]:
+    """A name for each file: its own without suffix, and its folder before it where that is not enough."""
+    stems = [Path(path).stem for path in paths]
+    longer = [f"{Path(path).resolve().parent.name}_{Path(path).stem}" for path in paths]
+    names = [stem if stems.count(stem) == 1 else long for stem, long in zip(stems, longer, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{number}_{name}" for number, name in enumerate(names, start=1)]
+    return names
+
+
+def _loaded(options: EvaluateOptions, path: str) -> AgingModel:
+    device = select_device(options.device)
+    more = (options.global_checkpoint, options.mixed_precision, options.encoder_path)
+    model = load_aging_model(path, device, *more)
+    return refined(model, options, ages_of_photos(model.crop, device), device)
+
+
+def _report_one(
+    options: EvaluateOptions,
+    made_by: Mapping[str, str],
+    path: str,
+    model: AgingModel,
+    photos: FaceFolder,
+    judges: Judges,
+    folder: Path,
+) -> tuple[AgeingEvaluation, dict[str, Any]]:
+    """Measures one model and writes its report; returns what was measured, and the figures."""
     result = evaluate_ageing(
         model,
         photos,
@@ -54,19 +113,19 @@ def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
     )
     figures: dict[str, Any] = {
         **made_by,
-        "checkpoint": options.model_path,
+        "checkpoint": path,
         "kind": model.kind,
         "data": options.data_path,
-        "skipped": [str(path) for path, _ in photos.skipped],
+        "skipped": [str(skipped) for skipped, _ in photos.skipped],
         "target_ages": options.target_ages,
         "judges": judges.cards(),
         **result.figures(),
     }
-    folder = Path(options.exp_dir)
     save_pil(ageing_curves(figures), folder / "curves.png")
     save_pil(result.sheet(), folder / "examples.png")
-    table = ageing_table(figures)
-    write_report(folder, "evaluation", f"Ageing by {options.model_path}", figures, table, notes)
+    table, notes = ageing_table(figures), independence_notes(judges, path)
+    write_report(folder, "evaluation", f"Ageing by {path}", figures, table, notes)
+    return result, figures
 
 
 def report_age_classifiers(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:

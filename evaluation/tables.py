@@ -1,6 +1,6 @@
 """The Markdown tables of every evaluation, made of the plain figures of its JSON file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.markdown import markdown_table, number
@@ -23,6 +23,40 @@ PAIRS_HEADER = (
 def ageing_table(figures: dict[str, Any]) -> str:
     """Three tables of ``AgeingEvaluation.figures``: overall, similarities, each target age."""
     return "\n\n".join([_overall(figures), _similarities(figures), _per_age(figures)])
+
+
+def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
+    """Several methods side by side: a row each, of the figures of ``AgeingEvaluation.figures``."""
+    rows = []
+    for name, figures in methods.items():
+        age, identity = figures["age"], figures["identity"]
+        rows.append(
+            [
+                name,
+                figures["kind"],
+                str(figures["photos"]),
+                number(age["spearman"], 3),
+                number(age["mean_absolute_error"], 1),
+                number(age["bias"], 1, sign=True),
+                number(identity["input_and_output"]["mean"], 3),
+                number(identity["separation_from_different_people"], 3),
+                number(identity["input_and_output_at_own_age"]["mean"], 3),
+                number(identity["separation_at_own_age"], 3),
+            ]
+        )
+    header = [
+        "method",
+        "kind",
+        "photos",
+        "Spearman",
+        "age error",
+        "bias",
+        "identity",
+        "AUC",
+        "own age",
+        "AUC",
+    ]
+    return markdown_table(header, rows)
 
 
 def _overall(figures: dict[str, Any]) -> str:

@@ -79,7 +79,8 @@ class ResultFolder(Options):
 
 # ---------------------------------------------------------------- evaluate.py
 
-PICTURES = ("curves.png", "examples.png", "personalization.png", "life_span.png")  # in exp_dir
+# in exp_dir
+PICTURES = ("curves.png", "examples.png", "personalization.png", "life_span.png", "methods.png")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +90,22 @@ class EvaluatedFiles(ResultFolder, ModelOptions):
     data_path: str = option(
         kind=folder, help="folder or zip archive of aligned photos, best named {age}_{idx}", metavar="DIR"
     )
-    checkpoint_path: str | None = option(
-        None, path, "what ages faces; without it the bundled SAM", metavar="FILE"
+    checkpoint_path: tuple[str, ...] | None = option(
+        None,
+        paths,
+        "what ages faces; several are set side by side; without it the bundled SAM",
+        metavar="FILE,...",
     )
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """The files of the ageing models."""
+        return self.checkpoint_path or (model_paths["demo_sam"],)
 
     @property
     def model_path(self) -> str:
         """The file of the ageing model, or of the global one of two."""
-        return self.checkpoint_path or model_paths["demo_sam"]
+        return self.methods[0]
 
     @property
     def own_output(self) -> Sequence[Path]:
@@ -105,7 +114,7 @@ class EvaluatedFiles(ResultFolder, ModelOptions):
 
     def check(self) -> None:
         """Raises ``InputError`` if a picture would replace a file that is read."""
-        reads = [self.checkpoint_path, self.global_checkpoint, self.encoder_path]
+        reads = [*(self.checkpoint_path or ()), self.global_checkpoint, self.encoder_path]
         if Path(self.data_path).is_file():
             reads.append(self.data_path)
         refuse_overwriting(self.own_output, reads)
@@ -182,6 +191,14 @@ class EvaluateOptions(JudgingOptions, EvaluatedFiles, MeasureOptions, Comparison
             raise InputError(
                 "--age_classifier and --personalized_checkpoint are two commands; run them apart"
             )
+        alone = {
+            "--personalized_checkpoint": self.personalized_checkpoint,
+            "--global_checkpoint": self.global_checkpoint,
+            "--encoder_path": self.encoder_path,
+        }
+        for flag, value in alone.items():
+            if value and len(self.methods) > 1:
+                raise InputError(f"{flag} goes with one --checkpoint_path; {len(self.methods)} are given")
 
     @property
     def ages_people(self) -> bool:

@@ -9,7 +9,7 @@ import torch
 from commands import run
 from inference_toys import make_photo, toy
 from PIL import Image
-from toy_networks import ADAPTER, SMALL_FACE, SMALL_VGG, network_file
+from toy_networks import ADAPTER, SMALL_FACE, SMALL_VGG, directed_checkpoint, network_file
 
 from configs.paths_config import model_paths
 from datasets.faces import FaceFolder
@@ -86,6 +86,36 @@ def test_evaluate_an_ageing_model(weights: Path, tmp_path: Path) -> None:
     for part in ("Spearman correlation", "judge_identity: vgg, 32 px", "two photos of different people"):
         assert part in text and part in result.stdout
     assert Image.open(out / "curves.png").size[0] > 400
+
+
+def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
+    """A row a method in table and picture, each with the report that it gets alone."""
+    photos, out = make_photos(tmp_path / "photos", 10, 30, 50), tmp_path / "out"
+    save_checkpoint(directed_checkpoint(), tmp_path / "pair.pt")
+    save_checkpoint(psp_checkpoint(toy(seed=4)), tmp_path / "sam.pt")
+    files = [weights / "sam.pt", tmp_path / "pair.pt", tmp_path / "sam.pt"]
+    common = [f"--data_path={photos}", "--target_age=10,80", "--n_examples=2", "--device=cpu"]
+    common += judged_by(weights)
+    together = f"--checkpoint_path={','.join(map(str, files))}"
+    result = run("evaluate", together, f"--exp_dir={out}", *common)
+    assert result.returncode == 0, result.stderr
+    first = f"{weights.name}_sam"
+    second = f"{tmp_path.name}_sam"
+    assert names(out) == {"methods.json", "methods.md", "methods.png", "pair", first, second}
+    found = json.loads((out / "methods.json").read_text())["methods"]
+    kinds = {name: row["kind"] for name, row in found.items()}
+    assert kinds == {first: "sam", "pair": "directed", second: "sam"}
+    text = (out / "methods.md").read_text()
+    assert all(f"| {name}" in text for name in found) and text.count("| sam ") == 2
+    sheet, alone = (Image.open(path) for path in (out / "methods.png", out / first / "examples.png"))
+    assert sheet.height > 2.5 * alone.height
+    assert names(out / "pair") == {"evaluation.json", "evaluation.md", "curves.png", "examples.png"}
+    run("evaluate", f"--checkpoint_path={files[1]}", f"--exp_dir={tmp_path / 'alone'}", *common)
+    single = json.loads((tmp_path / "alone" / "evaluation.json").read_text())
+    assert single["identity"] == found["pair"]["identity"]
+    for more in ("--global_checkpoint=x.pt", "--encoder_path=x.pt", "--personalized_checkpoint=x.pt"):
+        refused = run("evaluate", together, f"--exp_dir={out}", *common, more)
+        assert refused.returncode == 2 and more.partition("=")[0] in refused.stderr
 
 
 def test_evaluate_age_classifiers_only(weights: Path, tmp_path: Path) -> None:
