@@ -88,6 +88,7 @@ def pair(tmp_path: Path) -> str:
     return str(save_checkpoint(directed_checkpoint(groups=GROUPS), tmp_path / "pair.pt"))
 
 
+@pytest.mark.slow
 def test_directed_image_generation(tmp_path: Path, pair: str) -> None:
     shown = run("directed_image_generation.ipynb", tmp_path, CHECKPOINT=pair, ROWS=2, REFINE_STEPS=1)
     assert len(shown) == 4  # the faces; the grid; the ages between; before and after the optimisation
