@@ -9,14 +9,14 @@ from utils.errors import InputError, naming
 from utils.typed_options import Options, fraction, option, path, rate, weight
 
 
-def age_groups_of(text: str) -> AgeGroups:
-    """Reads ``--age_groups``.
+def age_groups_of(text: str | None) -> AgeGroups | None:
+    """Reads ``--age_groups``; None without any.
 
     Raises:
         InputError: the ranges make no groups.
     """
     with naming("--age_groups"):
-        return parse_age_groups(text)
+        return None if text is None else parse_age_groups(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ClassOptions(Options):
         Raises:
             InputError: they are none.
         """
-        return age_groups_of(self.age_groups) if self.age_groups else None
+        return age_groups_of(self.age_groups or None)
 
     def check(self) -> None:
         """Raises ``InputError`` for ranges that make no groups, or classes from two sources."""

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from options.conditional_options import age_groups_of
 from options.evaluate_options import ResultFolder, folder
 from options.machine_options import MachineOptions
 from options.metric_options import MetricOptions, metric_names
-from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import InputError, naming
+from utils.age_groups import AgeGroups
+from utils.errors import InputError
 from utils.files.outputs import refuse_overwriting
 from utils.typed_options import count, option, path, positive, processes
 
@@ -49,10 +50,7 @@ class GeneratorEvaluationOptions(MachineOptions, ResultFolder, MetricOptions):
     @property
     def groups(self) -> AgeGroups | None:
         """The age groups that were given."""
-        if self.age_groups is None:
-            return None
-        with naming("--age_groups"):
-            return parse_age_groups(self.age_groups)
+        return age_groups_of(self.age_groups)
 
     @property
     def own_output(self) -> Sequence[Path]:

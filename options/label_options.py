@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import InputError, naming
+from options.conditional_options import age_groups_of
+from utils.age_groups import AgeGroups
+from utils.errors import InputError
 from utils.pictures.archives import is_archive
 from utils.typed_options import Options, option, path, positive
 
@@ -40,5 +41,4 @@ class LabelOptions(Options):
     @property
     def groups(self) -> AgeGroups | None:
         """The groups that were asked for."""
-        with naming("--age_groups"):
-            return None if self.age_groups is None else parse_age_groups(self.age_groups)
+        return age_groups_of(self.age_groups)

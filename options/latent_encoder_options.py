@@ -136,7 +136,7 @@ class LatentEncoderOptions(
         Raises:
             InputError: they are none.
         """
-        return None if self.age_groups is None else age_groups_of(self.age_groups)
+        return age_groups_of(self.age_groups)
 
     @property
     def compares_pictures(self) -> bool:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from options.conditional_options import age_groups_of
 from options.machine_options import MachineOptions
 from options.parser import parse_options, words
-from utils.age_groups import AgeGroups, parse_age_groups
-from utils.errors import InputError, naming
+from utils.age_groups import AgeGroups
+from utils.errors import InputError
 from utils.pictures.animation import has_video_writer, require_video_writer
 from utils.typed_options import Options, count, group, option, path, positive, years
 
@@ -118,10 +119,7 @@ class ProjectionOptions(MachineOptions, ProjectedFiles):
     @property
     def groups(self) -> AgeGroups | None:
         """The age groups that were given."""
-        if self.age_groups is None:
-            return None
-        with naming("--age_groups"):
-            return parse_age_groups(self.age_groups)
+        return age_groups_of(self.age_groups)
 
     @property
     def writes_video(self) -> bool:

@@ -73,9 +73,7 @@ class ConvertOptions(Options):
         Raises:
             InputError: they are none, or the layout has no place for them.
         """
-        if self.age_groups is None:
-            return None
-        if self.to != "official":
+        if self.age_groups is not None and self.to != "official":
             raise InputError("--age_groups is for --to=official: NVIDIA's layout has no place for them")
         return age_groups_of(self.age_groups)
 
