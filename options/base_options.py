@@ -71,8 +71,8 @@ class CompileOptions(Options):
     compile: str = option(
         "auto",
         str,
-        "torch.compile of the networks, which takes minutes at the start; reduce-overhead records CUDA "
-        "graphs; auto compiles nothing so far",
+        "graphs: record the passes of the networks as CUDA graphs and replay them; default and "
+        "reduce-overhead: torch.compile, which takes minutes at the start; auto: nothing so far",
         choices=CHOICES,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from options.machine_options import MachineOptions
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch, parse_channels
+from utils.compilation import CHOICES
 from utils.errors import InputError
 from utils.typed_options import depth, group, option, path, pixels, positive, processes, weight, width
 
@@ -19,6 +20,15 @@ def works(text: str) -> tuple[str, ...]:
     unknown = [name for name in names if name not in WORK_NAMES]
     if unknown:
         raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose among {', '.join(WORK_NAMES)}")
+    return names
+
+
+def ways_to_compile(text: str) -> tuple[str, ...]:
+    """Choices of ``--compile``, separated by commas."""
+    names = tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in CHOICES]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose among {', '.join(CHOICES)}")
     return names
 
 
@@ -64,6 +74,12 @@ class BenchmarkOptions(MachineOptions):
         str,
         "float32 is always timed, bf16 beside it where it is fast (auto) or anyway (bf16)",
         choices=("auto", "bf16", "no"),
+    )
+    compile: tuple[str, ...] = option(
+        ("none",),
+        ways_to_compile,
+        f"ways to run the networks of steps that are timed beside each other: {', '.join(CHOICES)}",
+        metavar="CHOICE,...",
     )
     rounds: int | None = option(
         None, positive, "the variants are timed in turn, this many times; without it 5, or as a suite says"

@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with tempfile.TemporaryDirectory() as folder:
             cases = cases_of(options, device, Path(folder))
-            for found in run_cases(cases, precisions, options.reference, effort_of(options, device)):
+            effort = effort_of(options, device)
+            for found in run_cases(cases, precisions, options.reference, effort, options.compile):
                 rows += found
                 if options.json:
                     write_text(as_json(machine, ceiling, rows) + "\n", options.json)

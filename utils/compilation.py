@@ -1,4 +1,4 @@
-"""``--compile``: networks through ``torch.compile``, eager where it fails or where it must not be used."""
+"""``--compile``: networks through ``torch.compile`` or as CUDA graphs, eager where they must be."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -8,14 +8,15 @@ import torch
 from torch import nn
 
 from utils.notes import note
+from utils.recordings import RecordedForward, next_step
 
-CHOICES = ("auto", "none", "default", "reduce-overhead")
+CHOICES = ("auto", "none", "graphs", "default", "reduce-overhead")
 _eager_blocks = 0
 
 
 @contextmanager
 def eagerly() -> Iterator[None]:
-    """Inside, compiled networks run eagerly: ``torch.compile`` has no second derivatives."""
+    """Inside, compiled and recorded networks run eagerly: they have no second derivatives."""
     global _eager_blocks
     _eager_blocks += 1
     try:
@@ -25,22 +26,40 @@ def eagerly() -> Iterator[None]:
 
 
 def compile_networks(networks: Iterable[nn.Module], choice: str) -> None:
-    """Lets the forward passes of networks run compiled from now on.
+    """Lets the forward passes of networks run compiled, or as recorded graphs, from now on.
 
-    The first passes compile, which takes long. A network that fails to compile says so and stays eager.
-    Names and state dicts stay what they are.
+    A network for which that fails says so and stays eager. Names and state dicts stay what they are.
 
     Args:
         networks: each of them once, however often it is named.
-        choice: a mode of ``torch.compile``; ``none`` and ``auto`` do nothing: no device has been measured yet
-            on which it pays for its minutes at the start.
+        choice: ``graphs`` records passes and their backward passes on a GPU, see ``utils.recordings``, and
+            does nothing elsewhere. Others are modes of ``torch.compile``, whose first passes take long.
+            ``none`` does nothing, nor does ``auto`` so far.
     """
     if choice in ("auto", "none"):
         return
     chosen = list(dict.fromkeys(networks))
+    if choice == "graphs":
+        for network in chosen:
+            network.forward = _EagerInside(RecordedForward(network))
+        return
     note(f"--compile={choice}: {len(chosen)} networks are compiled in the first steps, which take minutes")
     for network in chosen:
-        network.forward = CompiledForward(network.forward, choice, type(network).__name__)
+        network.forward = _EagerInside(CompiledForward(network.forward, choice, type(network).__name__))
+
+
+class _EagerInside:
+    """A forward pass that is the eager one inside :func:`eagerly`.
+
+    Args:
+        fast: the other one.
+    """
+
+    def __init__(self, fast: "CompiledForward | RecordedForward") -> None:
+        self.fast = fast
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return (self.fast.eager if _eager_blocks else self.fast)(*args, **kwargs)
 
 
 class CompiledForward:
@@ -59,7 +78,7 @@ class CompiledForward:
         self._compiled = torch.compile(forward, mode=mode, dynamic=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.failed or _eager_blocks:
+        if self.failed:
             return self.eager(*args, **kwargs)
         try:
             return self._compiled(*args, **kwargs)
@@ -79,5 +98,6 @@ def _compiler_errors() -> tuple[type[BaseException], ...]:
 
 def begin_step() -> None:
     """To be called before each step: what CUDA graphs gave in the last one may be overwritten now."""
+    next_step()
     if torch.cuda.is_available():
         torch.compiler.cudagraph_mark_step_begin()

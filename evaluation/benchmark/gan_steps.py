@@ -15,6 +15,7 @@ from evaluation.benchmark.networks import Setting
 from evaluation.benchmark.timing import Parts
 from evaluation.benchmark.training_steps import Built
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
+from utils.compilation import begin_step, compile_networks, eagerly
 
 # The official intervals, in steps, and the weights that go with them.
 R1_EVERY, PATH_EVERY = 16, 4
@@ -33,10 +34,17 @@ class TrainingStep:
         grouped: one weight per sample and grouped convolutions, NCHW, as in the paper's code; else one shared
             weight, NHWC.
         dtype: of the activations; penalties are computed in float32.
+        way: how the networks run outside the penalties, see ``utils.compilation.compile_networks``.
     """
 
     def __init__(
-        self, config: StyleGAN2Config, batch: int, device: torch.device, grouped: bool, dtype: torch.dtype
+        self,
+        config: StyleGAN2Config,
+        batch: int,
+        device: torch.device,
+        grouped: bool,
+        dtype: torch.dtype,
+        way: str = "none",
     ) -> None:
         torch.manual_seed(0)
         self.generator = Generator.from_config(config).to(device)
@@ -55,9 +63,11 @@ class TrainingStep:
         self.parts = Parts(device)
         self.parts.watch(self.generator, "generator")
         self.parts.watch(self.discriminator, "discriminator")
+        compile_networks([self.generator, self.discriminator], way)
 
     def __call__(self) -> None:
         """Updates the discriminator, then the generator."""
+        begin_step()
         fake, _ = self.generator([self.z])
         loss = discriminator_logistic_loss(self.discriminator(self.real), self.discriminator(fake.detach()))
         self._update(1, loss)
@@ -90,7 +100,8 @@ class TrainingStep:
     ) -> None:
         precision, net.compute_dtype = net.compute_dtype, torch.float32
         try:
-            self._update(which, loss())
+            with eagerly():
+                self._update(which, loss())
         finally:
             net.compute_dtype = precision
 
@@ -103,7 +114,9 @@ class TrainingStep:
 
 
 def _training(setting: Setting, grouped: bool, precision: torch.dtype) -> Built:
-    step = TrainingStep(setting.sizes.generator, setting.batch, setting.device, grouped, precision)
+    step = TrainingStep(
+        setting.sizes.generator, setting.batch, setting.device, grouped, precision, setting.compile
+    )
     steps: dict[str, Callable[[], object]] = {
         PLAIN: step,
         R1: step.penalize_discriminator,
@@ -134,6 +147,7 @@ def _forward(setting: Setting, grouped: bool, precision: torch.dtype) -> Built:
     parts = Parts(device)
     parts.watch(generator.style, "mapping")
     parts.watch(generator, "synthesis")
+    compile_networks([generator], setting.compile)
 
     @torch.no_grad()
     def step() -> None:

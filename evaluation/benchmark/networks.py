@@ -80,6 +80,7 @@ class Setting:
         ops: of StyleGAN2, see ``models.stylegan2.op.choose_ops``.
         folder: for files.
         workers: processes that read pictures.
+        compile: how networks run, see ``utils.compilation.compile_networks``.
     """
 
     sizes: Sizes
@@ -88,6 +89,7 @@ class Setting:
     folder: Path
     ops: str = "auto"
     workers: int = 4
+    compile: str = "none"
 
     def faces(self, side: int, count: int | None = None) -> Tensor:
         """Smooth random pictures (count or batch, 3, side, side) in [-1, 1] on the device."""

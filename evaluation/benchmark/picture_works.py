@@ -18,6 +18,7 @@ from inference.run import InferenceRun
 from models.psp_aging import PSPAgingModel
 from options.inference_options import InferenceOptions
 from training.batches import BatchSource
+from utils.compilation import compile_networks
 from utils.pictures.tensors import to_pil
 from utils.pictures.writing import save_pil
 
@@ -53,7 +54,9 @@ def ages_of_a_face(setting: Setting, precision: torch.dtype) -> Built:
     """Faces at 11 ages each, through the contract of ageing models."""
     parts = Parts(setting.device)
     model = random_model(setting, precision, parts)
-    images = setting.faces(model.input_size)
+    net, images = model.network, setting.faces(model.input_size)
+    encoders = [part for part in (net.encoder, net.pretrained_encoder) if part is not None]
+    compile_networks([*encoders, net.decoder], setting.compile)
     years = [float(age) for age in AGES]
     return Built({"": lambda: model.age_path(images, years)}, parts)
 

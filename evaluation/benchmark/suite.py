@@ -119,7 +119,9 @@ class Row:
         }
 
 
-def variants_of(case: Case, precisions: Sequence[torch.dtype], reference: bool) -> Variants:
+def variants_of(
+    case: Case, precisions: Sequence[torch.dtype], reference: bool, compiles: Sequence[str] = ("none",)
+) -> Variants:
     """What makes each variant of a case, by name; with the reference first, where it has one."""
     work, setting = WORKS[case.work], case.setting
     found: dict[str, Callable[[], Built]] = {}
@@ -127,19 +129,25 @@ def variants_of(case: Case, precisions: Sequence[torch.dtype], reference: bool) 
     if reference and published is not None:
         found[REFERENCE] = partial(published, setting)
     for precision in precisions if work.computes else [torch.float32]:
-        found[named(precision)] = partial(work.build, setting, precision)
+        for way in compiles if work.compiles else ["none"]:
+            name = named(precision) if way == "none" else f"{named(precision)}, {way}"
+            found[name] = partial(work.build, replace(setting, compile=way), precision)
     return found
 
 
 def run_cases(
-    cases: Sequence[Case], precisions: Sequence[torch.dtype], reference: bool, effort: Effort
+    cases: Sequence[Case],
+    precisions: Sequence[torch.dtype],
+    reference: bool,
+    effort: Effort,
+    compiles: Sequence[str] = ("none",),
 ) -> Iterator[list[Row]]:
     """Yields the rows of each case; one that does not fit in memory is named and left out."""
     with tqdm(total=len(cases) * (1 + effort.rounds), unit="turn") as bar:
         for number, case in enumerate(cases, start=1):
             bar.set_description(case.name)
             try:
-                variants = variants_of(case, precisions, reference)
+                variants = variants_of(case, precisions, reference, compiles)
                 yield measure(WORKS[case.work], case, variants, effort, bar.update)
             except torch.cuda.OutOfMemoryError:
                 note(f"{case.name}: not enough memory on {case.setting.device}; give a smaller --batch_size")

@@ -19,11 +19,13 @@ from options.psp_options import PSPOptions
 from options.sam_options import SAMOptions
 from training.encoder_start import Start
 from training.guard import Guard, KeptBuffers, backward_pass
+from training.measures import networks_of
 from training.optimizers import build_optimizer, parameters_of
 from training.steps_mytimemachine import mytimemachine_step
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
 from training.two_passes import plain_backward
+from utils.compilation import begin_step, compile_networks
 from utils.device import autocast
 
 # The published command lines. The rate leaves random networks what they are, however many steps are made.
@@ -125,8 +127,19 @@ class Guarded:
     """
 
     def __init__(self, net: pSp, optimizer: torch.optim.Optimizer) -> None:
-        self.buffers = KeptBuffers([net])
+        self._buffers = KeptBuffers([net])
         Guard().watch(optimizer)
+
+    def begin(self) -> None:
+        """To be called before each step."""
+        self._buffers.keep()
+        begin_step()
+
+
+def compile_all(net: pSp, measures: Measures, way: str) -> None:
+    """Lets the networks of a step run as a coach's ``--compile`` says."""
+    parts = [part for part in (net.encoder, net.pretrained_encoder, net.decoder) if part is not None]
+    compile_networks([*parts, *networks_of(measures)], way)
 
 
 def sam_training(setting: Setting, precision: torch.dtype) -> Built:
@@ -149,8 +162,10 @@ def sam_training(setting: Setting, precision: torch.dtype) -> Built:
     learning = parameters_of(encoder.optimizer)
     backward = parts.within("backward", partial(plain_backward, parameters=learning))
 
+    compile_all(net, measures, setting.compile)
+
     def step() -> None:
-        guarded.buffers.keep()
+        guarded.begin()
         net.train()
         with parts("perceptual"), autocast(device, precision):
             targets = objective.targets_of(images, leave_out=("identity", "ages"))
@@ -198,8 +213,10 @@ def mytimemachine_training(setting: Setting, precision: torch.dtype) -> Built:
         codes, targets = net.encode_photo(images).float(), objective.targets_of(images)
     backward = parts.within("backward", partial(plain_backward, parameters=parameters_of(optimizer)))
 
+    compile_all(net, measures, setting.compile)
+
     def step(mode: Mode) -> None:
-        guarded.buffers.keep()
+        guarded.begin()
         optimizer.zero_grad(set_to_none=True)
         mytimemachine_step(
             net,
@@ -246,8 +263,10 @@ def psp_training(setting: Setting, precision: torch.dtype) -> Built:
     with torch.no_grad():
         identity = measures.identity.features(images)
 
+    compile_all(net, measures, setting.compile)
+
     def step() -> None:
-        guarded.buffers.keep()
+        guarded.begin()
         net.train()
         with autocast(device, precision):
             with parts("perceptual"):

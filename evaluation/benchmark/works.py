@@ -65,6 +65,7 @@ class Work:
         batches: how many pictures at a time.
         published: makes it as the official programs do it; None where they do it alike.
         computes: whether precisions matter.
+        compiles: whether it goes by ``Setting.compile``.
         images: pictures made or read for each picture of a batch.
         summary: one more row: its name, and how often each step counts.
     """
@@ -74,6 +75,7 @@ class Work:
     batches: Batches
     published: Callable[[Setting], Built] | None = None
     computes: bool = True
+    compiles: bool = False
     images: int = 1
     summary: tuple[str, Mapping[str, float]] | None = None
 
@@ -82,24 +84,28 @@ _MODES = ("no aging", "interpolation", "extrapolation")
 
 # A further piece of work is one line here.
 WORKS = {
-    "sam": Work("SAM step", sam_training, Batches(6, 2, 8), published_sam),
+    "sam": Work("SAM step", sam_training, Batches(6, 2, 8), published_sam, compiles=True),
     "mytimemachine": Work(
         "MyTimeMachine step",
         mytimemachine_training,
         Batches(4, 1, 4),
         published_mytimemachine,
+        compiles=True,
         summary=("mean of the modes", {mode: 1 / len(_MODES) for mode in _MODES}),
     ),
-    "psp": Work("pSp step", psp_training, Batches(8, 2, 8), published_psp_training),
+    "psp": Work("pSp step", psp_training, Batches(8, 2, 8), published_psp_training, compiles=True),
     "stylegan2": Work(
         "StyleGAN2 step",
         stylegan2_training,
         Batches(8, 4, 16),
         grouped_training,
+        compiles=True,
         summary=("with penalties", {PLAIN: 1, R1: 1 / R1_EVERY, PATH: 1 / PATH_EVERY}),
     ),
-    "generator": Work("generator", generator_forward, Batches(8, 4, 16), grouped_forward),
-    "ages": Work("one face, 11 ages", ages_of_a_face, Batches(1, 1, 1), published_ages, images=len(AGES)),
+    "generator": Work("generator", generator_forward, Batches(8, 4, 16), grouped_forward, compiles=True),
+    "ages": Work(
+        "one face, 11 ages", ages_of_a_face, Batches(1, 1, 1), published_ages, images=len(AGES), compiles=True
+    ),
     "folder": Work(
         "folder of faces, 4 ages",
         folder_of_faces,

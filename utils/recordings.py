@@ -1,0 +1,300 @@
+"""``--compile=graphs``: networks whose passes are recorded once and replayed as CUDA graphs.
+
+A large GPU waits for the processor that issues the kernels of a network one by one; a graph goes at once.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from utils.notes import note
+
+WARM_UP = 3  # passes before a recording: libraries choose their algorithms, frozen weights take their form
+LARGEST_NUMBER = 16  # recordings of a network; each keeps the memory of a pass
+
+_step = 0
+_TENSOR = object()  # stands for one in what a pass returns
+
+
+def next_step() -> None:
+    """To be called before each step: passes of the last one that no backward pass followed are forgotten."""
+    global _step
+    _step += 1
+
+
+class Recorder(Protocol):
+    """Runs work once and returns what it made, and what makes it again in the same memory."""
+
+    def __call__(
+        self, compute: Callable[[], Sequence[Tensor | None]]
+    ) -> tuple[Sequence[Tensor | None], Callable[[], None]]: ...
+
+
+class CUDARecorder:
+    """Records CUDA graphs that share memory; they are replayed in the order in which they were recorded."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def __call__(
+        self, compute: Callable[[], Sequence[Tensor | None]]
+    ) -> tuple[Sequence[Tensor | None], Callable[[], None]]:
+        graph = torch.cuda.CUDAGraph()
+        # Another thread may send the next batch to the device meanwhile.
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            results = compute()
+        self._pool = graph.pool()
+        return results, graph.replay
+
+
+class RecordedForward:
+    """The forward pass of a network on a GPU, recorded once for each shape of its inputs.
+
+    The backward pass is recorded with it. Numbers are those of the eager pass, random ones included. What
+    cannot be recorded runs eagerly: other devices, second derivatives, what waits for the device (said once).
+
+    Args:
+        network: its parameters may learn in place, but must stay where they are in memory.
+        recorder: makes the recorder of a pass and its backward pass.
+        kind: type of the device that it records on.
+    """
+
+    def __init__(
+        self, network: nn.Module, recorder: Callable[[], Recorder] = CUDARecorder, kind: str = "cuda"
+    ) -> None:
+        self.eager = network.forward
+        self.failed = False
+        self._network, self._recorder, self._kind = network, recorder, kind
+        self._parameters = list(network.parameters())
+        self._buffers = list(network.buffers())
+        self._recordings: dict[Any, list[_Recording]] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves, form = tree_flatten((args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        if self.failed or not self._can_record(tensors):
+            return self.eager(*args, **kwargs)
+        recording = self._recording(leaves, tensors, form)
+        return self.eager(*args, **kwargs) if recording is None else recording(tensors)
+
+    def _can_record(self, tensors: Sequence[Tensor]) -> bool:
+        plain = all(
+            type(tensor) in (Tensor, nn.Parameter) and tensor.device.type == self._kind
+            for tensor in (*tensors, *self._parameters)
+        )
+        return bool(tensors) and plain and not torch.is_inference_mode_enabled()
+
+    def _recording(self, leaves: list[Any], tensors: list[Tensor], form: Any) -> "_Recording | None":
+        """One that is free; None where there is none and none can be made."""
+        learns = torch.is_grad_enabled() and any(
+            tensor.requires_grad for tensor in (*tensors, *self._parameters)
+        )
+        given = [
+            (leaf.shape, leaf.dtype, learns and leaf.requires_grad) if isinstance(leaf, Tensor) else leaf
+            for leaf in leaves
+        ]
+        own = [(parameter.data_ptr(), learns and parameter.requires_grad) for parameter in self._parameters]
+        autocast = torch.is_autocast_enabled(self._kind) and torch.get_autocast_dtype(self._kind)
+        key = (str(form), tuple(given), tuple(own), learns, autocast, self._network.training)
+        try:
+            found = self._recordings.setdefault(key, [])
+        except TypeError:  # an argument without a hash
+            return None
+        free = next((recording for recording in found if recording.is_free()), None)
+        if free is None and sum(map(len, self._recordings.values())) < LARGEST_NUMBER:
+            free = self._record(leaves, form, learns)
+            if free is not None:
+                found.append(free)
+        return free
+
+    def _record(self, leaves: list[Any], form: Any, learns: bool) -> "_Recording | None":
+        def run(tensors: Sequence[Tensor]) -> Any:
+            following = iter(tensors)
+            filled = [next(following) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+            args, kwargs = tree_unflatten(filled, form)
+            return self.eager(*args, **kwargs)
+
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        kept = [buffer.clone() for buffer in self._buffers]
+        try:
+            with _same_random_numbers(self._kind):
+                return _Recording(run, tensors, self._parameters, learns, self._recorder(), self._kind)
+        except RuntimeError as error:
+            self.failed = True
+            reason = str(error).strip().split("\n")[0]
+            note(f"--compile: {type(self._network).__name__} cannot be recorded and runs eagerly: {reason}")
+            return None
+        finally:
+            with torch.no_grad():  # statistics have seen the pass several times
+                for buffer, before in zip(self._buffers, kept, strict=True):
+                    buffer.copy_(before)
+
+
+class _Recording:
+    """A forward pass and its backward pass, in memory of their own.
+
+    Args:
+        run: the pass.
+        tensors: what it is given; the recording has copies of its own.
+        parameters: those of the network.
+        learns: whether gradients are wanted.
+        recorder: for both.
+        kind: type of the device.
+    """
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Tensor]], Any],
+        tensors: Sequence[Tensor],
+        parameters: Sequence[Tensor],
+        learns: bool,
+        recorder: Recorder,
+        kind: str,
+    ) -> None:
+        self._busy_in = -1
+        self.inputs = [
+            tensor.detach().clone().requires_grad_(learns and tensor.requires_grad) for tensor in tensors
+        ]
+        self.parameters = [parameter for parameter in parameters if learns and parameter.requires_grad]
+        learning = [*(tensor for tensor in self.inputs if tensor.requires_grad), *self.parameters]
+        results: list[Any] = []
+        made: list[Tensor] = []
+
+        def forward() -> list[Tensor]:
+            with torch.set_grad_enabled(learns), _without_kept_casts(kind):
+                results[:], self._form = tree_flatten(run(self.inputs))
+            made[:] = [result for result in results if isinstance(result, Tensor)]
+            return [tensor.detach() for tensor in made]
+
+        def backward() -> tuple[Tensor | None, ...]:
+            ends = [tensor for tensor in made if tensor.requires_grad]
+            with torch.autocast(kind, enabled=False):
+                return torch.autograd.grad(ends, learning, self.gradients, allow_unused=True)
+
+        with _aside(kind):
+            for _ in range(WARM_UP):
+                forward()
+                self.gradients = [torch.zeros_like(tensor) for tensor in made if tensor.requires_grad]
+                if self.gradients:
+                    backward()
+        self.outputs, self.replay_forward = recorder(forward)
+        self._wanted = [tensor.requires_grad for tensor in made]
+        self.learned: Sequence[Tensor | None] = ()
+        if self.gradients:
+            self.learned, self.replay_backward = recorder(backward)
+        self._results = [_TENSOR if isinstance(result, Tensor) else result for result in results]
+        made.clear()
+        results.clear()
+
+    def is_free(self) -> bool:
+        """Whether the backward pass of its last forward pass is over."""
+        return self._busy_in != _step
+
+    def __call__(self, tensors: Sequence[Tensor]) -> Any:
+        """What the pass makes of tensors of the same shapes."""
+        if not self.gradients:
+            self.fill(tensors)
+            self.replay_forward()
+            return self._filled([output.clone() for output in self.outputs if output is not None])
+        self._busy_in = _step
+        return self._filled(_Replayed.apply(self, *tensors, *self.parameters))
+
+    def _filled(self, tensors: Iterable[Tensor]) -> Any:
+        """Tensors in the place of those that the pass returned."""
+        following = iter(tensors)
+        results = [next(following) if result is _TENSOR else result for result in self._results]
+        return tree_unflatten(results, self._form)
+
+    def fill(self, tensors: Sequence[Tensor]) -> None:
+        """Gives the recorded pass its inputs."""
+        for own, tensor in zip(self.inputs, tensors, strict=True):
+            own.detach().copy_(tensor.detach())
+
+    def ended(self) -> None:
+        """Its memory may be used again."""
+        self._busy_in = -1
+
+    @property
+    def without_gradient(self) -> list[bool]:
+        """Of each output."""
+        return [not wanted for wanted in self._wanted]
+
+
+class _Replayed(torch.autograd.Function):
+    """Replays a recording; what it returns is copied, because the next replay overwrites it."""
+
+    @staticmethod
+    def forward(ctx: Any, recording: _Recording, *tensors: Tensor) -> tuple[Tensor, ...]:
+        ctx.recording = recording
+        recording.fill(tensors[: len(recording.inputs)])
+        recording.replay_forward()
+        outputs = tuple(output.clone() for output in recording.outputs if output is not None)
+        ctx.mark_non_differentiable(
+            *(output for output, fixed in zip(outputs, recording.without_gradient, strict=True) if fixed)
+        )
+        return outputs
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        recording: _Recording = ctx.recording
+        given = [
+            gradient
+            for gradient, fixed in zip(gradients, recording.without_gradient, strict=True)
+            if not fixed
+        ]
+        torch._foreach_copy_(recording.gradients, given)
+        recording.replay_backward()
+        static = [tensor for tensor in recording.learned if tensor is not None]
+        copies = [torch.empty_like(tensor) for tensor in static]
+        torch._foreach_copy_(copies, static)
+        following = iter(copies)
+        found = [None if tensor is None else next(following) for tensor in recording.learned]
+        recording.ended()
+        inputs = iter(found[: len(found) - len(recording.parameters)])
+        of_inputs = [next(inputs) if tensor.requires_grad else None for tensor in recording.inputs]
+        return (None, *of_inputs, *found[len(found) - len(recording.parameters) :])
+
+
+@contextmanager
+def _same_random_numbers(kind: str) -> Iterator[None]:
+    """Leaves the random numbers of the device where they were."""
+    if kind != "cuda":
+        with torch.random.fork_rng(devices=[]):
+            yield
+        return
+    state = torch.cuda.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.cuda.set_rng_state(state)
+
+
+@contextmanager
+def _aside(kind: str) -> Iterator[None]:
+    """Runs on a stream of its own, as what comes before a recording must."""
+    if kind != "cuda":
+        yield
+        return
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        yield
+    torch.cuda.current_stream().wait_stream(stream)
+    torch.cuda.synchronize()
+
+
+@contextmanager
+def _without_kept_casts(kind: str) -> Iterator[None]:
+    """Autocast as it is, but no cast of a weight outlives the pass: a recording must contain it."""
+    if not torch.is_autocast_enabled(kind):
+        yield
+        return
+    with torch.autocast(kind, dtype=torch.get_autocast_dtype(kind), cache_enabled=False):
+        yield
