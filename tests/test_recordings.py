@@ -84,6 +84,24 @@ def test_two_passes_before_a_backward_pass_have_memory_of_their_own() -> None:
     assert Repeater.made == 4
 
 
+def test_a_network_records_with_parameters_of_its_own() -> None:
+    """Those in use elsewhere belong to another stream."""
+    network = nn.Linear(3, 2)
+    seen = []
+    eager = network.forward
+
+    def forward(x: Tensor) -> Tensor:
+        seen.append(network.weight)
+        return eager(x)
+
+    network.forward = forward
+    own = network.weight
+    recorded(network)
+    network(torch.randn(4, 3)).sum().backward()
+    assert network.weight is own and own.grad is not None
+    assert all(weight is not own and weight.data_ptr() == own.data_ptr() for weight in seen)
+
+
 def test_a_pass_without_a_backward_pass_is_free_in_the_next_step() -> None:
     network = nn.Linear(3, 2)
     recorded(network)

@@ -3,7 +3,7 @@
 A large GPU waits for the processor that issues the kernels of a network one by one; a graph goes at once.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -45,9 +45,15 @@ class CUDARecorder:
         self, compute: Callable[[], Sequence[Tensor | None]]
     ) -> tuple[Sequence[Tensor | None], Callable[[], None]]:
         graph = torch.cuda.CUDAGraph()
-        # Another thread may send the next batch to the device meanwhile.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            results = compute()
+        try:
+            # Another thread may send the next batch to the device meanwhile.
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                results = compute()
+        except RuntimeError:
+            # Else the random numbers of the device stay those of a recording.
+            with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
+                torch.zeros(1, device="cuda")
+            raise
         self._pool = graph.pool()
         return results, graph.replay
 
@@ -123,10 +129,10 @@ class RecordedForward:
         kept = [buffer.clone() for buffer in self._buffers]
         try:
             with _same_random_numbers(self._kind):
-                return _Recording(run, tensors, self._parameters, learns, self._recorder(), self._kind)
+                return _Recording(run, tensors, self._network, learns, self._recorder(), self._kind)
         except RuntimeError as error:
             self.failed = True
-            reason = str(error).strip().split("\n")[0]
+            reason = str(_first_of(error)).strip().split("\n")[0]
             note(f"--compile: {type(self._network).__name__} cannot be recorded and runs eagerly: {reason}")
             return None
         finally:
@@ -141,7 +147,7 @@ class _Recording:
     Args:
         run: the pass.
         tensors: what it is given; the recording has copies of its own.
-        parameters: those of the network.
+        network: whose pass it is.
         learns: whether gradients are wanted.
         recorder: for both.
         kind: type of the device.
@@ -151,7 +157,7 @@ class _Recording:
         self,
         run: Callable[[Sequence[Tensor]], Any],
         tensors: Sequence[Tensor],
-        parameters: Sequence[Tensor],
+        network: nn.Module,
         learns: bool,
         recorder: Recorder,
         kind: str,
@@ -160,13 +166,16 @@ class _Recording:
         self.inputs = [
             tensor.detach().clone().requires_grad_(learns and tensor.requires_grad) for tensor in tensors
         ]
-        self.parameters = [parameter for parameter in parameters if learns and parameter.requires_grad]
-        learning = [*(tensor for tensor in self.inputs if tensor.requires_grad), *self.parameters]
+        twins = _twins(network) if learns else {}
+        self.parameters = list(twins)
+        learning = [*(tensor for tensor in self.inputs if tensor.requires_grad), *twins.values()]
         results: list[Any] = []
         made: list[Tensor] = []
 
         def forward() -> list[Tensor]:
-            with torch.set_grad_enabled(learns), _without_kept_casts(kind):
+            made.clear()
+            results.clear()  # an old pass would keep its part of the autograd graph, with its stream
+            with torch.set_grad_enabled(learns), _without_kept_casts(kind), _in_place_of(twins, network):
                 results[:], self._form = tree_flatten(run(self.inputs))
             made[:] = [result for result in results if isinstance(result, Tensor)]
             return [tensor.detach() for tensor in made]
@@ -259,6 +268,43 @@ class _Replayed(torch.autograd.Function):
         inputs = iter(found[: len(found) - len(recording.parameters)])
         of_inputs = [next(inputs) if tensor.requires_grad else None for tensor in recording.inputs]
         return (None, *of_inputs, *found[len(found) - len(recording.parameters) :])
+
+
+def _twins(network: nn.Module) -> dict[nn.Parameter, nn.Parameter]:
+    """Parameters that learn, each with another one of the same memory.
+
+    A parameter in use by a pass on another stream would tie that stream to a recording, which ends it.
+    """
+    return {
+        parameter: nn.Parameter(parameter.detach())
+        for parameter in network.parameters()
+        if parameter.requires_grad
+    }
+
+
+@contextmanager
+def _in_place_of(twins: Mapping[nn.Parameter, nn.Parameter], network: nn.Module) -> Iterator[None]:
+    """The network runs with other parameters of the same memory."""
+    places = [
+        (module._parameters, name, parameter)
+        for module in network.modules()
+        for name, parameter in module._parameters.items()
+        if parameter is not None and parameter in twins
+    ]
+    for own, name, parameter in places:
+        own[name] = twins[parameter]
+    try:
+        yield
+    finally:
+        for own, name, parameter in places:
+            own[name] = parameter
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """What went wrong first: the end of a broken recording is an error of its own."""
+    while error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 @contextmanager
