@@ -9,6 +9,7 @@ from stylegan2_cases import discriminator, generator, generator_sizes
 import parity
 from criteria import gan_losses
 from models.stylegan2.growing import grow
+from models.stylegan2.layers import _pointwise
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.resampling import Upsample
 from utils.errors import InputError
@@ -297,3 +298,17 @@ def test_growing_refuses_other_widths() -> None:
     small = Generator.from_config(config).state_dict(), Discriminator.from_config(config).state_dict()
     with pytest.raises(InputError, match=r"small\.pt does not fit this network: the widths"):
         grow(generator, small[0], discriminator, small[1], "small.pt")
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 64, 128), (1, 11, 5, 7), (2, 16, 100, 100)])
+def test_products_made_for_a_gpu_are_pointwise_convolutions(shape: tuple[int, ...]) -> None:
+    x = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(shape[0], 3, shape[1], dtype=torch.float64, requires_grad=True)
+    expected = torch.einsum("bchw,boc->bohw", x, weight)
+    found = _pointwise(x, weight, aligned=True)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(found, [x, weight], direction),
+        torch.autograd.grad(expected, [x, weight], direction),
+    )

@@ -20,6 +20,9 @@ from models.stylegan2.resampling import (
     resampling_padding,
 )
 
+_ALIGNED = 8  # sides of matrix products are multiples of it on tensor cores; fewer channels are slow there
+_PIXELS_OF_A_PART = 4096  # of a matrix product on a GPU
+
 
 class PixelNorm(nn.Module):
     """Normalises each vector along dimension 1 to unit mean square."""
@@ -57,6 +60,9 @@ class EqualConv2d(nn.Module):
         bias = self.bias if bias is None else bias
         bias = None if bias is None else (bias * gain).to(x.dtype)
         weight = (self.weight * (self.scale * gain)).to(x.dtype)
+        if x.is_cuda and weight.shape[1] < _ALIGNED and weight.shape[2] == self.stride == 1:
+            out = _pointwise(x, weight[None, :, :, 0, 0].expand(len(x), -1, -1))
+            return out if bias is None else out + bias[:, None, None]
         return F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding)
 
 
@@ -182,17 +188,25 @@ class ModulatedConv2d(nn.Module):
         return out.view(batch, -1, *out.shape[2:])
 
 
-def _pointwise(x: Tensor, weight: Tensor) -> Tensor:
+def _pointwise(x: Tensor, weight: Tensor, aligned: bool | None = None) -> Tensor:
     """1x1 convolution of (B, C, H, W) with (B, out, C) weights, as a matrix product in NHWC order.
 
-    On a GPU the product gets a multiple of eight columns: tensor cores take no other.
+    Args:
+        aligned: whether sides become multiples of eight, as tensor cores take them, and samples are divided:
+            the gradient of a weight, a sum over all pixels, then has many parts at a time. None: on GPUs.
     """
     batch, channels, height, width = x.shape
     columns = weight.shape[1]
-    missing = -columns % 8 if x.is_cuda else 0
-    if missing:
-        weight = F.pad(weight, (0, 0, 0, missing))
-    rows = x.permute(0, 2, 3, 1).reshape(batch, height * width, channels)
+    parts = 1
+    if x.is_cuda if aligned is None else aligned:
+        if channels % _ALIGNED:
+            x = F.pad(x, (0, 0, 0, 0, 0, -channels % _ALIGNED))
+        if channels % _ALIGNED or columns % _ALIGNED:
+            weight = F.pad(weight, (0, -channels % _ALIGNED, 0, -columns % _ALIGNED))
+        parts = max(1, height * width // _PIXELS_OF_A_PART)
+        parts = parts if height * width % parts == 0 else 1
+        weight = weight[:, None].expand(-1, parts, -1, -1).flatten(0, 1)
+    rows = x.permute(0, 2, 3, 1).reshape(batch * parts, height * width // parts, x.shape[1])
     out = rows @ weight.transpose(1, 2)
     return out.view(batch, height, width, -1)[..., :columns].permute(0, 3, 1, 2)
 
