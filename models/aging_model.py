@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.kinds import aging_loader, completed, what_is
 from utils.age_groups import AgeGroups
+from utils.compilation import compile_networks
 from utils.device import select_precision
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -66,6 +67,10 @@ class AgingModel(nn.Module, ABC):
         return self.age_path(images, ages.expand(images.shape[0])[:, None])[:, 0]
 
     forward = transform
+
+    def networks(self) -> list[nn.Module]:
+        """Networks that are called for whole passes; a GPU records and replays these."""
+        return []
 
 
 class StyleModel(AgingModel):
@@ -181,4 +186,6 @@ def load_aging_model(
                 f"--global_checkpoint is for MyTimeMachine checkpoints; {checkpoint} is {what_is(content)}"
             )
         model.take_global_encoder(global_checkpoint)
-    return model.to(device)
+    model = model.to(device)
+    compile_networks(model.networks(), "auto")
+    return model

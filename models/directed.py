@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.aging_model import Ages, StyleModel, age_grid, group_shares
 from models.architecture import checked_sizes
@@ -131,7 +131,11 @@ class DirectedModel(StyleModel):
         return w[:, None].expand(-1, self.generator.n_latent, -1)
 
     def synthesize(self, codes: Tensor) -> Tensor:
-        return self.generator.synthesize(codes, self.generator.noise_buffers())
+        pictures, _ = self.generator([codes], input_is_latent=True, randomize_noise=False)
+        return pictures
+
+    def networks(self) -> list[nn.Module]:
+        return [self.encoder, self.generator]
 
 
 def mean_of_class(generator: Generator, shares: Tensor, z: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.aging_model import Ages, HasAdapter, StyleModel, TakesGlobalEncoder, age_grid
 from models.kinds import checkpoint_kind, what_is
@@ -69,6 +69,14 @@ class PSPAgingModel(StyleModel):
 
     def synthesize(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes)
+
+    def networks(self) -> list[nn.Module]:
+        network = self.network
+        return [
+            part
+            for part in (network.encoder, network.pretrained_encoder, network.decoder)
+            if part is not None
+        ]
 
 
 class PersonalizedModel(PSPAgingModel, HasAdapter, TakesGlobalEncoder):

@@ -19,7 +19,7 @@ def through(backend: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("choice", ["auto", "none"])
-def test_nothing_is_compiled_unless_it_is_asked_for(choice: str) -> None:
+def test_on_a_processor_nothing_is_compiled_unless_it_is_asked_for(choice: str) -> None:
     network = nn.Linear(3, 2)
     compile_networks([network], choice)
     assert "forward" not in vars(network)

@@ -34,7 +34,7 @@ class Repeater:
 def recorded(network: nn.Module) -> RecordedForward:
     """The network records from now on."""
     Repeater.made = 0
-    network.forward = forward = RecordedForward(network, Repeater, "cpu")
+    network.forward = forward = RecordedForward(network, Repeater, "cpu", wanted_from=1)
     return forward
 
 
@@ -176,11 +176,22 @@ def test_what_cannot_be_recorded_runs_eagerly_and_says_so_once(capsys: pytest.Ca
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     network = nn.Linear(3, 2)
-    network.forward = RecordedForward(network, Broken, "cpu")
+    network.forward = RecordedForward(network, Broken, "cpu", wanted_from=1)
     x = torch.randn(4, 3)
     for _ in range(2):
         torch.testing.assert_close(network(x), x @ network.weight.t() + network.bias)
     assert capsys.readouterr().err.count("Linear cannot be recorded and runs eagerly: operation not") == 1
+
+
+def test_only_shapes_that_come_again_are_recorded() -> None:
+    Repeater.made = 0
+    network = nn.Linear(3, 2)
+    network.forward = RecordedForward(network, Repeater, "cpu")
+    for number, recordings in enumerate([0, 0, 1, 1], start=1):
+        with torch.no_grad():
+            network(torch.randn(4, 3))
+            network(torch.randn(4 + number, 3))
+        assert Repeater.made == recordings
 
 
 def test_many_shapes_do_not_fill_the_memory() -> None:

@@ -14,8 +14,10 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from utils.notes import note
 
+WANTED_FROM = 3  # passes of a shape: rarer ones are not worth the time of a recording
 WARM_UP = 3  # passes before a recording: libraries choose their algorithms, frozen weights take their form
 LARGEST_NUMBER = 16  # recordings of a network; each keeps the memory of a pass
+LEAST_ROOM = 0.25  # of the memory of a GPU: with less left nothing more is recorded
 
 _step = 0
 _TENSOR = object()  # stands for one in what a pass returns
@@ -68,13 +70,20 @@ class RecordedForward:
         network: its parameters may learn in place, but must stay where they are in memory.
         recorder: makes the recorder of a pass and its backward pass.
         kind: type of the device that it records on.
+        wanted_from: passes of the same shape run eagerly before the one of this number.
     """
 
     def __init__(
-        self, network: nn.Module, recorder: Callable[[], Recorder] = CUDARecorder, kind: str = "cuda"
+        self,
+        network: nn.Module,
+        recorder: Callable[[], Recorder] = CUDARecorder,
+        kind: str = "cuda",
+        wanted_from: int = WANTED_FROM,
     ) -> None:
         self.eager = network.forward
         self.failed = False
+        self._wanted_from = wanted_from
+        self._passes: dict[Any, int] = {}
         self._network, self._recorder, self._kind = network, recorder, kind
         self._parameters = list(network.parameters())
         self._buffers = list(network.buffers())
@@ -108,15 +117,26 @@ class RecordedForward:
         autocast = torch.is_autocast_enabled(self._kind) and torch.get_autocast_dtype(self._kind)
         key = (str(form), tuple(given), tuple(own), learns, autocast, self._network.training)
         try:
-            found = self._recordings.setdefault(key, [])
+            self._passes[key] = self._passes.get(key, 0) + 1
         except TypeError:  # an argument without a hash
             return None
+        found = self._recordings.setdefault(key, [])
         free = next((recording for recording in found if recording.is_free()), None)
-        if free is None and sum(map(len, self._recordings.values())) < LARGEST_NUMBER:
+        if free is None and self._passes[key] >= self._wanted_from and self._has_room():
             free = self._record(leaves, form, learns)
             if free is not None:
                 found.append(free)
         return free
+
+    def _has_room(self) -> bool:
+        """For one more recording."""
+        if sum(map(len, self._recordings.values())) >= LARGEST_NUMBER:
+            return False
+        if self._kind != "cuda":
+            return True
+        free, total = torch.cuda.mem_get_info()
+        unused = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return free + unused > LEAST_ROOM * total
 
     def _record(self, leaves: list[Any], form: Any, learns: bool) -> "_Recording | None":
         def run(tensors: Sequence[Tensor]) -> Any:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.aging_model import (
     PIXELS_AT_A_TIME,
@@ -83,6 +83,10 @@ class ReAgingModel(AgingModel, KeepsBackground):
             pictures = torch.cat([self.generator.render(*part).float() for part in parts])
         masks = None if masks is None else masks[:, None]
         return blended(images[:, None], pictures.unflatten(0, grid.shape), masks)
+
+    def networks(self) -> list[nn.Module]:
+        generator = self.generator
+        return [generator.identity_encoder, generator.age_modulator, generator.decoder]
 
 
 def reaging_checkpoint(
