@@ -192,6 +192,9 @@ def test_styles_mix_at_the_given_layer() -> None:
     assert latents.shape == (2, 6, 24)
     torch.testing.assert_close(latents[:, :2], generator.get_latent(first)[:, None].expand(-1, 2, -1))
     torch.testing.assert_close(latents[:, 2:], generator.get_latent(second)[:, None].expand(-1, 4, -1))
+    mixed = generator([first, second], inject_index=torch.tensor([2, 5]), return_latents=True)[1]
+    torch.testing.assert_close(mixed[0], latents[0])
+    assert [int((code == code[0]).all(1).sum()) for code in mixed] == [2, 5]
     drawn = {
         int((generator([first, second], return_latents=True)[1][0] == latents[0, 0]).all(1).sum())
         for _ in range(60)

@@ -244,7 +244,10 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         """
         count = 2 if self.opts.mixing and torch.rand(()) < self.opts.mixing else 1
         styles = [torch.randn(batch, self.opts.style_dim, device=self.device) for _ in range(count)]
-        index = int(torch.randint(1, self.generator.n_latent, ())) if count == 2 else None
+        index = None
+        if count == 2:  # a tensor: else a GPU would record a pass for each number
+            layers = int(torch.randint(1, self.generator.n_latent, ()))
+            index = torch.full((batch,), layers, device=self.device)
         noise = self.generator.draw_noise(batch) if self.opts.gradient_accumulation_steps > 1 else None
         labels = self.classes.one_hot(self.classes.draw(batch)) if self.classes else None
         return {"styles": styles, "inject_index": index, "noise": noise, "labels": labels}

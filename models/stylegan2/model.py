@@ -215,7 +215,7 @@ class Generator(nn.Module):
         self,
         styles: Sequence[Tensor],
         return_latents: bool = False,
-        inject_index: int | None = None,
+        inject_index: int | Tensor | None = None,
         truncation: float = 1.0,
         truncation_latent: Tensor | None = None,
         input_is_latent: bool = False,
@@ -228,7 +228,8 @@ class Generator(nn.Module):
         Args:
             styles: one (B, style_dim) z or w, two of them for style mixing, or one (B, n_latent, style_dim)
                 W+ code.
-            inject_index: with two styles, the number of layers that take the first; drawn at random if None.
+            inject_index: with two styles, the number of layers that take the first, or such a number for each
+                picture, (B,); drawn at random if None.
             truncation: below 1, moves w towards `truncation_latent`.
             noise: one plane a layer; None means fresh noise, or the fixed buffers without `randomize_noise`.
             labels: (B, c_dim) class labels, for z of a conditional network.
@@ -246,13 +247,17 @@ class Generator(nn.Module):
         image = self.synthesize(latent, noise)
         return image, latent if return_latents else None
 
-    def _broadcast(self, styles: Sequence[Tensor], inject_index: int | None) -> Tensor:
+    def _broadcast(self, styles: Sequence[Tensor], inject_index: int | Tensor | None) -> Tensor:
         """Makes one W+ code of one or two styles."""
         if len(styles) == 1:
             w = styles[0]
             return w if w.dim() == 3 else w[:, None].expand(-1, self.n_latent, -1)
         if inject_index is None:
             inject_index = int(torch.randint(1, self.n_latent, ()))
+        if isinstance(inject_index, Tensor):
+            layers = torch.arange(self.n_latent, device=inject_index.device)
+            takes_first = layers[:, None] < inject_index[:, None, None]
+            return torch.where(takes_first, styles[0][:, None], styles[1][:, None])
         first = styles[0][:, None].expand(-1, inject_index, -1)
         second = styles[1][:, None].expand(-1, self.n_latent - inject_index, -1)
         return torch.cat([first, second], dim=1)
