@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from utils.recordings import records_changing_weights
+
 Form = TypeVar("Form")
 
 
@@ -31,7 +33,7 @@ class Prepared(Generic[Form]):
             compute: makes the form; it must not keep random or other state.
             settings: whatever else the form depends on, such as a dtype.
         """
-        if torch.compiler.is_compiling():  # which makes one kernel of it and what follows
+        if torch.compiler.is_compiling() or records_changing_weights():  # both take in what makes it
             return compute()
         present = [weight for weight in weights if weight is not None]
         if not frozen(present) or not have_numbers(present):

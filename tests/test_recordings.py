@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from models.encoders.psp_encoders import GradualStyleEncoder
 from models.stylegan2.model import Generator
 from utils.compilation import compile_networks
-from utils.recordings import LARGEST_NUMBER, CUDARecorder, RecordedForward, next_step
+from utils.recorded_pass import next_step
+from utils.recordings import LARGEST_NUMBER, RecordedForward
 
 Work = Callable[[], Sequence[Tensor | None]]
 
@@ -70,6 +71,53 @@ def test_encoder_and_frozen_generator_learn_the_same() -> None:
     assert Repeater.made == 4  # both networks, forward and backward, once
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, msg=name)
+
+
+def test_forms_of_frozen_weights_follow_when_these_change() -> None:
+    """A recorded pass does not look whether they do: an average of learning weights is frozen, too."""
+    torch.manual_seed(0)
+    generator = Generator(8, 8, 1, channels={4: 4, 8: 4}).double().requires_grad_(False)
+    other = Generator(8, 8, 1, channels={4: 4, 8: 4}).double()
+    z, weights = torch.randn(2, 8, dtype=torch.float64), list(generator.parameters())
+
+    def run() -> list[Tensor]:
+        pictures = []
+        for _ in range(5):
+            pictures += [generator([z], randomize_noise=False)[0] for _ in range(2)]
+            torch._foreach_lerp_(weights, [weight.detach() for weight in other.parameters()], 0.2)
+        return pictures
+
+    start = {name: value.clone() for name, value in generator.state_dict().items()}
+    expected = run()
+    generator.load_state_dict(start)
+    recorded(generator)
+    torch.testing.assert_close(run(), expected)
+    assert Repeater.made == 2  # again when the weights had changed, and not once more
+
+
+def test_weights_that_learn_and_freeze_in_turn_are_followed() -> None:
+    torch.manual_seed(0)
+    generator = Generator(8, 8, 1, channels={4: 4, 8: 4}).double()
+    z = torch.randn(2, 8, dtype=torch.float64)
+    start = {name: value.clone() for name, value in generator.state_dict().items()}
+
+    def run() -> list[Tensor]:
+        generator.load_state_dict(start)
+        optimizer = torch.optim.Adam(generator.parameters(), 0.01, fused=True)
+        pictures = []
+        for _ in range(4):
+            next_step()
+            generator([z], randomize_noise=False)[0].square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            generator.requires_grad_(False)
+            pictures.append(generator([z], randomize_noise=False)[0])
+            generator.requires_grad_(True)
+        return pictures
+
+    expected = run()
+    recorded(generator)
+    torch.testing.assert_close(run(), expected)
 
 
 def test_two_passes_before_a_backward_pass_have_memory_of_their_own() -> None:
@@ -241,4 +289,3 @@ def test_graphs_on_a_gpu(precision: torch.dtype) -> None:
     found = run()
     assert not encoder.forward.fast.failed and not generator.forward.fast.failed
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
-    assert CUDARecorder is RecordedForward.__init__.__defaults__[0]

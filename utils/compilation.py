@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from utils.notes import note
-from utils.recordings import RecordedForward, next_step
+from utils.recorded_pass import next_step
+from utils.recordings import RecordedForward
 
 CHOICES = ("auto", "none", "graphs", "default", "reduce-overhead")
 _eager_blocks = 0
