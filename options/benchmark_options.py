@@ -76,7 +76,7 @@ class BenchmarkOptions(MachineOptions):
         choices=("auto", "bf16", "no"),
     )
     compile: tuple[str, ...] = option(
-        ("none",),
+        ("auto",),
         ways_to_compile,
         f"ways to run the networks of steps that are timed beside each other: {', '.join(CHOICES)}",
         metavar="CHOICE,...",

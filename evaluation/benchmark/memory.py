@@ -16,7 +16,7 @@ _MACHINE = Path("/proc/meminfo")
 class PeakMemory:
     """Memory that is needed beyond what was in use at the beginning.
 
-    On a GPU that of PyTorch's tensors, on Linux that of the whole process; unknown elsewhere.
+    On a GPU what PyTorch took of it, on Linux that of the whole process; unknown elsewhere.
 
     Args:
         device: where the work computes.
@@ -28,7 +28,7 @@ class PeakMemory:
         gc.collect()
         self.begin_again()
         if device.type == "cuda":
-            self._before = torch.cuda.memory_allocated(device)
+            self._before = torch.cuda.memory_reserved(device)
         else:
             self._before = _kilobytes(_STATUS, "VmRSS") << 10
 
@@ -47,7 +47,7 @@ class PeakMemory:
     def peak(self) -> int | None:
         """Bytes at the highest point so far, None where the system does not tell."""
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) - self._before
+            return torch.cuda.max_memory_reserved(self._device) - self._before
         if not self._told:
             return None
         highest = _kilobytes(_STATUS, "VmHWM") << 10

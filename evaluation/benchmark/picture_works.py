@@ -44,6 +44,7 @@ def random_model(setting: Setting, precision: torch.dtype, parts: Parts) -> PSPA
             encoder.to(memory_format=torch.channels_last)
     model = PSPAgingModel(net, precision).to(setting.device)
     watch_network(model.network, parts)
+    compile_networks(model.networks(), setting.compile)
     return model
 
 
@@ -54,9 +55,7 @@ def ages_of_a_face(setting: Setting, precision: torch.dtype) -> Built:
     """Faces at 11 ages each, through the contract of ageing models."""
     parts = Parts(setting.device)
     model = random_model(setting, precision, parts)
-    net, images = model.network, setting.faces(model.input_size)
-    encoders = [part for part in (net.encoder, net.pretrained_encoder) if part is not None]
-    compile_networks([*encoders, net.decoder], setting.compile)
+    images = setting.faces(model.input_size)
     years = [float(age) for age in AGES]
     return Built({"": lambda: model.age_path(images, years)}, parts)
 

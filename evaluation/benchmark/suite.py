@@ -16,7 +16,9 @@ from evaluation.benchmark.operations import Operations, count_operations
 from evaluation.benchmark.timing import median, seconds
 from evaluation.benchmark.training_steps import Built
 from evaluation.benchmark.works import WORKS, Work
+from utils.compilation import eagerly
 from utils.notes import note
+from utils.recordings import WANTED_FROM
 
 REFERENCE = "reference"
 _WARM_UP = 2  # steps: the first makes the state of an optimiser, the second is like all others
@@ -120,7 +122,7 @@ class Row:
 
 
 def variants_of(
-    case: Case, precisions: Sequence[torch.dtype], reference: bool, compiles: Sequence[str] = ("none",)
+    case: Case, precisions: Sequence[torch.dtype], reference: bool, compiles: Sequence[str] = ("auto",)
 ) -> Variants:
     """What makes each variant of a case, by name; with the reference first, where it has one."""
     work, setting = WORKS[case.work], case.setting
@@ -129,8 +131,8 @@ def variants_of(
     if reference and published is not None:
         found[REFERENCE] = partial(published, setting)
     for precision in precisions if work.computes else [torch.float32]:
-        for way in compiles if work.compiles else ["none"]:
-            name = named(precision) if way == "none" else f"{named(precision)}, {way}"
+        for way in compiles if work.compiles else compiles[:1]:
+            name = named(precision) if len(compiles) == 1 else f"{named(precision)}, {way}"
             found[name] = partial(work.build, replace(setting, compile=way), precision)
     return found
 
@@ -140,7 +142,7 @@ def run_cases(
     precisions: Sequence[torch.dtype],
     reference: bool,
     effort: Effort,
-    compiles: Sequence[str] = ("none",),
+    compiles: Sequence[str] = ("auto",),
 ) -> Iterator[list[Row]]:
     """Yields the rows of each case; one that does not fit in memory is named and left out."""
     with tqdm(total=len(cases) * (1 + effort.rounds), unit="turn") as bar:
@@ -185,7 +187,7 @@ def measure(
     begin = time.monotonic()
     for _ in range(effort.rounds):
         for name, build in variants.items():
-            current = kept.get(name) or _warmed(build())
+            current = kept.get(name) or _warmed(build(), device)
             for row in rows:
                 if row.variant == name:
                     count = effort.steps_in_turn(row.first_seconds)
@@ -199,20 +201,30 @@ def measure(
 
 def _first_look(build: Callable[[], Built], blank: Row) -> tuple[Built, list[Row]]:
     """Builds a variant and warms it up; a row for each of its steps, without times."""
-    meter = memory.PeakMemory(blank.case.setting.device)
+    device = blank.case.setting.device
+    meter = memory.PeakMemory(device)
     built, rows = build(), []
     for step, run in built.steps.items():
         meter.begin_again()
-        first = [seconds(run, 1, blank.case.setting.device) for _ in range(_WARM_UP)]
+        first = [
+            seconds(run, 1, blank.case.setting.device) for _ in range(_warm_up(blank.case.setting.device))
+        ]
         row = replace(blank, step=step, peak=meter.peak(), first_seconds=first[-1], seconds=[])
-        rows.append(replace(row, operations=count_operations(run), parts=built.parts.shares(run)))
+        with eagerly():  # a recording hides them
+            operations = count_operations(run)
+        rows.append(replace(row, operations=operations, parts=built.parts.shares(run)))
     return built, rows
 
 
-def _warmed(built: Built) -> Built:
+def _warm_up(device: torch.device) -> int:
+    """Steps before the first one that is like all others: a GPU records some."""
+    return _WARM_UP + (WANTED_FROM if device.type == "cuda" else 0)
+
+
+def _warmed(built: Built, device: torch.device) -> Built:
     """The same after some steps of every kind."""
     for step in built.steps.values():
-        for _ in range(_WARM_UP):
+        for _ in range(_warm_up(device)):
             step()
     return built
 

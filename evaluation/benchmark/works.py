@@ -111,6 +111,7 @@ WORKS = {
         folder_of_faces,
         Batches(4, 2, 4),
         published_folder,
+        compiles=True,
         images=BATCHES * len(FOLDER_AGES),
     ),
     "data": Work("training data", reading, Batches(8, 8, 32), computes=False),
