@@ -207,12 +207,23 @@ def test_layers(machine: Machine, create_graph: bool, frozen: bool, kind: str) -
 @pytest.mark.parametrize("kind", kinds())
 @pytest.mark.parametrize("frozen", [False, True], ids=["learns", "frozen"])
 @pytest.mark.parametrize(
-    ("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 3e-2)], ids=["float32", "bfloat16"]
+    ("dtype", "bounds"),
+    [(torch.float32, (1e-4, 1e-4, 1e-3)), (torch.bfloat16, (1e-2, 0.2, 0.5))],
+    ids=["float32", "bfloat16"],
 )
 def test_layers_on_a_gpu(
-    kind: str, frozen: bool, dtype: torch.dtype, bound: float, monkeypatch: pytest.MonkeyPatch
+    kind: str,
+    frozen: bool,
+    dtype: torch.dtype,
+    bounds: tuple[float, float, float],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every output and gradient of both kinds of operators against float64: within a share of its norm."""
+    """Both against float64: output, gradients and those of one number, as shares of their norms.
+
+    In bfloat16 some sums come out on the other side of 0, and their gradients with another slope: on a
+    processor plain PyTorch is off by up to 0.12, and in the strength of the noise, where little is left of a
+    long sum, by 0.33.
+    """
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
     layer, inputs = made(kind, "cuda", frozen)
     results = {}
@@ -225,6 +236,7 @@ def test_layers_on_a_gpu(
     for ops, found in results.items():
         for index, (value, expected) in enumerate(zip(found, exact, strict=True)):
             error = (value.double() - expected).norm() / expected.norm()
+            bound = bounds[0 if index == 0 else 2 if value.numel() == 1 else 1]
             assert error < bound, (ops, index, float(error))
 
 

@@ -20,7 +20,7 @@ from utils.errors import InputError
 CHOICES = ("auto", "cuda", "native")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}  # as in stylegan2_ops.cu
 PACK = 16  # bytes that a thread reads at once
-PIXELS_OF_A_SUM, NUMBER_OF_SUMS = 8, 400_000  # at least and at most, of the partial sums of `channel_dot`
+PIXELS_OF_A_SUM, NUMBER_OF_SUMS = 8, 200_000  # at least and about at most, of the threads of `channel_dot`
 
 
 class CompiledOperators:

@@ -274,6 +274,7 @@ template <typename T, int kPack, typename I> struct ChannelDot {
   using Index = I;
   using Real = typename Arithmetic<T>::type;
   using Values = Pack<T, kPack>;
+  static constexpr int kAhead = 4;  // pixels that are read before the first is used
   Pack<Real, kPack>* partial;
   const Values* a;
   const Values* b;
@@ -283,18 +284,34 @@ template <typename T, int kPack, typename I> struct ChannelDot {
     for (Index item = first; item < count; item += stride) {
       const Index start = walk.start(item);
       Pack<Real, kPack> sums = {};
-#ifdef __CUDACC__
-#pragma unroll 4
-#endif
-      for (Index pixel = walk.chunk(item); pixel < walk.pixels; pixel += walk.chunks) {
-        const Values left = a[start + pixel * walk.packs], right = b[start + pixel * walk.packs];
+      Index pixel = walk.chunk(item);
+      for (; pixel + (kAhead - 1) * walk.chunks < walk.pixels; pixel += kAhead * walk.chunks) {
+        Values left[kAhead], right[kAhead];
 #ifdef __CUDACC__
 #pragma unroll
 #endif
-        for (int c = 0; c < kPack; ++c) sums.value[c] += widen(left.value[c]) * widen(right.value[c]);
+        for (int j = 0; j < kAhead; ++j) {
+          left[j] = a[start + (pixel + j * walk.chunks) * walk.packs];
+          right[j] = b[start + (pixel + j * walk.chunks) * walk.packs];
+        }
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int j = 0; j < kAhead; ++j) add(left[j], right[j], sums);
+      }
+      for (; pixel < walk.pixels; pixel += walk.chunks) {
+        const Values left = a[start + pixel * walk.packs], right = b[start + pixel * walk.packs];
+        add(left, right, sums);
       }
       partial[item] = sums;
     }
+  }
+
+  INLINE static void add(const Values& left, const Values& right, Pack<Real, kPack>& sums) {
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+    for (int c = 0; c < kPack; ++c) sums.value[c] += widen(left.value[c]) * widen(right.value[c]);
   }
 };
 
