@@ -30,11 +30,9 @@ def factors_of(x: Tensor) -> Tensor:
 @each_layout
 @pytest.mark.parametrize("given", ["", "factors", "shift", "bias", "one shift", "factors shift bias"])
 def test_sum_under_the_activation(
-    machine: Machine, given: str, layout: str, shape: tuple[int, ...], cpu_operators: CompiledOperators
+    cpu_operators: CompiledOperators, given: str, layout: str, shape: tuple[int, ...]
 ) -> None:
     """Each term is optional, and a reference decides in the place of the sum."""
-    if machine.device != "cpu":
-        pytest.skip("layers call it on a GPU")
     x = LAYOUTS[layout](torch.randn(shape))
     noise = torch.randn(1 if "one" in given else shape[0], 1, *shape[2:])
     factors = factors_of(x) if "factors" in given else None
