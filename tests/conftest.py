@@ -59,3 +59,37 @@ def lab() -> Iterator[Any]:
 
     with Lab() as warm:
         yield warm
+
+
+@pytest.fixture(scope="session")
+def cpu_operators(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """StyleGAN2's compiled operators for this processor, see ``stylegan2_machine``."""
+    from stylegan2_machine import compile_for_cpu
+
+    return compile_for_cpu(tmp_path_factory.mktemp("operators"))
+
+
+@pytest.fixture(
+    params=[
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=[
+                pytest.mark.cuda,
+                pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
+            ],
+        ),
+    ]
+)
+def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """This processor, or a CUDA device where there is one, with StyleGAN2's compiled operators."""
+    from stylegan2_machine import Machine
+
+    from models.stylegan2.op import choose_ops
+    from models.stylegan2.op.build import toolkits
+
+    device = request.param
+    if device == "cuda" and next(toolkits(), None) is None:
+        pytest.skip("no nvcc here (pip install 'cuda-toolkit[nvcc,cccl]' brings one)")
+    yield Machine(device, request.getfixturevalue("cpu_operators") if device == "cpu" else None)
+    choose_ops("auto")

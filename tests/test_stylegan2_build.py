@@ -309,6 +309,9 @@ def any_toolkit() -> build.Toolkit:
     return found
 
 
+FORMS = {"12FusedBiasAct": 2, "16FusedBiasActWalk": 1, "10ChannelDot": 2, "9UpFirDn2d": 5}
+
+
 def test_kernels_compile(tmp_path: Path) -> None:
     """To PTX, which needs no GPU: every operator in every precision."""
     toolkit = any_toolkit()
@@ -318,7 +321,7 @@ def test_kernels_compile(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
     kernels = re.findall(r"\.entry (\w+)", ptx.read_text())
     for precision in ("f", "d", "6__half", "13__nv_bfloat16"):
-        for operator, forms in (("12FusedBiasAct", 2), ("9UpFirDn2d", 5)):
+        for operator, forms in FORMS.items():
             assert sum(f"{operator}I{precision}L" in kernel for kernel in kernels) == forms, (
                 operator,
                 precision,

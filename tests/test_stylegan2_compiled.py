@@ -2,118 +2,19 @@
 CUDA devices; outputs, first and second derivatives, memory layouts.
 """
 
-import importlib
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from stylegan2_cases import UPFIRDN, check_block, each_block
+from stylegan2_machine import LAYOUTS, Machine, channels_last, derivatives
 from torch import Tensor
 
 from models.stylegan2.model import Discriminator, Generator, StyleGAN2Config
 from models.stylegan2.op import choose_ops, fused_leaky_relu, upfirdn2d
-from models.stylegan2.op.build import SOURCE, toolkits
 from models.stylegan2.op.compiled import CompiledOperators, check_operators
 
-SEAMS = [importlib.import_module(f"models.stylegan2.op.{name}") for name in ("fused_act", "upfirdn2d")]
-CUDA = pytest.param(
-    "cuda",
-    marks=[
-        pytest.mark.cuda,
-        pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    ],
-)
-
-
-@pytest.fixture(scope="module")
-def cpu_operators(tmp_path_factory: pytest.TempPathFactory) -> CompiledOperators:
-    """The very source of the CUDA kernels, compiled as C++."""
-    compiler = shutil.which(os.environ.get("CXX", "c++"))
-    if compiler is None:
-        pytest.skip("no C++ compiler")
-    library = tmp_path_factory.mktemp("operators") / "stylegan2_ops.so"
-    command = [compiler, "-x", "c++", "-std=c++17", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"]
-    result = subprocess.run(
-        [*command, str(SOURCE), "-o", str(library)], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    return CompiledOperators(library)
-
-
-@dataclass(frozen=True)
-class Machine:
-    """A device, and how to compute there with the compiled operators."""
-
-    device: str
-    operators: CompiledOperators | None
-
-    @contextmanager
-    def compiled(self) -> Iterator[None]:
-        """Inside, the public functions use the compiled operators."""
-        with pytest.MonkeyPatch.context() as patch:
-            if self.operators is None:
-                choose_ops("cuda")
-            else:
-                for seam in SEAMS:
-                    patch.setattr(seam, "compiled_operators", lambda *_: self.operators)
-            yield
-        choose_ops("native")
-
-    def compare(self, function: Callable[..., Any], *inputs: Tensor, **tolerance: float) -> None:
-        """Asserts that `function(*inputs)` gives the same tensors with both kinds of operators."""
-        choose_ops("native")
-        expected = function(*inputs)
-        with self.compiled():
-            result = function(*inputs)
-        torch.testing.assert_close(result, expected, **tolerance)
-
-
-@pytest.fixture(params=["cpu", CUDA])
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    """This processor, or a CUDA device where there is one."""
-    device = request.param
-    if device == "cuda" and next(toolkits(), None) is None:
-        pytest.skip("no nvcc here (pip install 'cuda-toolkit[nvcc,cccl]' brings one)")
-    yield Machine(device, request.getfixturevalue("cpu_operators") if device == "cpu" else None)
-    choose_ops("auto")
-
-
-def derivatives(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """Output, first and second derivatives along random directions, in every input."""
-    generator = torch.Generator().manual_seed(1)
-
-    def direction(like: Tensor) -> Tensor:
-        values = torch.randn(like.shape, generator=generator, dtype=like.dtype)
-        return values.to(like.device).requires_grad_()
-
-    inputs = [value.detach().requires_grad_() for value in inputs]
-    out = function(*inputs)
-    along = direction(out)
-    first = torch.autograd.grad(out, inputs, along, create_graph=True)
-    second = torch.autograd.grad(first, [along, *inputs], [direction(g) for g in first], allow_unused=True)
-    return (out, *first, *(value for value in second if value is not None))
-
-
-def channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)
-
-
-LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
-    "contiguous": lambda x: x,
-    "channels_last": channels_last,
-    "cut": lambda x: x[:, :, 1:, :-2],
-    "channels_last cut": lambda x: channels_last(x)[:, 1:, 1:],
-    "transposed": lambda x: x.transpose(2, 3),
-    "one pixel": lambda x: x[:, :, :1, :1],
-    "one channel": lambda x: channels_last(x)[:, :1],
-    "repeated": lambda x: x[:1].expand(3, -1, -1, -1),
-}
 UPFIRDN = [
     *UPFIRDN,
     {"up": 2, "down": 2, "pad": (3, 4)},

@@ -4,14 +4,14 @@ Every layer computes in the dtype of its input activations; weights and styles s
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.prepared import Prepared
-from models.stylegan2.op import FusedLeakyReLU, fused_leaky_relu
+from models.stylegan2.op import FusedLeakyReLU, compiled_operators, fused_leaky_relu, scale_channels
 from models.stylegan2.resampling import (
     Blur,
     BlurKernel,
@@ -142,7 +142,7 @@ class ModulatedConv2d(nn.Module):
         """Maps (B, in, H, W) activations and (B, style_dim) styles to (B, out, H', W')."""
         modulation, demodulation = self.factors(style)
         out = self.convolve(x, modulation)
-        return out if demodulation is None else out * demodulation.to(out.dtype)[:, :, None, None]
+        return out if demodulation is None else scale_channels(out, demodulation)
 
     def factors(self, style: Tensor, gain: float = 1.0) -> Factors:
         """Factors for (B, style_dim) styles; `gain` times the demodulation, where there is one."""
@@ -163,8 +163,7 @@ class ModulatedConv2d(nn.Module):
         weight = self.scaled_weight(x.dtype)
         if self.kernel_size == 1 and not (self.upsample or self.downsample):
             return _pointwise(x, weight[:, :, 0, 0] * modulation.to(x.dtype)[:, None, :])
-        x = x * modulation.to(x.dtype)[:, :, None, None]
-        return self._resampling_convolution(x, weight)
+        return self._resampling_convolution(scale_channels(x, modulation), weight)
 
     def scaled_weight(self, dtype: torch.dtype) -> Tensor:
         """The weight (out, in, k, k) in use, in a dtype."""
@@ -287,40 +286,8 @@ class StyledConv(nn.Module):
         out = self.conv.convolve(x, factors.modulation)
         shift = self.noise.scaled(out, noise, gain) if shift is None else shift
         if factors.demodulation is None:
-            out = torch.add(shift, out, alpha=gain)
-        else:
-            out = _scale_and_shift(out, factors.demodulation.to(out.dtype)[:, :, None, None], shift)
-        return self.activate.finish(out)
-
-
-def _scale_and_shift(x: Tensor, factors: Tensor, shift: Tensor) -> Tensor:
-    """``shift + x * factors``, see :class:`_ScaleAndShift`."""
-    if torch.compiler.is_compiling():
-        return torch.addcmul(shift, x, factors)
-    return _ScaleAndShift.apply(x, factors, shift)
-
-
-class _ScaleAndShift(torch.autograd.Function):
-    """``shift + x * factors``; the derivative of ``torch.addcmul`` multiplies once more by a constant 1.
-
-    Arguments: x (B, C, H, W), factors (B, C, 1, 1), shift (1 or B, 1, H, W).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, factors: Tensor, shift: Tensor) -> Tensor:
-        ctx.save_for_backward(x, factors)
-        ctx.shift_shape = shift.shape
-        return torch.addcmul(shift, x, factors)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, factors = ctx.saved_tensors
-        at_x, at_factors, at_shift = ctx.needs_input_grad
-        return (
-            gradient * factors if at_x else None,
-            (gradient * x).sum((2, 3), keepdim=True) if at_factors else None,
-            gradient.sum_to_size(ctx.shift_shape) if at_shift else None,
-        )
+            return self.activate.finish(torch.add(shift, out, alpha=gain))
+        return self.activate.finish_scaled(out, factors.demodulation, shift)
 
 
 class ToRGB(nn.Module):
@@ -375,13 +342,20 @@ class ConvLayer(nn.Sequential):
         self.activate = activate
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """Returns `gain` times the layer's output; the convolution carries this gain and the activation's."""
+        """Returns `gain` times the layer's output.
+
+        The convolution carries this gain and the activation's, and adds the bias; where the operators are
+        compiled the activation does all that in its one pass, as cuDNN adds a bias in a pass of its own.
+        """
         if self.downsample:
             x = self[0](x)
         convolution = self[1 if self.downsample else 0]
         if not self.activate:
             return convolution(x, gain)
         activation = self[-1]
+        if compiled_operators(x):
+            scale = gain * activation.scale
+            return fused_leaky_relu(convolution(x), activation.bias, activation.negative_slope, scale)
         out = convolution(x, gain * activation.scale, activation.bias)
         return activation.finish(out, bias_added=True)
 

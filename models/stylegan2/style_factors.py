@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from models.prepared import Prepared
 from models.stylegan2.layers import Factors, ModulatedConv2d
+from models.stylegan2.op import compiled_operators
 
 
 class Layer(NamedTuple):
@@ -65,7 +66,12 @@ class StyleFactors(nn.Module):
         self._prepared: Prepared[list[Weights]] = Prepared()
 
     def forward(self, latent: Tensor, dtype: torch.dtype) -> list[Factors]:
-        """Factors of every layer in a dtype, for codes (B, n_latent, style_dim)."""
+        """Factors of every layer in a dtype, for codes (B, n_latent, style_dim).
+
+        Those of layers with demodulation keep the dtype of the codes where the operators are compiled, which
+        read them as they are.
+        """
+        scaling_dtype = latent.dtype if compiled_operators(latent) else dtype
         layers = [layer.convolution for group in self._groups for alike in group for layer in alike]
         sources = [weight for c in layers for weight in (c.weight, c.modulation.weight, c.modulation.bias)]
         known = self._prepared.of(sources, lambda: [_weights(group) for group in self._groups])
@@ -76,7 +82,7 @@ class StyleFactors(nn.Module):
             modulations = torch.baddbmm(weights.bias, styles, weights.modulation)
             parts = modulations.split([len(alike) for alike in group])
             for part, energy in zip(parts, weights.energies, strict=True):
-                factors += _factors(part, energy, dtype)
+                factors += _factors(part, energy, dtype if energy is None else scaling_dtype)
         return [factors[place] for place in self._places]
 
 

@@ -19,6 +19,8 @@ from utils.errors import InputError
 
 CHOICES = ("auto", "cuda", "native")
 DTYPES = {torch.float32: 0, torch.float64: 1, torch.float16: 2, torch.bfloat16: 3}  # as in stylegan2_ops.cu
+PACK = 16  # bytes that a thread reads at once
+PIXELS_OF_A_SUM, NUMBER_OF_SUMS = 8, 200_000  # at least and about at most, of the threads of `channel_dot`
 
 
 class CompiledOperators:
@@ -32,32 +34,71 @@ class CompiledOperators:
         functions = ctypes.CDLL(str(library))
         pointer, number, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
         self._fused_bias_act = functions.agelab_fused_bias_act
-        self._fused_bias_act.argtypes = [ctypes.c_int, *[pointer] * 4, *[number] * 3, real, real, pointer]
+        self._fused_bias_act.argtypes = [ctypes.c_int, *[pointer] * 6, *[number] * 5, real, real, pointer]
+        self._channel_dot = functions.agelab_channel_dot
+        self._channel_dot.argtypes = [ctypes.c_int, *[pointer] * 3, *[number] * 4, pointer]
         self._upfirdn2d = functions.agelab_upfirdn2d
         self._upfirdn2d.argtypes = [ctypes.c_int, *[pointer] * 3, ctypes.POINTER(number), pointer]
         self._error = functions.agelab_error
         self._error.restype = ctypes.c_char_p
 
     def fused_bias_act(
-        self, x: Tensor, bias: Tensor | None, reference: Tensor | None, negative_slope: float, scale: float
+        self,
+        x: Tensor,
+        bias: Tensor | None,
+        reference: Tensor | None,
+        negative_slope: float,
+        scale: float,
+        factors: Tensor | None = None,
+        shift: Tensor | None = None,
     ) -> Tensor:
-        """Returns `scale * leaky_relu(x + bias)`.
+        """Returns `scale * leaky_relu(x * factors + shift + bias)`.
 
-        With a `reference` of the shape of `x` its sign, not that of `x + bias`, chooses between the slopes.
+        Args:
+            x: (B, C, ...).
+            bias: (C,) or None.
+            reference: of the shape of `x`; its sign, not that of the sum, chooses between the slopes.
+            factors: (B, C) or None.
+            shift: (1 or B, 1, ...) or None.
         """
         layout = _layout(x if reference is None else reference)
         x = x.contiguous(memory_format=layout)
         reference = None if reference is None else reference.contiguous(memory_format=layout)
-        bias = None if bias is None else bias.to(_arithmetic(x)).contiguous()
+        bias, factors = (
+            None if values is None else values.to(_arithmetic(x)).contiguous() for values in (bias, factors)
+        )
+        shift = None if shift is None else _dense_samples(shift.to(x.dtype))
+        shift_stride = 0 if shift is None or len(shift) == 1 else shift.stride(0)
         out = torch.empty_like(x)
-        step = 1 if layout == torch.channels_last else math.prod(x.shape[2:])
         with torch.cuda.device_of(x):
             code = self._fused_bias_act(
-                DTYPES[x.dtype], out.data_ptr(), x.data_ptr(), _pointer(bias), _pointer(reference),
-                x.numel(), step, x.shape[1], negative_slope, scale, _stream(x),
+                DTYPES[x.dtype], out.data_ptr(), x.data_ptr(), _pointer(factors), _pointer(shift),
+                _pointer(bias), _pointer(reference), *x.shape[:2], math.prod(x.shape[2:]), shift_stride,
+                layout == torch.channels_last, negative_slope, scale, _stream(x),
             )  # fmt: skip
         self._check(code, "fused_bias_act")
         return out
+
+    def channel_dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """Returns `(a * b).sum((2, 3))` of (B, C, H, W) tensors as (B, C), in float32 or wider.
+
+        Channels-last maps are read once and their product is never written.
+        """
+        if torch.channels_last not in (_layout(a), _layout(b)):
+            return (a * b).sum((2, 3), dtype=_arithmetic(a))
+        a, b = (value.contiguous(memory_format=torch.channels_last) for value in (a, b))
+        batch, channels, height, width = a.shape
+        pixels = height * width
+        packs = a.numel() * a.element_size() // PACK
+        chunks = max(1, pixels // max(PIXELS_OF_A_SUM, packs // NUMBER_OF_SUMS))
+        partial = torch.empty(batch, chunks, channels, dtype=_arithmetic(a), device=a.device)
+        with torch.cuda.device_of(a):
+            code = self._channel_dot(
+                DTYPES[a.dtype], partial.data_ptr(), a.data_ptr(), b.data_ptr(), batch, channels, pixels,
+                chunks, _stream(a),
+            )  # fmt: skip
+        self._check(code, "channel_dot")
+        return partial[:, 0] if chunks == 1 else partial.sum(1)
 
     def upfirdn2d(
         self, x: Tensor, kernel: Tensor, up: int, down: int, pad: tuple[int, int, int, int]
@@ -95,6 +136,11 @@ def _layout(x: Tensor) -> torch.memory_format:
     """The order in which the values of `x` lie, dense or not."""
     channels_last = x.dim() == 4 and x.shape[1] > 1 and x.stride(1) == 1
     return torch.channels_last if channels_last else torch.contiguous_format
+
+
+def _dense_samples(x: Tensor) -> Tensor:
+    """`x` with samples that are dense each; they may lie apart."""
+    return x if x[:1].is_contiguous() else x.contiguous()
 
 
 def _arithmetic(x: Tensor) -> torch.dtype:
@@ -174,20 +220,28 @@ def _load(device: torch.device, warn: bool) -> CompiledOperators | None:
 
 @torch.no_grad()
 def check_operators(operators: CompiledOperators, device: torch.device) -> None:
-    """Computes two small results and compares them with PyTorch's.
+    """Computes small results and compares them with PyTorch's.
 
     Raises:
         RuntimeError: the operators do not run on this device, or give other numbers.
     """
     x = torch.linspace(-1, 1, 2 * 3 * 6 * 5, dtype=torch.float64, device=device).view(2, 3, 6, 5)
     bias, kernel = x[0, :, 0, 0], x[0, 0, :4, :4]
-    activated = operators.fused_bias_act(x, bias, None, 0.2, 3.0)
-    filtered = operators.upfirdn2d(x, kernel, 1, 2, (1, 1, 1, 1))
+    last = x.repeat(1, 2, 1, 1).contiguous(memory_format=torch.channels_last)  # in whole packs
+    factors, shift = last[:, :, 0, 0], x[:, :1]
+    results = (
+        operators.fused_bias_act(x, bias, None, 0.2, 3.0),
+        operators.fused_bias_act(last, None, None, 0.2, 3.0, factors, shift),
+        operators.channel_dot(last, last.exp()),
+        operators.upfirdn2d(x, kernel, 1, 2, (1, 1, 1, 1)),
+    )
     weight = kernel.flip(0, 1).expand(3, 1, 4, 4)
     expected = (
         F.leaky_relu(x + bias[:, None, None], 0.2) * 3,
+        F.leaky_relu(last * factors[:, :, None, None] + shift, 0.2) * 3,
+        (last * last.exp()).sum((2, 3)),
         F.conv2d(x, weight, stride=2, padding=1, groups=3),
     )
-    for result, value in zip((activated, filtered), expected, strict=True):
+    for result, value in zip(results, expected, strict=True):
         if not torch.allclose(result, value):
             raise RuntimeError("the compiled operators give wrong numbers on this device")

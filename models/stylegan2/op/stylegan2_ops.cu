@@ -1,4 +1,5 @@
-// Compiled operators of StyleGAN2 (Karras et al. 2020): bias + leaky ReLU + gain, and up - FIR - down.
+// Compiled operators of StyleGAN2 (Karras et al. 2020): factors, shift, bias, leaky ReLU and gain in one pass;
+// the sums that are derivatives of the factors; up - FIR - down.
 //
 // One source for two compilers: nvcc makes CUDA kernels of it; a C++ compiler makes plain loops over the
 // same arithmetic, which the tests run where there is no GPU. It uses no PyTorch headers, only pointers and
@@ -46,7 +47,6 @@ template <> struct Narrow<__nv_bfloat16> {
 };
 
 constexpr int kThreads = 256;
-constexpr int kItemsPerThread = 4;
 
 template <typename Body>
 __global__ void __launch_bounds__(kThreads) run(const Body body, typename Body::Index count) {
@@ -57,12 +57,13 @@ __global__ void __launch_bounds__(kThreads) run(const Body body, typename Body::
 #endif
 
 // Calls body(first, count, stride) so that every index below count is visited once. Returns a CUDA error.
-template <typename Body> int launch(const Body& body, int64_t count, void* stream) {
+template <typename Body>
+int launch(const Body& body, int64_t count, void* stream, [[maybe_unused]] int per_thread = 4) {
   using Index = typename Body::Index;
   if (count == 0) return 0;
 #ifdef __CUDACC__
-  constexpr int64_t kItems = kThreads * kItemsPerThread;
-  const int64_t blocks = (count + kItems - 1) / kItems;
+  const int64_t items = int64_t{kThreads} * per_thread;
+  const int64_t blocks = (count + items - 1) / items;
   const auto grid = static_cast<unsigned>(blocks < (1 << 30) ? blocks : (1 << 30));
   run<<<grid, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(body, static_cast<Index>(count));
   return static_cast<int>(cudaGetLastError());
@@ -73,32 +74,64 @@ template <typename Body> int launch(const Body& body, int64_t count, void* strea
 #endif
 }
 
-// ---------------------------------------------------------------- bias, leaky ReLU, gain
+// ---------------------------------------------------------------- factors, shift, bias, leaky ReLU, gain
 
 template <typename T, int kSize> struct alignas(sizeof(T) * kSize) Pack { T value[kSize]; };
 
-// out = gain * (x + bias) * (s > 0 ? 1 : slope), with s = x + bias, or s = reference where there is one.
-// With the output of the first form as reference (it has the sign of x + bias) the second form is the first
-// derivative, applied to x; being linear in x, it is its own derivative and serves for all higher ones.
+// x and out are (batch, channels, pixels), dense, with channels or pixels last.
+struct Activation {
+  void* out;
+  const void *x, *factors, *shift, *bias, *reference;  // all but x may be null
+  int64_t batch, channels, pixels, shift_stride;
+  bool channels_last;
+  double slope, gain;
+  void* stream;
+};
+
+// out = gain * s * (s > 0 ? 1 : slope), with s = x * factors + shift + bias; the sign of a reference, where
+// there is one, decides instead of that of s. With the output of the first form as reference (it has the sign
+// of s) the second form is the first derivative, applied to x; being linear in x, it is its own derivative
+// and serves for all higher ones.
+template <typename T, typename I> struct Terms {
+  using Real = typename Arithmetic<T>::type;
+  const Real* factors;      // (batch, channels), or null
+  const T* shift;           // one value a pixel, for samples shift_stride apart, or null
+  const Real* bias;         // one value a channel, or null
+  I channels, shift_stride;
+  Real positive, negative;  // gain, gain * slope
+
+  explicit Terms(const Activation& a)
+      : factors(static_cast<const Real*>(a.factors)),
+        shift(static_cast<const T*>(a.shift)),
+        bias(static_cast<const Real*>(a.bias)),
+        channels(static_cast<I>(a.channels)),
+        shift_stride(static_cast<I>(a.shift_stride)),
+        positive(static_cast<Real>(a.gain)),
+        negative(static_cast<Real>(a.gain * a.slope)) {}
+};
+
+// In any layout: packs of what lies together in memory.
 template <typename T, int kPack, typename I> struct FusedBiasAct {
   using Index = I;
   using Real = typename Arithmetic<T>::type;
   using Values = Pack<T, kPack>;
   Values* out;
   const Values* x;
-  const Real* bias;         // one value a channel, or null
-  const Values* reference;  // or null
-  Index step, channels;     // values between two channels in memory
-  Real positive, negative;  // gain, gain * slope
+  const Values* reference;
+  Terms<T, Index> terms;
+  Index inner_size, middle_size;  // channels and pixels, in the order of memory
+  bool channels_last;
 
   INLINE void operator()(Index first, Index count, Index stride) const {
+    const bool placed = terms.factors || terms.shift || terms.bias;
     for (Index pack = first; pack < count; pack += stride) {
       const Values in = x[pack];
       const Values sign = reference ? reference[pack] : in;
-      Index inner = 0, channel = 0;
-      if (bias) {
-        inner = pack * kPack % step;
-        channel = pack * kPack / step % channels;
+      Index inner = 0, middle = 0, n = 0;
+      if (placed) {
+        Index rest = pack * kPack;
+        inner = rest % inner_size, rest /= inner_size;
+        middle = rest % middle_size, n = rest / middle_size;
       }
       Values result;
 #ifdef __CUDACC__
@@ -106,47 +139,204 @@ template <typename T, int kPack, typename I> struct FusedBiasAct {
 #endif
       for (int k = 0; k < kPack; ++k) {
         Real value = widen(in.value[k]);
-        if (bias) {
-          value += bias[channel];
-          if (++inner == step) {
+        if (placed) {
+          const Index channel = channels_last ? inner : middle, pixel = channels_last ? middle : inner;
+          if (terms.factors) value *= terms.factors[n * terms.channels + channel];
+          if (terms.shift) value += widen(terms.shift[n * terms.shift_stride + pixel]);
+          if (terms.bias) value += terms.bias[channel];
+          if (++inner == inner_size) {
             inner = 0;
-            if (++channel == channels) channel = 0;
+            if (++middle == middle_size) middle = 0, ++n;
           }
         }
         const Real decides = reference ? widen(sign.value[k]) : value;
-        result.value[k] = Narrow<T>::from(value * (decides > Real{0} ? positive : negative));
+        result.value[k] = Narrow<T>::from(value * (decides > Real{0} ? terms.positive : terms.negative));
       }
       out[pack] = result;
     }
   }
 };
 
-template <typename T, int kPack, typename Index>
-int launch_fused_bias_act(void* out, const void* x, const void* bias, const void* reference, int64_t count,
-                          int64_t step, int64_t channels, double slope, double gain, void* stream) {
+// Items over channels-last maps: packs of channels vary fastest, then chunks, then samples. An item visits the
+// pixels chunk, chunk + chunks, ... so that neighbouring threads read neighbouring memory, and what belongs to
+// its channels stays in registers.
+template <typename I> struct Walk {
+  I packs, chunks, pixels;
+
+  INLINE I pack(I item) const { return item % packs; }
+  INLINE I chunk(I item) const { return item / packs % chunks; }
+  INLINE I sample(I item) const { return item / packs / chunks; }
+  INLINE I start(I item) const { return sample(item) * pixels * packs + pack(item); }  // of pixel 0, in packs
+};
+
+constexpr int64_t kItemsOfAWalk = 400'000;  // enough for all threads of a large GPU
+
+// The same for channels-last maps with whole packs of channels, in 32 bits.
+template <typename T, int kPack> struct FusedBiasActWalk {
+  using Index = int;
+  using Real = typename Arithmetic<T>::type;
+  using Values = Pack<T, kPack>;
+  static constexpr int kAhead = 2;  // pixels that are read before the first is written
+  Values* out;
+  const Values* x;
+  const Values* reference;
+  Terms<T, Index> terms;
+  Walk<Index> walk;
+
+  INLINE void operator()(Index first, Index count, Index stride) const {
+    for (Index item = first; item < count; item += stride) {
+      const Index n = walk.sample(item), channel = walk.pack(item) * kPack, start = walk.start(item);
+      Real factor[kPack], added[kPack];
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+      for (int c = 0; c < kPack; ++c) {
+        factor[c] = terms.factors ? terms.factors[n * terms.channels + channel + c] : Real{1};
+        added[c] = terms.bias ? terms.bias[channel + c] : Real{0};
+      }
+      for (Index pixel = walk.chunk(item); pixel < walk.pixels; pixel += kAhead * walk.chunks) {
+        Values in[kAhead] = {}, sign[kAhead] = {};
+        Real shift[kAhead] = {};
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int j = 0; j < kAhead; ++j) {
+          const Index place = pixel + j * walk.chunks;
+          if (place >= walk.pixels) continue;
+          in[j] = x[start + place * walk.packs];
+          if (reference) sign[j] = reference[start + place * walk.packs];
+          if (terms.shift) shift[j] = widen(terms.shift[n * terms.shift_stride + place]);
+        }
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int j = 0; j < kAhead; ++j) {
+          const Index place = pixel + j * walk.chunks;
+          if (place >= walk.pixels) continue;
+          Values result;
+          for (int c = 0; c < kPack; ++c) {
+            const Real value = widen(in[j].value[c]) * factor[c] + shift[j] + added[c];
+            const Real decides = reference ? widen(sign[j].value[c]) : value;
+            const Real gain = decides > Real{0} ? terms.positive : terms.negative;
+            result.value[c] = Narrow<T>::from(value * gain);
+          }
+          out[start + place * walk.packs] = result;
+        }
+      }
+    }
+  }
+};
+
+template <typename T, int kPack, typename Index> int launch_fused_bias_act(const Activation& a) {
   using Body = FusedBiasAct<T, kPack, Index>;
-  using Real = typename Body::Real;
   using Values = typename Body::Values;
-  const Body body{static_cast<Values*>(out),
-                  static_cast<const Values*>(x),
-                  static_cast<const Real*>(bias),
-                  static_cast<const Values*>(reference),
-                  static_cast<Index>(step),
-                  static_cast<Index>(channels),
-                  static_cast<Real>(gain),
-                  static_cast<Real>(gain * slope)};
-  return launch(body, count / kPack, stream);
+  const Body body{static_cast<Values*>(a.out),
+                  static_cast<const Values*>(a.x),
+                  static_cast<const Values*>(a.reference),
+                  Terms<T, Index>(a),
+                  static_cast<Index>(a.channels_last ? a.channels : a.pixels),
+                  static_cast<Index>(a.channels_last ? a.pixels : a.channels),
+                  a.channels_last};
+  return launch(body, a.batch * a.channels * a.pixels / kPack, a.stream);
+}
+
+template <typename T, int kPack> int launch_fused_bias_act_walk(const Activation& a) {
+  using Body = FusedBiasActWalk<T, kPack>;
+  using Values = typename Body::Values;
+  const int64_t packs = a.channels / kPack;
+  const int64_t each = 1 + a.batch * packs * a.pixels / kItemsOfAWalk;  // pixels of an item
+  const int64_t chunks = (a.pixels + each - 1) / each;
+  const Body body{static_cast<Values*>(a.out),
+                  static_cast<const Values*>(a.x),
+                  static_cast<const Values*>(a.reference),
+                  Terms<T, int>(a),
+                  {static_cast<int>(packs), static_cast<int>(chunks), static_cast<int>(a.pixels)}};
+  return launch(body, a.batch * chunks * packs, a.stream, 1);
+}
+
+template <typename T> int fused_bias_act(const Activation& a) {
+  constexpr int kPack = 16 / sizeof(T);  // the widest access to memory
+  const int64_t count = a.batch * a.channels * a.pixels;
+  const auto bits = reinterpret_cast<uintptr_t>(a.out) | reinterpret_cast<uintptr_t>(a.x) |
+                    reinterpret_cast<uintptr_t>(a.reference);
+  const bool fits = count <= kFitsInt && a.batch * a.shift_stride <= kFitsInt && bits % 16 == 0;
+  if (!fits || count % kPack) return launch_fused_bias_act<T, 1, int64_t>(a);
+  const bool placed = a.factors || a.shift || a.bias;
+  if (placed && a.channels_last && a.channels % kPack == 0) return launch_fused_bias_act_walk<T, kPack>(a);
+  return launch_fused_bias_act<T, kPack, int>(a);
+}
+
+// ---------------------------------------------------------------- sums over pixels
+
+// For channels-last maps: partial[n, chunk, c] = sum of a[n, c, pixel] * b[n, c, pixel] over the pixels of the
+// chunk. Every sum has one writer and one order: the results are the same in every run.
+template <typename T, int kPack, typename I> struct ChannelDot {
+  using Index = I;
+  using Real = typename Arithmetic<T>::type;
+  using Values = Pack<T, kPack>;
+  static constexpr int kAhead = 4;  // pixels that are read before the first is used
+  Pack<Real, kPack>* partial;
+  const Values* a;
+  const Values* b;
+  Walk<Index> walk;
+
+  INLINE void operator()(Index first, Index count, Index stride) const {
+    for (Index item = first; item < count; item += stride) {
+      const Index start = walk.start(item);
+      Pack<Real, kPack> sums = {};
+      Index pixel = walk.chunk(item);
+      for (; pixel + (kAhead - 1) * walk.chunks < walk.pixels; pixel += kAhead * walk.chunks) {
+        Values left[kAhead], right[kAhead];
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int j = 0; j < kAhead; ++j) {
+          left[j] = a[start + (pixel + j * walk.chunks) * walk.packs];
+          right[j] = b[start + (pixel + j * walk.chunks) * walk.packs];
+        }
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+        for (int j = 0; j < kAhead; ++j) add(left[j], right[j], sums);
+      }
+      for (; pixel < walk.pixels; pixel += walk.chunks) {
+        const Values left = a[start + pixel * walk.packs], right = b[start + pixel * walk.packs];
+        add(left, right, sums);
+      }
+      partial[item] = sums;
+    }
+  }
+
+  INLINE static void add(const Values& left, const Values& right, Pack<Real, kPack>& sums) {
+#ifdef __CUDACC__
+#pragma unroll
+#endif
+    for (int c = 0; c < kPack; ++c) sums.value[c] += widen(left.value[c]) * widen(right.value[c]);
+  }
+};
+
+template <typename T, int kPack, typename Index>
+int launch_channel_dot(void* partial, const void* a, const void* b, int64_t batch, int64_t channels,
+                       int64_t pixels, int64_t chunks, void* stream) {
+  using Body = ChannelDot<T, kPack, Index>;
+  using Values = typename Body::Values;
+  const int64_t packs = channels / kPack;
+  const Body body{static_cast<Pack<typename Body::Real, kPack>*>(partial),
+                  static_cast<const Values*>(a),
+                  static_cast<const Values*>(b),
+                  {static_cast<Index>(packs), static_cast<Index>(chunks), static_cast<Index>(pixels)}};
+  return launch(body, batch * chunks * packs, stream, 1);
 }
 
 template <typename T>
-int fused_bias_act(void* out, const void* x, const void* bias, const void* reference, int64_t count,
-                   int64_t step, int64_t channels, double slope, double gain, void* stream) {
-  constexpr int kPack = 16 / sizeof(T);  // the widest access to memory
-  const auto bits = reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(x) |
-                    reinterpret_cast<uintptr_t>(reference);
-  const bool packs = count <= kFitsInt && count % kPack == 0 && bits % 16 == 0;
-  const auto launcher = packs ? launch_fused_bias_act<T, kPack, int> : launch_fused_bias_act<T, 1, int64_t>;
-  return launcher(out, x, bias, reference, count, step, channels, slope, gain, stream);
+int channel_dot(void* partial, const void* a, const void* b, int64_t batch, int64_t channels, int64_t pixels,
+                int64_t chunks, void* stream) {
+  constexpr int kPack = 16 / sizeof(T);
+  const auto bits = reinterpret_cast<uintptr_t>(a) | reinterpret_cast<uintptr_t>(b);
+  const bool aligned = bits % 16 == 0 && reinterpret_cast<uintptr_t>(partial) % 32 == 0;
+  const bool packs = aligned && batch * channels * pixels <= kFitsInt && channels % kPack == 0;
+  const auto launcher = packs ? launch_channel_dot<T, kPack, int> : launch_channel_dot<T, 1, int64_t>;
+  return launcher(partial, a, b, batch, channels, pixels, chunks, stream);
 }
 
 // ---------------------------------------------------------------- up - FIR - down
@@ -370,21 +560,38 @@ int upfirdn2d(void* out, const void* x, const void* kernel, const int64_t* g, vo
 
 // ---------------------------------------------------------------- what Python calls
 
-// dtype: 0 float32, 1 float64, 2 float16, 3 bfloat16; bias and kernel are double for float64, else float.
-// Both return 0, a CUDA error code, or -1 for a dtype that this build does not have.
+// dtype: 0 float32, 1 float64, 2 float16, 3 bfloat16; factors, bias, partial sums and kernel are double for
+// float64, else float; all others are of that dtype.
+// All return 0, a CUDA error code, or -1 for a dtype that this build does not have.
 
-EXPORT int agelab_fused_bias_act(int dtype, void* out, const void* x, const void* bias, const void* reference,
-                                 int64_t count, int64_t step, int64_t channels, double slope, double gain,
-                                 void* stream) {
+EXPORT int agelab_fused_bias_act(int dtype, void* out, const void* x, const void* factors, const void* shift,
+                                 const void* bias, const void* reference, int64_t batch, int64_t channels,
+                                 int64_t pixels, int64_t shift_stride, int64_t channels_last, double slope,
+                                 double gain, void* stream) {
+  const Activation activation{out,      x,      factors,      shift,              bias,  reference, batch,
+                              channels, pixels, shift_stride, channels_last != 0, slope, gain,      stream};
+  switch (dtype) {
+    case 0: return fused_bias_act<float>(activation);
+    case 1: return fused_bias_act<double>(activation);
+#ifdef __CUDACC__
+    case 2: return fused_bias_act<__half>(activation);
+    case 3: return fused_bias_act<__nv_bfloat16>(activation);
+#endif
+    default: return kUnsupported;
+  }
+}
+
+EXPORT int agelab_channel_dot(int dtype, void* partial, const void* a, const void* b, int64_t batch,
+                              int64_t channels, int64_t pixels, int64_t chunks, void* stream) {
   const auto call = [&](auto function) {
-    return function(out, x, bias, reference, count, step, channels, slope, gain, stream);
+    return function(partial, a, b, batch, channels, pixels, chunks, stream);
   };
   switch (dtype) {
-    case 0: return call(fused_bias_act<float>);
-    case 1: return call(fused_bias_act<double>);
+    case 0: return call(channel_dot<float>);
+    case 1: return call(channel_dot<double>);
 #ifdef __CUDACC__
-    case 2: return call(fused_bias_act<__half>);
-    case 3: return call(fused_bias_act<__nv_bfloat16>);
+    case 2: return call(channel_dot<__half>);
+    case 3: return call(channel_dot<__nv_bfloat16>);
 #endif
     default: return kUnsupported;
   }
