@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from utils.recordings import records_changing_weights
+from utils.recordings import kept_by_recording, records_changing_weights
 
 Form = TypeVar("Form")
 
@@ -35,6 +35,9 @@ class Prepared(Generic[Form]):
         """
         if torch.compiler.is_compiling() or records_changing_weights():  # both take in what makes it
             return compute()
+        return kept_by_recording(self._known(weights, compute, *settings))
+
+    def _known(self, weights: Sequence[Tensor | None], compute: Callable[[], Form], *settings: Any) -> Form:
         present = [weight for weight in weights if weight is not None]
         if not frozen(present) or not have_numbers(present):
             return compute()

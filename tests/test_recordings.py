@@ -1,5 +1,7 @@
 """Recorded passes give the numbers of eager ones; one that runs its work again stands in for CUDA graphs."""
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -7,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders.psp_encoders import GradualStyleEncoder
+from models.prepared import Prepared
 from models.stylegan2.model import Generator
 from utils.compilation import compile_networks
 from utils.recorded_pass import next_step
@@ -93,6 +96,25 @@ def test_forms_of_frozen_weights_follow_when_these_change() -> None:
     recorded(generator)
     torch.testing.assert_close(run(), expected)
     assert Repeater.made == 2  # again when the weights had changed, and not once more
+
+
+def test_a_recording_keeps_the_forms_of_weights_that_it_reads() -> None:
+    """Another pass may replace them, and their memory would go to something else."""
+    network = nn.Linear(3, 2).requires_grad_(False)
+    prepared: Prepared[Tensor] = Prepared()
+    seen: list[weakref.ref[Tensor]] = []
+
+    def forward(x: Tensor, by: float) -> Tensor:
+        form = prepared.of([network.weight], lambda: network.weight * by, by)
+        seen.append(weakref.ref(form))
+        return x @ form.t()
+
+    network.forward = forward
+    recorded(network)
+    network(torch.randn(4, 3), by=2.0)
+    network(torch.randn(4, 3), by=3.0)
+    gc.collect()
+    assert {float(form()[0, 0] / network.weight[0, 0]) for form in seen if form() is not None} == {2.0, 3.0}
 
 
 def test_weights_that_learn_and_freeze_in_turn_are_followed() -> None:

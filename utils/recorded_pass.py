@@ -62,6 +62,9 @@ class RecordedPass:
         learns: whether gradients are wanted.
         recorder: for both.
         kind: type of the device.
+
+    Attributes:
+        kept_alive: what the pass reads and nothing else may hold.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class RecordedPass:
         kind: str,
     ) -> None:
         self._busy_in = -1
+        self.kept_alive: list[Any] = []
         self.inputs = [
             tensor.detach().clone().requires_grad_(learns and tensor.requires_grad) for tensor in tensors
         ]

@@ -5,7 +5,7 @@ A large GPU waits for the processor that issues the kernels of a network one by 
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,17 @@ WANTED_FROM = 3  # passes of a shape: rarer ones are not worth the time of a rec
 LARGEST_NUMBER = 16  # recordings of a network; each keeps the memory of a pass
 LEAST_ROOM = 0.25  # of the memory of a GPU: with less left nothing more is recorded
 
+Value = TypeVar("Value")
+
 _weights_change = False
+_kept: list[Any] | None = None  # by the pass that is being recorded
+
+
+def kept_by_recording(value: Value) -> Value:
+    """The value, which lives as long as the pass that is being recorded, if one is: it reads its memory."""
+    if _kept is not None:
+        _kept.append(value)
+    return value
 
 
 def records_changing_weights() -> bool:
@@ -129,10 +139,12 @@ class RecordedForward:
             return self.eager(*args, **kwargs)
 
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        kept = [buffer.clone() for buffer in self._buffers]
+        kept = [(buffer, buffer.clone(), buffer._version) for buffer in self._buffers]
         try:
-            with _same_random_numbers(self._kind), _recording_of(self._changes):
-                return RecordedPass(run, tensors, self._network, learns, self._recorder(), self._kind)
+            with _same_random_numbers(self._kind), _recording_of(self._changes) as kept_alive:
+                made = RecordedPass(run, tensors, self._network, learns, self._recorder(), self._kind)
+                made.kept_alive = kept_alive
+                return made
         except RuntimeError as error:
             self.failed = True
             reason = str(_first_of(error)).strip().split("\n")[0]
@@ -140,19 +152,20 @@ class RecordedForward:
             return None
         finally:
             with torch.no_grad():  # statistics have seen the pass several times
-                for buffer, before in zip(self._buffers, kept, strict=True):
-                    buffer.copy_(before)
+                for buffer, before, version in kept:
+                    if buffer._version != version:  # others may be in use by a backward pass to come
+                        buffer.copy_(before)
             self._versions = self._seen_versions()
 
 
 @contextmanager
-def _recording_of(changing_weights: bool) -> Iterator[None]:
-    global _weights_change
-    _weights_change = changing_weights
+def _recording_of(changing_weights: bool) -> Iterator[list[Any]]:
+    global _weights_change, _kept
+    _weights_change, _kept = changing_weights, []
     try:
-        yield
+        yield _kept
     finally:
-        _weights_change = False
+        _weights_change, _kept = False, None
 
 
 def _first_of(error: BaseException) -> BaseException:
