@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from models.kinds import aging_loader, completed, what_is
 from utils.age_groups import AgeGroups
-from utils.compilation import compile_networks
 from utils.device import select_precision
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -69,7 +68,7 @@ class AgingModel(nn.Module, ABC):
     forward = transform
 
     def networks(self) -> list[nn.Module]:
-        """Networks that are called for whole passes; a GPU records and replays these."""
+        """Networks that are called for whole passes, see ``utils.compilation.compile_networks``."""
         return []
 
 
@@ -186,6 +185,4 @@ def load_aging_model(
                 f"--global_checkpoint is for MyTimeMachine checkpoints; {checkpoint} is {what_is(content)}"
             )
         model.take_global_encoder(global_checkpoint)
-    model = model.to(device)
-    compile_networks(model.networks(), "auto")
-    return model
+    return model.to(device)

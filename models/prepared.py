@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from utils.recordings import kept_by_recording, records_changing_weights
+from utils.recordings import kept_by_recording, records_changing
 
 Form = TypeVar("Form")
 
@@ -33,12 +33,12 @@ class Prepared(Generic[Form]):
             compute: makes the form; it must not keep random or other state.
             settings: whatever else the form depends on, such as a dtype.
         """
-        if torch.compiler.is_compiling() or records_changing_weights():  # both take in what makes it
-            return compute()
-        return kept_by_recording(self._known(weights, compute, *settings))
-
-    def _known(self, weights: Sequence[Tensor | None], compute: Callable[[], Form], *settings: Any) -> Form:
         present = [weight for weight in weights if weight is not None]
+        if torch.compiler.is_compiling() or records_changing(present):  # both take in what makes it
+            return compute()
+        return kept_by_recording(self._known(present, compute, *settings))
+
+    def _known(self, present: Sequence[Tensor], compute: Callable[[], Form], *settings: Any) -> Form:
         if not frozen(present) or not have_numbers(present):
             return compute()
         key = (*settings, *((weight.data_ptr(), weight._version) for weight in present))

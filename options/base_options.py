@@ -72,7 +72,7 @@ class CompileOptions(Options):
         "auto",
         str,
         "graphs: record the passes of the networks as CUDA graphs and replay them; default and "
-        "reduce-overhead: torch.compile, which takes minutes at the start; auto: graphs on a GPU",
+        "reduce-overhead: torch.compile, which takes minutes at the start; auto: nothing so far",
         choices=CHOICES,
     )
 

@@ -117,6 +117,19 @@ def test_a_recording_keeps_the_forms_of_weights_that_it_reads() -> None:
     assert {float(form()[0, 0] / network.weight[0, 0]) for form in seen if form() is not None} == {2.0, 3.0}
 
 
+def test_noise_that_is_given_is_followed() -> None:
+    generator = Generator(8, 8, 1, channels={4: 4, 8: 4}).requires_grad_(False)
+    with torch.no_grad():
+        for layer in (generator.conv1, *generator.convs):
+            layer.noise.weight.fill_(0.5)
+    z = torch.randn(2, 8)
+    noises = [generator.draw_noise(2) for _ in range(3)]
+    expected = [generator([z], noise=noise)[0] for noise in noises]
+    recorded(generator)
+    torch.testing.assert_close([generator([z], noise=noise)[0] for noise in noises], expected)
+    assert Repeater.made == 1
+
+
 def test_weights_that_learn_and_freeze_in_turn_are_followed() -> None:
     torch.manual_seed(0)
     generator = Generator(8, 8, 1, channels={4: 4, 8: 4}).double()

@@ -35,14 +35,11 @@ def compile_networks(networks: Iterable[nn.Module], choice: str) -> None:
         networks: each of them once, however often it is named.
         choice: ``graphs`` records passes and their backward passes on a GPU, see ``utils.recordings``, and
             does nothing elsewhere. Others are modes of ``torch.compile``, whose first passes take long.
-            ``none`` does nothing. ``auto`` is ``graphs`` on a GPU and ``none`` elsewhere.
+            ``none`` does nothing, nor does ``auto`` so far: see ``docs/ops.md`` for what recordings lack.
     """
-    chosen = list(dict.fromkeys(networks))
-    if choice == "auto":
-        choice = "graphs"
-        chosen = [network for network in chosen if any(weight.is_cuda for weight in network.parameters())]
-    if choice == "none":
+    if choice in ("auto", "none"):
         return
+    chosen = list(dict.fromkeys(networks))
     if choice == "graphs":
         for network in chosen:
             network.forward = _EagerInside(RecordedForward(network))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -41,11 +42,11 @@ class CUDARecorder:
         graph = torch.cuda.CUDAGraph()
         try:
             # Another thread may send the next batch to the device meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, self._pool, _stream_of_recordings(), "thread_local"):
                 results = compute()
         except RuntimeError:
             # Else the random numbers of the device stay those of a recording.
-            with torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"):
+            with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=_stream_of_recordings()):
                 torch.zeros(1, device="cuda")
             raise
         self._pool = graph.pool()
@@ -57,7 +58,7 @@ class RecordedPass:
 
     Args:
         run: the pass.
-        tensors: what it is given; the recording has copies of its own.
+        inputs: what it is given; memory of the recording.
         network: whose pass it is.
         learns: whether gradients are wanted.
         recorder: for both.
@@ -70,7 +71,7 @@ class RecordedPass:
     def __init__(
         self,
         run: Callable[[Sequence[Tensor]], Any],
-        tensors: Sequence[Tensor],
+        inputs: Sequence[Tensor],
         network: nn.Module,
         learns: bool,
         recorder: Recorder,
@@ -78,9 +79,7 @@ class RecordedPass:
     ) -> None:
         self._busy_in = -1
         self.kept_alive: list[Any] = []
-        self.inputs = [
-            tensor.detach().clone().requires_grad_(learns and tensor.requires_grad) for tensor in tensors
-        ]
+        self.inputs = list(inputs)
         twins = _twins(network) if learns else {}
         self.parameters = list(twins)
         learning = [*(tensor for tensor in self.inputs if tensor.requires_grad), *twins.values()]
@@ -215,14 +214,23 @@ def _in_place_of(twins: Mapping[nn.Parameter, nn.Parameter], network: nn.Module)
             own[name] = parameter
 
 
+@lru_cache
+def _stream_of_recordings() -> torch.cuda.Stream:
+    return torch.cuda.Stream()
+
+
 @contextmanager
 def _aside(kind: str) -> Iterator[None]:
-    """Runs on a stream of its own, as what comes before a recording must."""
+    """Runs on the stream of recordings, as what comes before one must.
+
+    Workspaces of cuBLAS belong to a thread and a stream. One that a recorded backward pass needed first would
+    lie where its activations were, and other backward passes would write there before it has read them.
+    """
     if kind != "cuda":
         yield
         return
     torch.cuda.synchronize()
-    stream = torch.cuda.Stream()
+    stream = _stream_of_recordings()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         yield

@@ -3,7 +3,7 @@
 A large GPU waits for the processor that issues the kernels of a network one by one; a graph goes at once.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -21,7 +21,8 @@ LEAST_ROOM = 0.25  # of the memory of a GPU: with less left nothing more is reco
 Value = TypeVar("Value")
 
 _weights_change = False
-_kept: list[Any] | None = None  # by the pass that is being recorded
+_inputs: set[int] = set()  # memory that a pass which is being recorded gets its inputs in
+_kept: list[Any] | None = None  # by that pass
 
 
 def kept_by_recording(value: Value) -> Value:
@@ -31,9 +32,9 @@ def kept_by_recording(value: Value) -> Value:
     return value
 
 
-def records_changing_weights() -> bool:
-    """Whether a pass is being recorded whose weights change: what follows from them must be part of it."""
-    return _weights_change
+def records_changing(tensors: Iterable[Tensor]) -> bool:
+    """Whether a pass is being recorded in which these change: what follows from them must be part of it."""
+    return _weights_change or any(tensor.untyped_storage()._cdata in _inputs for tensor in tensors)
 
 
 class RecordedForward:
@@ -139,10 +140,13 @@ class RecordedForward:
             return self.eager(*args, **kwargs)
 
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        kept = [(buffer, buffer.clone(), buffer._version) for buffer in self._buffers]
+        kept = [buffer.clone() for buffer in self._buffers]
         try:
-            with _same_random_numbers(self._kind), _recording_of(self._changes) as kept_alive:
-                made = RecordedPass(run, tensors, self._network, learns, self._recorder(), self._kind)
+            inputs = [tensor.detach().clone() for tensor in tensors]
+            for own, tensor in zip(inputs, tensors, strict=True):
+                own.requires_grad_(learns and tensor.requires_grad)
+            with _same_random_numbers(self._kind), _recording_of(inputs, self._changes) as kept_alive:
+                made = RecordedPass(run, inputs, self._network, learns, self._recorder(), self._kind)
                 made.kept_alive = kept_alive
                 return made
         except RuntimeError as error:
@@ -151,21 +155,22 @@ class RecordedForward:
             note(f"--compile: {type(self._network).__name__} cannot be recorded and runs eagerly: {reason}")
             return None
         finally:
-            with torch.no_grad():  # statistics have seen the pass several times
-                for buffer, before, version in kept:
-                    if buffer._version != version:  # others may be in use by a backward pass to come
-                        buffer.copy_(before)
+            for buffer, before in zip(self._buffers, kept, strict=True):
+                buffer.data.copy_(
+                    before
+                )  # statistics saw the pass several times; no version: some wait for it
             self._versions = self._seen_versions()
 
 
 @contextmanager
-def _recording_of(changing_weights: bool) -> Iterator[list[Any]]:
-    global _weights_change, _kept
-    _weights_change, _kept = changing_weights, []
+def _recording_of(inputs: Sequence[Tensor], weights_change: bool) -> Iterator[list[Any]]:
+    global _weights_change, _inputs, _kept
+    _weights_change, _kept = weights_change, []
+    _inputs = {tensor.untyped_storage()._cdata for tensor in inputs}
     try:
         yield _kept
     finally:
-        _weights_change, _kept = False, None
+        _weights_change, _inputs, _kept = False, set(), None
 
 
 def _first_of(error: BaseException) -> BaseException:
