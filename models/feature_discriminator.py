@@ -84,5 +84,5 @@ class FeatureDiscriminator(nn.Module):
 
 def age_features(ages: Tensor) -> Tensor:
     """Nearness (B, 11) of ages (B,) in years to 0, 10, ..., 100: a Gaussian of ten years."""
-    centres = torch.tensor(AGE_CENTRES, dtype=torch.float32, device=ages.device)
+    centres = torch.arange(0, 101, 10, dtype=torch.float32, device=ages.device)
     return torch.exp(-0.5 * ((ages.float()[:, None] - centres) / AGE_WIDTH).square())
