@@ -33,4 +33,8 @@ STAGES: dict[str, Stage] = {
     "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=_LOSS_NETWORKS),
     "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=_LOSS_NETWORKS),
     "sam": Stage("sam", "sam.pt", files=_LOSS_NETWORKS | _PRIORS),
+    "reaging_gan": Stage("reaging_gan"),
+    "reaging_gan_likeness": Stage(
+        "reaging_gan_likeness", "reaging_gan.pt", {"--checkpoint_path": "reaging_gan"}, _LOSS_NETWORKS
+    ),
 }

@@ -1,6 +1,7 @@
 """The command line of `scripts/benchmark.py`."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from options.machine_options import MachineOptions
@@ -16,19 +17,19 @@ OF_A_CASE = ("output_size", "batch_size", "networks", "style_dim", "n_mlp", "cha
 
 def works(text: str) -> tuple[str, ...]:
     """Pieces of work, separated by commas."""
-    names = tuple(name.strip() for name in text.split(","))
-    unknown = [name for name in names if name not in WORK_NAMES]
-    if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose among {', '.join(WORK_NAMES)}")
-    return names
+    return _several(text, WORK_NAMES)
 
 
 def ways_to_compile(text: str) -> tuple[str, ...]:
     """Choices of ``--compile``, separated by commas."""
+    return _several(text, CHOICES)
+
+
+def _several(text: str, known: Sequence[str]) -> tuple[str, ...]:
     names = tuple(name.strip() for name in text.split(","))
-    unknown = [name for name in names if name not in CHOICES]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose among {', '.join(CHOICES)}")
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is unknown; choose among {', '.join(known)}")
     return names
 
 

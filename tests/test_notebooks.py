@@ -14,6 +14,7 @@ from notebook_runner import run_notebook, translated, with_parameters
 from PIL import Image
 from toy_networks import directed_checkpoint
 
+from configs.paths_config import model_paths
 from utils.files.checkpoints import save_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,6 +51,13 @@ def test_inference_playground(tmp_path: Path) -> None:
     ]
     young, old = (Image.open(path) for path in aged)
     assert young.size == old.size == (512, 512) and young.tobytes() != old.tobytes()
+
+
+@pytest.mark.slow
+def test_inference_playground_with_a_model_without_styles(tmp_path: Path) -> None:
+    checkpoint = model_paths["demo_reaging_gan"]
+    shown = run("inference_playground.ipynb", tmp_path, TARGET_AGES="20,70", CHECKPOINT=checkpoint)
+    assert [Image.open(path).size for path in shown][2:] == [(3 * 512, 512), (4 * 66 + 2, 68)]
 
 
 @pytest.mark.slow
