@@ -11,7 +11,7 @@ from torch import Tensor
 from configs.paths_config import dataset_paths, model_paths
 from datasets.faces import FaceFolder
 from evaluation.judges import load_judges
-from models.aging_model import AgingModel, load_aging_model
+from models.aging_model import AgingModel, KeepsBackground, load_aging_model
 from models.loading import load_into
 from models.stylegan2.model import Generator, StyleGAN2Config
 from utils.faces.alignment import align_photo
@@ -65,6 +65,20 @@ def test_unchanged_age_rebuilds_the_photo(sam: AgingModel, photos: Tensor) -> No
     error = (output - small).square().mean((1, 2, 3))
     spread = small.var((1, 2, 3))
     assert (error < 0.35 * spread).all(), error / spread
+
+
+def test_re_aging_gan_ages_the_face_alone(photos: Tensor) -> None:
+    model = load_aging_model(model_paths["demo_reaging_gan"])
+    assert isinstance(model, KeepsBackground)
+    small = torch.nn.functional.interpolate(photos, model.input_size, mode="area")
+    path = model.age_path(small, AGES)
+    judged = load_judges().age.predict_age(path.flatten(0, 1)).view(len(photos), len(AGES)).mean(0)
+    assert (judged.diff() > 5).all() and judged[-1] - judged[0] > 25, judged
+    masks = model.face_masks(small)
+    assert masks is not None and 0.2 < float((masks > 0).float().mean()) < 0.9
+    outside = (masks == 0).expand_as(small)
+    for picture in path.unbind(1):
+        assert torch.equal(picture[outside], small[outside])
 
 
 def test_generator_invents_different_faces() -> None:

@@ -214,9 +214,13 @@ def _in_place_of(twins: Mapping[nn.Parameter, nn.Parameter], network: nn.Module)
             own[name] = parameter
 
 
-@lru_cache
 def _stream_of_recordings() -> torch.cuda.Stream:
-    return torch.cuda.Stream()
+    return _stream_on(torch.cuda.current_device())
+
+
+@lru_cache
+def _stream_on(device: int) -> torch.cuda.Stream:
+    return torch.cuda.Stream(device)
 
 
 @contextmanager

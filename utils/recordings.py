@@ -145,7 +145,8 @@ class RecordedForward:
             inputs = [tensor.detach().clone() for tensor in tensors]
             for own, tensor in zip(inputs, tensors, strict=True):
                 own.requires_grad_(learns and tensor.requires_grad)
-            with _same_random_numbers(self._kind), _recording_of(inputs, self._changes) as kept_alive:
+            at_home = _at_home_on(inputs[0].device)
+            with at_home, _recording_of(inputs, self._changes) as kept_alive:
                 made = RecordedPass(run, inputs, self._network, learns, self._recorder(), self._kind)
                 made.kept_alive = kept_alive
                 return made
@@ -181,14 +182,15 @@ def _first_of(error: BaseException) -> BaseException:
 
 
 @contextmanager
-def _same_random_numbers(kind: str) -> Iterator[None]:
-    """Leaves the random numbers of the device where they were."""
-    if kind != "cuda":
+def _at_home_on(device: torch.device) -> Iterator[None]:
+    """Makes a device the current one, and leaves its random numbers where they were."""
+    if device.type != "cuda":
         with torch.random.fork_rng(devices=[]):
             yield
         return
-    state = torch.cuda.get_rng_state()
-    try:
-        yield
-    finally:
-        torch.cuda.set_rng_state(state)
+    with torch.cuda.device(device):
+        state = torch.cuda.get_rng_state(device)
+        try:
+            yield
+        finally:
+            torch.cuda.set_rng_state(state, device)
