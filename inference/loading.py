@@ -9,6 +9,7 @@ from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_
 from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
 from options.ageing_options import AgeingOptions
+from utils.compilation import compile_networks
 from utils.device import select_device
 from utils.distributed import own_device
 from utils.errors import InputError, naming
@@ -46,6 +47,7 @@ def load_as_it_is(opts: AgeingOptions) -> AgingModel:
                 kind = KINDS[model.kind].title
                 raise InputError(f"for MyTimeMachine checkpoints only; {opts.checkpoint} is {kind}")
             model.take_global_encoder(opts.global_checkpoint)
+    compile_networks(model.networks(), opts.compile)
     return model
 
 

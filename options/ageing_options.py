@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from options.machine_options import MachineOptions
+from options.machine_options import CompileOptions, MachineOptions
 from options.target_ages import DEFAULT_AGES, UNIFORM_RANDOM, TargetAge, parse_target_ages
 from utils.errors import InputError
 from utils.faces.alignment import CROPS, predictor_path
@@ -158,7 +158,7 @@ class RefineOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchOptions(MachineOptions):
+class BatchOptions(MachineOptions, CompileOptions):
     """Device, precision and batches."""
 
     mixed_precision: str = option(

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from criteria.objective import TermGroup
-from options.machine_options import MachineOptions
-from utils.compilation import CHOICES
+from options.machine_options import CompileOptions, MachineOptions
 from utils.errors import InputError
 from utils.typed_options import Options, Unread, count, group, option, path, positive, processes, weight
 
@@ -59,21 +58,6 @@ class CheckpointingOptions(Options):
         bool,
         "compute activations of generator, discriminator and encoder again in the backward pass: less "
         "memory, more time, the same numbers",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompileOptions(Options):
-    """Whether networks run compiled."""
-
-    title = "machine"
-
-    compile: str = option(
-        "auto",
-        str,
-        "graphs: record the passes of the networks as CUDA graphs and replay them; default and "
-        "reduce-overhead: torch.compile, which takes minutes at the start; auto: nothing so far",
-        choices=CHOICES,
     )
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from utils.compilation import CHOICES
 from utils.typed_options import Options, option
 
 
@@ -24,4 +25,19 @@ class MachineOptions(DeviceOptions):
         str,
         "StyleGAN2's operators: cuda compiles them, native is plain PyTorch, auto compiles where it can",
         choices=("auto", "cuda", "native"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompileOptions(Options):
+    """Whether networks run compiled."""
+
+    title = "machine"
+
+    compile: str = option(
+        "auto",
+        str,
+        "graphs: record the passes of the networks as CUDA graphs and replay them; default and "
+        "reduce-overhead: torch.compile, which takes minutes at the start; auto: nothing so far",
+        choices=CHOICES,
     )
