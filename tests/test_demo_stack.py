@@ -95,8 +95,3 @@ def test_generator_invents_different_faces() -> None:
     assert ages.std() > 8, "random faces are of all ages"
     similarity = (faces @ faces.t())[~torch.eye(len(faces), dtype=torch.bool)]
     assert similarity.mean() < 0.4, "random faces are different people"
-
-
-def test_bundle_is_small() -> None:
-    files = {path for name, path in model_paths.items() if name.startswith("demo_")}
-    assert sum(Path(path).stat().st_size for path in files) < 40e6
