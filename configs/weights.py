@@ -166,26 +166,22 @@ WEIGHTS: dict[str, Weight] = {
         input_size=0,
         normalisation="style vectors",
     ),
-    "demo_psp": Weight(
-        file="pretrained_models/demo/psp.pt",
-        source=_DEMO_SOURCE,
-        licence=_DEMO_LICENCE,
-        input_size=64,
-        normalisation=_RGB,
-    ),
+    **{
+        f"demo_{name}": Weight(
+            file=f"pretrained_models/demo/{name}.pt",
+            source=_DEMO_SOURCE,
+            licence=_DEMO_LICENCE,
+            input_size=64,
+            normalisation=_RGB,
+        )
+        for name in ("psp", "reaging_gan")
+    },
     "demo_sam": Weight(
         file="pretrained_models/demo/sam.pt",
         source=_DEMO_SOURCE,
         licence=_DEMO_LICENCE,
         input_size=64,
         normalisation=_RGB_AND_AGE,
-    ),
-    "demo_reaging_gan": Weight(
-        file="pretrained_models/demo/reaging_gan.pt",
-        source=_DEMO_SOURCE,
-        licence=_DEMO_LICENCE,
-        input_size=64,
-        normalisation=_RGB,
     ),
     **{
         f"demo_{name}": Weight(

@@ -9,7 +9,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from utils.device import autocast
 
-AGE_CENTRES = tuple(range(0, 101, 10))  # years
+AGE_CENTRES = range(0, 101, 10)  # years
 AGE_WIDTH = 10.0  # years
 REGIONS = 8  # rows, and columns, of regions that are judged apart
 SMALL = 4  # the small picture has one pixel for so many, squared
@@ -84,5 +84,6 @@ class FeatureDiscriminator(nn.Module):
 
 def age_features(ages: Tensor) -> Tensor:
     """Nearness (B, 11) of ages (B,) in years to 0, 10, ..., 100: a Gaussian of ten years."""
-    centres = torch.arange(0, 101, 10, dtype=torch.float32, device=ages.device)
+    first, end, step = AGE_CENTRES.start, AGE_CENTRES.stop, AGE_CENTRES.step
+    centres = torch.arange(first, end, step, dtype=torch.float32, device=ages.device)
     return torch.exp(-0.5 * ((ages.float()[:, None] - centres) / AGE_WIDTH).square())
