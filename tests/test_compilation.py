@@ -25,6 +25,18 @@ def test_on_a_processor_nothing_is_compiled_unless_it_is_asked_for(choice: str) 
     assert "forward" not in vars(network)
 
 
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_on_a_gpu_passes_are_recorded_unless_runs_must_repeat(
+    deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("utils.compilation._device_of", lambda network: torch.device("cuda"))
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: deterministic)
+    network = nn.Linear(3, 2)
+    compile_networks([network], "auto")
+    assert ("forward" in vars(network)) != deterministic
+    assert network(torch.randn(4, 3)).shape == (4, 2)
+
+
 @pytest.mark.slow
 def test_compiled_networks_give_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A frozen generator, and an encoder that learns, up to its heads."""

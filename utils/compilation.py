@@ -35,11 +35,15 @@ def compile_networks(networks: Iterable[nn.Module], choice: str) -> None:
         networks: each of them once, however often it is named.
         choice: ``graphs`` records passes and their backward passes on a GPU, see ``utils.recordings``, and
             does nothing elsewhere. Others are modes of ``torch.compile``, whose first passes take long.
-            ``none`` does nothing, nor does ``auto`` so far: see ``docs/ops.md`` for what recordings lack.
+            ``none`` does nothing. ``auto`` is ``graphs`` for networks on a GPU, unless algorithms must be
+            deterministic: a run that is taken up again records other passes than one that went through.
     """
-    if choice in ("auto", "none"):
-        return
     chosen = list(dict.fromkeys(networks))
+    if choice == "auto":
+        on_gpu = any(_device_of(network).type == "cuda" for network in chosen)
+        choice = "graphs" if on_gpu and not torch.are_deterministic_algorithms_enabled() else "none"
+    if choice == "none":
+        return
     if choice == "graphs":
         for network in chosen:
             network.forward = _EagerInside(RecordedForward(network))
@@ -47,6 +51,11 @@ def compile_networks(networks: Iterable[nn.Module], choice: str) -> None:
     note(f"--compile={choice}: {len(chosen)} networks are compiled in the first steps, which take minutes")
     for network in chosen:
         network.forward = _EagerInside(CompiledForward(network.forward, choice, type(network).__name__))
+
+
+def _device_of(network: nn.Module) -> torch.device:
+    """That of its weights."""
+    return next((weight.device for weight in network.parameters()), torch.device("cpu"))
 
 
 class _EagerInside:

@@ -27,7 +27,9 @@ _REMEDIES = {
     errno.ENOMEM: "close other programs, or work on smaller or fewer pictures at a time",
 }
 _LONGEST = 1000  # characters of a message
-_MEMORY_REMEDY = "close other programs, or use a smaller batch, smaller pictures or fewer workers"
+_MEMORY_REMEDY = (
+    "close other programs, or use a smaller batch, smaller pictures, fewer workers or, on a GPU, --compile=none"
+)
 
 
 def one_line(text: str) -> str:
