@@ -37,7 +37,7 @@ class CompileOptions(Options):
     compile: str = option(
         "auto",
         str,
-        "graphs: record the passes of the networks as CUDA graphs and replay them, which takes memory; default "
+        "graphs: record the passes of the networks as CUDA graphs and replay them (takes memory); default "
         "and reduce-overhead: torch.compile, which takes minutes at the start; auto: graphs on a GPU",
         choices=CHOICES,
     )

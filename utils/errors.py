@@ -28,7 +28,7 @@ _REMEDIES = {
 }
 _LONGEST = 1000  # characters of a message
 _MEMORY_REMEDY = (
-    "close other programs, or use a smaller batch, smaller pictures, fewer workers or, on a GPU, --compile=none"
+    "close other programs, or use a smaller batch, smaller pictures, fewer workers or --compile=none"
 )
 
 
