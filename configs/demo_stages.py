@@ -33,6 +33,13 @@ STAGES: dict[str, Stage] = {
     "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=_LOSS_NETWORKS),
     "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=_LOSS_NETWORKS),
     "sam": Stage("sam", "sam.pt", files=_LOSS_NETWORKS | _PRIORS),
+    "conditional": Stage(
+        "conditional",
+        files={"--age_classifier": "age_classifier.pt", "--checkpoint_path": "stylegan2.pt"},
+    ),
+    "latent_encoder": Stage(
+        "latent_encoder", "directed.pt", {"--stylegan_weights": "conditional"}, _LOSS_NETWORKS
+    ),
     "reaging_gan": Stage("reaging_gan"),
     "reaging_gan_likeness": Stage(
         "reaging_gan_likeness", "reaging_gan.pt", {"--checkpoint_path": "reaging_gan"}, _LOSS_NETWORKS

@@ -176,6 +176,13 @@ WEIGHTS: dict[str, Weight] = {
         )
         for name in ("psp", "reaging_gan")
     },
+    "demo_directed": Weight(
+        file="pretrained_models/demo/directed.pt",
+        source=_DEMO_SOURCE,
+        licence=_DEMO_LICENCE,
+        input_size=96,
+        normalisation=_RGB,
+    ),
     "demo_sam": Weight(
         file="pretrained_models/demo/sam.pt",
         source=_DEMO_SOURCE,

@@ -406,6 +406,7 @@ def test_bundled_weights_are_all_there_and_small() -> None:
     assert not [path.name for path in files if not path.exists()]
     sizes = {path.name: path.stat().st_size for path in files}
     assert sizes.pop("reaging_gan.pt") < 10e6
+    assert sizes.pop("directed.pt") < 15e6
     assert sum(sizes.values()) < 40e6
 
 

@@ -50,7 +50,7 @@ def train_command(name: str, opts: DemoWeightsOptions) -> list[str]:
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={opts.processes}"]
     command = [*launcher, str(REPOSITORY / "scripts" / "train.py"), f"@{preset_file(stage.preset)}"]
     command += [f"--train_dataset={opts.training_faces}", f"--exp_dir={Path(opts.runs) / name}"]
-    if opts.test_faces is not None and name != "stylegan2_64":
+    if opts.test_faces is not None and preset_option(stage.preset, "coach") != "stylegan2":
         command.append(f"--test_dataset={opts.test_faces}")
     command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
     command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
@@ -66,10 +66,15 @@ def preset_file(preset: str) -> Path:
     return REPOSITORY / "configs" / "demo" / f"{preset}.args"
 
 
+def preset_option(preset: str, name: str) -> str:
+    """The value of an option of a preset, which has it."""
+    lines = preset_file(preset).read_text().splitlines()
+    return next(line.split("=")[1] for line in lines if line.startswith(f"--{name}="))
+
+
 def preset_steps(preset: str) -> int:
     """`--max_steps` of a preset."""
-    lines = preset_file(preset).read_text().splitlines()
-    return int(next(line.split("=")[1] for line in lines if line.startswith("--max_steps=")))
+    return int(preset_option(preset, "max_steps"))
 
 
 def newest_weights(run: Path) -> Path:
