@@ -17,7 +17,7 @@ AGE_HIDDEN = 16
 
 
 class DeltaAdapter(nn.Module):
-    """Adds one learned offset to every code: what tells the person from the global model at all ages alike."""
+    """Adds one learned offset to every code, the same at all ages."""
 
     def __init__(self, n_styles: int, style_dim: int, config: BlenderConfig) -> None:
         super().__init__()

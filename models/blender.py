@@ -16,7 +16,7 @@ class BlenderConfig:
     """Kind and widths of an adapter; the defaults are official.
 
     Attributes:
-        type: a key of ``models.adapters.ADAPTERS``; the widths are those of ``bottleneck``, a :class:`Blender`.
+        type: a key of ``models.adapters.ADAPTERS``; only ``bottleneck``, a :class:`Blender`, has the widths.
         ages: how many ages a Gaussian process is seen at.
         bottleneck: length of the summary of one style.
         global_dim: length of the summary of all styles.

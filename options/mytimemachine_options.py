@@ -73,14 +73,14 @@ class MyTimeMachineOptions(
     personalize: str = option(
         "adapter",
         str,
-        "what learns the person: an adapter, or SAM's own encoder (the fine-tuning that the paper compares with)",
+        "what learns: an adapter, or SAM's own encoder (the paper's fine-tuned SAM)",
         choices=("adapter", "encoder"),
     )
     blender_type: str = option(
         "bottleneck",
         str,
-        "the adapter: the official one, one offset, a linear map of each layer, an offset times a number that "
-        "depends on the age, or a Gaussian process over age (needs gpytorch)",
+        "the adapter: the official one, one offset, a linear map of each layer, an offset times a number "
+        "that depends on the age, or a Gaussian process over age (needs gpytorch)",
         choices=tuple(ADAPTERS),
     )
     n_bottleneck: int = option(32, width, "the official adapter's summary of one style")

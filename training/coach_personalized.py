@@ -113,7 +113,9 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
                 f"--checkpoint_path={path} has an adapter already; --personalize=encoder begins with a SAM"
             )
         if adapter is not None and adapter.type != self.opts.blender_type:
-            raise InputError(f"--checkpoint_path={path} has another adapter; add --blender_type={adapter.type}")
+            raise InputError(
+                f"--checkpoint_path={path} has another adapter; add --blender_type={adapter.type}"
+            )
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
         if self.opts.activation_checkpointing:
@@ -188,7 +190,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         draws = step_generator(self.opts.seed, self.step)
         mode = draw_mode(draws, self.age_range)
         batch["target_age"] = self._target_ages(mode, batch["age"], draws)
-        # Everything but the adapter stays in eval mode, the encoder too where it learns (corrected) or follows train mode (official).
+        # Everything but the adapter, an encoder that learns too, stays in eval mode (corrected) or follows
+        # train mode (official).
         self.net.train(not self.repairs.prior_in_eval_mode)
         self.optimizer.zero_grad(set_to_none=True)
         figures = [self._learn(part, mode) for part in self.parts(batch)]
