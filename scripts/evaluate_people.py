@@ -2,7 +2,8 @@
 
 For each sub-folder of --people and each fold of its ages: MyTimeMachine is trained on the photos of the
 other ages; then every left-out photo is aged to the ages of the other left-out photos, by SAM and by the
-personalised model. A person for whom this fails is reported with the reason. The same command continues an
+personalised model. --protocol=mytimemachine is that of the paper, with age regression and progression;
+--variants sets ways to personalise side by side. A person for whom this fails is reported with the reason. The same command continues an
 interrupted one.
 """
 
