@@ -96,21 +96,17 @@ def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
     """The rows of either pass in every mode; the total of the cycle pass counts ``cycle_lambda`` times."""
     repairs = weights.repairs
     whole, inner, identities = ["perceptual"], ["perceptual_crop"], ["identity"]
-    weighted = by_age_difference if weights.extrapolation_target == PHOTO else by_distance
-    pairs = weighted if weights.use_weighted_id_loss else equally
     neighbour = weights.nearest_neighbor_id_loss_lambda if repairs.neighbour_weight_respected else 1.0
-    adaptive = distance_by_age(
-        weights.adaptive_w_norm_lambda, sum_over_batch=not repairs.w_norm_independent_of_batch
-    )
-
-    if not weights.adaptive_w_norm_lambda and repairs.w_norm_without_adaptive:
+    scale = weights.adaptive_w_norm_lambda
+    adaptive = distance_by_age(scale, sum_over_batch=not repairs.w_norm_independent_of_batch)
+    if not scale and repairs.w_norm_without_adaptive:
         adaptive = distance_from_average
-    looks_at_photo = weights.extrapolation_target == PHOTO
+    as_sam = weights.extrapolation_target == PHOTO
+    pairs = (by_age_difference if as_sam else by_distance) if weights.use_weighted_id_loss else equally
 
     def aged(this: Pass) -> bool:
-        if extrapolates(this):
-            return this.name == "real" and looks_at_photo
-        return this.name == "real" and (interpolates(this) or not repairs.plain_weights_without_aging)
+        ages = as_sam if extrapolates(this) else interpolates(this) or not repairs.plain_weights_without_aging
+        return this.name == "real" and ages
 
     def not_aged(this: Pass) -> bool:
         return not aged(this)

@@ -1,5 +1,7 @@
 """One training step of MyTimeMachine: adapter to the target age, and back (Qi et al. 2024)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -16,6 +18,36 @@ def global_pictures(net: pSp, objective: Objective, codes: Tensor) -> Targets:
     """What extrapolated images are compared with: those of the global network from its codes."""
     pictures = net.decode(codes, resize=True)
     return objective.targets_of(pictures, leave_out=("identity", "ages"))
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """Codes before the adapter, and what their images shall look like."""
+
+    net: pSp
+    objective: Objective
+    photos: Targets
+    global_encoder: nn.Module | None
+    mode: Mode
+    extrapolation_target: str
+
+    def __call__(self, x: Tensor, photo_codes: Tensor | None) -> tuple[Tensor, Targets | None]:
+        """Codes (B, n_styles, style_dim) of images with age planes; what to compare with in extrapolation."""
+        net = self.net
+        if photo_codes is None:
+            photo_codes = net.encode_photo(x)
+        learns = self.global_encoder is not None and torch.is_grad_enabled()
+        with torch.set_grad_enabled(learns):
+            codes = net.encode(x, photo_codes)
+        if self.mode != "extrapolation":
+            return codes, None
+        if self.extrapolation_target != GLOBAL:
+            return codes, self.photos
+        global_codes = codes
+        if self.global_encoder is not None:
+            with torch.no_grad():
+                global_codes = self.global_encoder(x) + photo_codes
+        return codes, global_pictures(net, self.objective, global_codes)
 
 
 def mytimemachine_step(
@@ -38,44 +70,29 @@ def mytimemachine_step(
 ) -> StepResult:
     """Computes both passes and leaves the sum of the gradients of what learns in ``.grad``.
 
-    One network serves as the global and the personal one: only the adapter, or the encoder, differs. What is
-    frozen runs once a pass and without gradient, the global network renders in extrapolation only. Noise is
-    the fixed one.
+    One network is the global and the personal one: only the adapter, or the encoder, differs. The global one
+    renders in extrapolation only. Noise is the fixed one.
 
     Args:
-        net: network with an adapter, everything but the adapter frozen, or one of which only the encoder
-            learns; its mode decides about batch norm.
+        net: of which the adapter alone learns, or the encoder; its mode decides about batch norm.
         objective: terms, weights and reference photos.
         images: real images ``(B, 3, S, S)`` at the encoder's input size.
-        input_ages: their ages ``(B,)`` in years.
-        target_ages: years ``(B,)`` to go to.
-        mode: mode of the batch; it also holds in the cycle pass.
-        cycle_lambda: weight of the cycle pass.
-        targets: ``objective.targets_of(images)``, where it was computed before.
-        photo_codes: ``net.encode_photo(images)``, where it was computed before.
+        input_ages, target_ages: their ages ``(B,)`` in years, and those to go to.
+        mode: of the batch, also in the cycle pass, which has the weight ``cycle_lambda``.
+        targets, photo_codes: ``objective.targets_of(images)`` and ``net.encode_photo(images)``, where known.
         global_encoder: the encoder as it was, where ``net.encoder`` learns.
-        extrapolation_target: what extrapolated images are compared with, the ``global`` network's pictures or
-            the ``photo``.
+        extrapolation_target: as the option of that name.
         trained: whether anything learns from this step; share: of these images in those of the step.
         precision: dtype of autocast; float32 for none.
         backward: called with the loss of each pass.
     """
     known = targets or targets_in(objective, images, precision)
+    likeness = _Likeness(net, objective, known, global_encoder, mode, extrapolation_target)
 
     def run(inputs: Tensor, ages: Tensor, name: PassName, known_codes: Tensor | None) -> PassResult:
         with autocast(images.device, precision):
-            x = append_age(inputs, ages)
-            photo_codes = net.encode_photo(x) if known_codes is None else known_codes
-            with torch.no_grad():
-                global_codes = net.encoder(x) if global_encoder is None else global_encoder(x)
-                global_codes = global_codes + photo_codes
-            if global_encoder is None:
-                codes = net.personalize(global_codes, ages)
-            else:
-                codes = net.encode(x, photo_codes)
-            compared = known if mode == "extrapolation" else None
-            if mode == "extrapolation" and extrapolation_target == GLOBAL:
-                compared = global_pictures(net, objective, global_codes)
+            codes, compared = likeness(append_age(inputs, ages), known_codes)
+            codes = net.personalize(codes, ages)
             generated = net.decode(codes, resize=True)
             this = Pass(
                 generated,
