@@ -24,13 +24,21 @@ from criteria.terms import (
 from criteria.weights import AgeingWeights
 from utils.typed_options import option, weight
 
+GLOBAL, PHOTO = "global", "photo"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MyTimeMachineWeights(AgeingWeights):
     """Weights of SAM's terms and of those that MyTimeMachine adds."""
 
-    adaptive_w_norm_lambda: float = option(7.0, weight, "W-norm that grows with the distance")
+    adaptive_w_norm_lambda: float = option(7.0, weight, "W-norm that grows with the distance; 0: SAM's")
     nearest_neighbor_id_loss_lambda: float = option(1.0, weight, "identity to the nearest photo")
+    extrapolation_target: str = option(
+        GLOBAL,
+        str,
+        "what faces outside the photos' ages shall look like: the global model's, or as in SAM the photo",
+        choices=(GLOBAL, PHOTO),
+    )
 
     @property
     def repairs(self) -> MyTimeMachineRecipe:
@@ -88,15 +96,17 @@ def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
     """The rows of either pass in every mode; the total of the cycle pass counts ``cycle_lambda`` times."""
     repairs = weights.repairs
     whole, inner, identities = ["perceptual"], ["perceptual_crop"], ["identity"]
-    pairs = by_distance if weights.use_weighted_id_loss else equally
     neighbour = weights.nearest_neighbor_id_loss_lambda if repairs.neighbour_weight_respected else 1.0
-    adaptive = distance_by_age(
-        weights.adaptive_w_norm_lambda, sum_over_batch=not repairs.w_norm_independent_of_batch
-    )
+    scale = weights.adaptive_w_norm_lambda
+    adaptive = distance_by_age(scale, sum_over_batch=not repairs.w_norm_independent_of_batch)
+    if not scale and repairs.w_norm_without_adaptive:
+        adaptive = distance_from_average
+    as_sam = weights.extrapolation_target == PHOTO
+    pairs = (by_age_difference if as_sam else by_distance) if weights.use_weighted_id_loss else equally
 
     def aged(this: Pass) -> bool:
-        plain = repairs.plain_weights_without_aging and not interpolates(this)
-        return this.name == "real" and stays_inside(this) and not plain
+        ages = as_sam if extrapolates(this) else interpolates(this) or not repairs.plain_weights_without_aging
+        return this.name == "real" and ages
 
     def not_aged(this: Pass) -> bool:
         return not aged(this)

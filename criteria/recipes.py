@@ -16,6 +16,8 @@ class MyTimeMachineRecipe:
     adapter_starts_at_zero: bool = True
     # whole-batch sum of the adaptive W-norm becomes its mean times the published batch of 4
     w_norm_independent_of_batch: bool = True
+    # --adaptive_w_norm_lambda=0 leaves extrapolation SAM's W-norm, not none
+    w_norm_without_adaptive: bool = True
     # extrapolation counts the ageing loss once, not twice
     aging_loss_once: bool = True
     # the *_aging weights of L2 and LPIPS hold for aged batches only, as in SAM

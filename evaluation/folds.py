@@ -16,6 +16,8 @@ from utils.device import select_device
 from utils.errors import InputError
 from utils.files.writing import write_json
 
+SPLIT = ("train", "held_out")  # sub-folders of a person who comes with a split
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -24,12 +26,17 @@ class Fold:
     Attributes:
         folder: its own: ``run/``, ``photos/``, ``fold.json`` and the picture go there.
         photos: the files it is trained on.
-        left_out: the ages in years that it does not see.
+        held_out: those that it does not see.
     """
 
     folder: Path
     photos: tuple[Path, ...]
-    left_out: tuple[float, ...]
+    held_out: tuple[Path, ...]
+
+    @property
+    def left_out(self) -> tuple[float, ...]:
+        """The ages in years of what is held out, rising."""
+        return tuple(sorted({parse_age(photo) for photo in self.held_out}))
 
     @property
     def training_range(self) -> tuple[float, float]:
@@ -68,9 +75,21 @@ def make_folds(photos: Sequence[Path], count: int, folder: Path) -> list[Fold]:
     ages = [parse_age(photo) for photo in photos]
     found = []
     for number, left_out in enumerate(age_folds(ages, count), start=1):
-        kept = [photo for photo, age in zip(photos, ages, strict=True) if age not in left_out]
-        found.append(Fold(folder / f"fold_{number}_of_{count}", tuple(kept), tuple(left_out)))
+        held_out = tuple(photo for photo, age in zip(photos, ages, strict=True) if age in left_out)
+        kept = tuple(photo for photo in photos if photo not in held_out)
+        found.append(Fold(folder / f"fold_{number}_of_{count}", kept, held_out))
     return found
+
+
+def given_split(root: Path, photos: Sequence[Path]) -> tuple[list[Path], list[Path]] | None:
+    """The photos in a person's ``train/`` and ``held_out/``; None where there are no such folders.
+
+    Args:
+        root: the person's folder.
+        photos: in it or below.
+    """
+    train, held_out = ([photo for photo in photos if root / part in photo.parents] for part in SPLIT)
+    return (train, held_out) if train and held_out else None
 
 
 def personalized_model(fold: Fold, options: PeopleOptions) -> AgingModel:

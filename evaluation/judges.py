@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from configs.paths_config import model_paths
@@ -14,9 +15,12 @@ from models.kinds import checkpoint_kind
 from options.evaluate_options import JudgingOptions
 from utils.device import select_device
 from utils.errors import InputError
+from utils.faces.descriptor import FaceDescriptor
 from utils.files.checkpoints import load_checkpoint
+from utils.pictures.tensors import resize, to_uint8
 
 JUDGED_AT_ONCE = 64
+DLIB, DLIB_SIZE = "dlib", 150  # what --judge_identity calls it, and the pixels that it sees
 # Kind of judge -> option of a training that names the network of the losses, and its bundled file.
 LOSS_NETWORKS = {
     "age": ("age_classifier", "demo_age_classifier"),
@@ -71,12 +75,31 @@ class NetworkCard:
         return f"{self.file} ({self.kind}: {', '.join(facts)})"
 
 
+class DlibIdentity:
+    """dlib's public face descriptor in the place of a network; it computes on the CPU.
+
+    Cosines lie near 1 for everybody; compare them with each other only.
+
+    Raises:
+        InputError: dlib or its model files are not installed.
+    """
+
+    def __init__(self) -> None:
+        self._descriptor = FaceDescriptor()
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Embeddings (B, 128) of unit length of aligned faces (B, 3, S, S) in [-1, 1]."""
+        pixels = to_uint8(resize(images, DLIB_SIZE)).permute(0, 2, 3, 1).cpu().numpy()
+        found = torch.stack([torch.from_numpy(self._descriptor(face)) for face in pixels])
+        return F.normalize(found, dim=1)
+
+
 @dataclass(frozen=True)
 class Judges:
     """Both judges with their cards."""
 
     age: AgeClassifier
-    identity: IdentityNetwork
+    identity: IdentityNetwork | DlibIdentity
     age_card: NetworkCard
     identity_card: NetworkCard
 
@@ -90,7 +113,7 @@ class Judges:
         Returns:
             Ages in years (...,) and unit embeddings (..., D), on the CPU.
         """
-        device = next(self.identity.parameters()).device
+        device = next(self.age.parameters()).device
         ages, embeddings = [], []
         for part in images.flatten(0, -4).split(JUDGED_AT_ONCE):
             part = part.to(device).float().clamp(-1, 1)
@@ -107,19 +130,20 @@ class Judges:
 def load_judges(
     age: str | Path | None = None, identity: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> Judges:
-    """Loads both judges; the bundled ones where no file is named.
+    """Loads both judges; the bundled ones where no file is named, dlib's descriptor for ``dlib``.
 
     Raises:
         InputError: a file cannot be read or is something else.
     """
     age = age or model_paths["demo_judge_age"]
     identity = identity or model_paths["demo_judge_identity"]
-    return Judges(
-        load_age_classifier(age, device),
-        load_identity(identity, device),
-        NetworkCard.from_checkpoint(load_checkpoint(age), age),
-        NetworkCard.from_checkpoint(load_checkpoint(identity), identity),
-    )
+    age_judge = load_age_classifier(age, device)
+    age_card = NetworkCard.from_checkpoint(load_checkpoint(age), age)
+    if str(identity) == DLIB:
+        card = NetworkCard(DLIB, "judge_identity", "ResNet", DLIB_SIZE, teacher=DLIB)
+        return Judges(age_judge, DlibIdentity(), age_card, card)
+    identity_card = NetworkCard.from_checkpoint(load_checkpoint(identity), identity)
+    return Judges(age_judge, load_identity(identity, device), age_card, identity_card)
 
 
 def chosen_judges(options: JudgingOptions) -> Judges:

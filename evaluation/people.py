@@ -2,17 +2,19 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from evaluation.folds import Fold, make_folds, personalized_model
+from evaluation.folds import Fold, given_split, make_folds, personalized_model
 from evaluation.judges import Judges, chosen_judges, independence_notes
 from evaluation.life_span import life_span_picture
 from evaluation.person_photos import PersonPhotos, load_person, middle_photo
 from evaluation.personal import Pair, evaluate_personalization
+from evaluation.published_people import report_published
 from evaluation.report import write_report
 from evaluation.summaries import mean_over_people, summarize_pairs
-from evaluation.tables import people_table, personalization_table
+from evaluation.tables import people_table, personalization_table, variants_table
 from models.aging_model import AgingModel, load_aging_model
 from options.evaluate_options import PeopleOptions
 from utils.device import select_device
@@ -24,6 +26,8 @@ from utils.pictures.writing import save_pil
 def report_people(options: PeopleOptions, made_by: Mapping[str, str]) -> None:
     """Writes ``people.json``, ``people.md`` and for each person a folder with runs and pictures.
 
+    With ``--variants`` every one of them has such a folder of its own, and a row in one table.
+
     Args:
         options: who is evaluated, and how.
         made_by: command and date, which the figures begin with.
@@ -31,29 +35,38 @@ def report_people(options: PeopleOptions, made_by: Mapping[str, str]) -> None:
     Raises:
         InputError: a file cannot be used, or not one person could be evaluated.
     """
-    judges = chosen_judges(options)
-    notes = independence_notes(judges, options.checkpoint_path)
     device = select_device(options.device)
     global_model = load_aging_model(options.checkpoint_path, device, None, options.mixed_precision)
     if global_model.kind != "sam":
         raise InputError(f"{options.checkpoint_path} is {global_model.kind}; personalisation starts from SAM")
-    people = {
-        folder.name: _evaluated(folder, options, global_model, judges)
-        for folder in people_folders(options.people, options.only)
-    }
+    folders = people_folders(options.people, options.only)
+    if options.protocol == "mytimemachine":
+        report_published(options, made_by, global_model, folders)
+        return
+    judges = chosen_judges(options)
+    notes = independence_notes(judges, options.checkpoint_path)
+    variants: dict[str, dict[str, Any]] = {}
+    for variant in options.variants or ("",):
+        chosen = options.with_variant(variant) if variant else options
+        place = replace(chosen, exp_dir=str(Path(options.exp_dir) / variant))
+        people = {folder.name: _evaluated(folder, place, global_model, judges) for folder in folders}
+        notes += [
+            " ".join((*filter(None, [variant]), name, f"failed: {row['failed']}"))
+            for name, row in people.items()
+            if "failed" in row
+        ]
+        variants[variant] = {"overall": mean_over_people(people), "people": people}
     figures: dict[str, Any] = {
         **made_by,
         "checkpoint": options.checkpoint_path,
         "preset": options.preset,
         "folds": options.folds,
         "judges": judges.cards(),
-        "overall": mean_over_people(people),
-        "people": people,
+        **({"variants": variants} if options.variants else variants[""]),
     }
-    notes += [f"{name} failed: {row['failed']}" for name, row in people.items() if "failed" in row]
-    title = "Personalisation to real people"
-    write_report(options.exp_dir, "people", title, figures, people_table(figures), notes)
-    if figures["overall"] is None:
+    table = variants_table(variants) if options.variants else people_table(figures)
+    write_report(options.exp_dir, "people", "Personalisation to real people", figures, table, notes)
+    if all(row["overall"] is None for row in variants.values()):
         raise InputError(f"not one person in {options.people} could be evaluated; the reasons are above")
 
 
@@ -103,10 +116,14 @@ def evaluate_person(
     photos = list_images(folder, [options.exp_dir])
     pairs: list[Pair] = []
     rows = []
-    folds = make_folds(photos, options.folds, Path(options.exp_dir) / folder.name)
+    place, split = Path(options.exp_dir) / folder.name, given_split(folder, photos)
+    if split:
+        folds = [Fold(place / "given_split", *map(tuple, split))]
+    else:
+        folds = make_folds(photos, options.folds, place)
     for number, fold in enumerate(folds, start=1):
         listed = ", ".join(f"{age:g}" for age in fold.left_out)
-        print(f"{folder.name}, fold {number} of {options.folds}: leaving out {listed}", flush=True)
+        print(f"{folder.name}, fold {number} of {len(folds)}: leaving out {listed}", flush=True)
         personal_model = personalized_model(fold, options)
         held = left_out_photos(folder, fold, global_model.input_size)
         found = evaluate_personalization(
@@ -121,6 +138,6 @@ def evaluate_person(
 
 
 def left_out_photos(folder: Path, fold: Fold, size: int) -> PersonPhotos:
-    """The photos of a person at the ages that a fold leaves out, ``size`` pixels wide."""
+    """The photos of a person that a fold holds out, ``size`` pixels wide."""
     photos = load_person(folder, size)
-    return photos.subset([i for i, age in enumerate(photos.ages.tolist()) if age in fold.left_out])
+    return photos.subset([i for i, name in enumerate(photos.names) if folder / name in fold.held_out])

@@ -16,13 +16,18 @@ from utils.errors import InputError
 METHODS = ("input", "global", "personalized")
 
 
+def is_personal(model: AgingModel) -> bool:
+    """Whether a model knows one person, by an adapter or because it was fine-tuned."""
+    return model.fine_tuned or isinstance(model, HasAdapter)
+
+
 def check_models(global_model: AgingModel, personal_model: AgingModel) -> None:
-    """Makes sure that a model without an adapter is compared with one that has an adapter.
+    """Makes sure that a global model is compared with a personal one.
 
     Raises:
         InputError: it is otherwise.
     """
-    if isinstance(global_model, HasAdapter) or not isinstance(personal_model, HasAdapter):
+    if is_personal(global_model) or not is_personal(personal_model):
         raise InputError(
             "a SAM in --checkpoint_path is compared with a MyTimeMachine in --personalized_checkpoint; "
             f"here they are {global_model.kind} and {personal_model.kind}"

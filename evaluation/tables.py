@@ -176,3 +176,16 @@ def people_table(figures: dict[str, Any]) -> str:
     if figures["overall"]:
         rows.append(pairs_row("mean over people", figures["overall"]))
     return markdown_table(["person", *PAIRS_HEADER[1:]], rows)
+
+
+def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> str:
+    """A line for each way to personalise: its mean over people, then that of each person."""
+    rows = []
+    for name, figures in variants.items():
+        failed = [name, *["failed"] * (len(PAIRS_HEADER) - 1)]
+        rows.append(pairs_row(name, figures["overall"]) if figures["overall"] else failed)
+    tables = [markdown_table(["mean over people", *PAIRS_HEADER[1:]], rows)]
+    several = max(len(figures["people"]) for figures in variants.values()) > 1
+    for name, figures in variants.items() if several else ():
+        tables.append(f"{name}:\n\n{people_table(dict(figures))}")
+    return "\n\n".join(tables)

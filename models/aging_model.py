@@ -33,8 +33,10 @@ class AgingModel(nn.Module, ABC):
         input_size: side in pixels of the photos the model works on; others are resized to it.
         output_size: side in pixels of the pictures it makes.
         crop: how its faces are cut, a key of ``utils.faces.alignment.CROPS``.
+        fine_tuned: whether it was trained on one person's photos, without an adapter.
     """
 
+    fine_tuned = False
     kind: str
     input_size: int
     output_size: int

@@ -8,12 +8,16 @@ from torch import Tensor, nn
 
 from models.stacked import LaidTogether, lie_together, stacked
 
+OF_OTHERS = ("type", "ages")
+
 
 @dataclass(frozen=True)
 class BlenderConfig:
-    """Widths of a :class:`Blender`; the defaults are official.
+    """Kind and widths of an adapter; the defaults are official.
 
     Attributes:
+        type: a key of ``models.adapters.ADAPTERS``; only ``bottleneck``, a :class:`Blender`, has the widths.
+        ages: how many ages a Gaussian process is seen at.
         bottleneck: length of the summary of one style.
         global_dim: length of the summary of all styles.
         age_dim: length of the embedded age.
@@ -26,9 +30,13 @@ class BlenderConfig:
     age_dim: int = 16
     hidden: int | None = None
     zero_init: bool = True
+    type: str = "bottleneck"
+    ages: int = 0
 
     def to_dict(self) -> dict:
-        return asdict(self)
+        """Plain values; what only other types have is left out of those of the official one."""
+        values = asdict(self)
+        return values if self.type != "bottleneck" else {k: values[k] for k in values if k not in OF_OTHERS}
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "BlenderConfig":
@@ -103,11 +111,12 @@ class Blender(LaidTogether):
 
 def _all_two_layers(networks: Sequence[nn.Sequential], x: Tensor) -> Tensor:
     """Every network of ``two_layers`` on its own (B, inputs) of (N, B, inputs), as products of stacks."""
-    hidden = _all_linear([network[0] for network in networks], x)
-    return _all_linear([network[2] for network in networks], torch.relu_(hidden))
+    hidden = all_linear([network[0] for network in networks], x)
+    return all_linear([network[2] for network in networks], torch.relu_(hidden))
 
 
-def _all_linear(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+def all_linear(layers: Sequence[nn.Module], x: Tensor) -> Tensor:
+    """Every linear layer on its own (B, inputs) of (N, B, inputs), as one product of stacks."""
     weight = stacked([layer.weight for layer in layers])
     bias = stacked([layer.bias for layer in layers])
     return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.blender import Blender, BlenderConfig
+from models.adapters import build_adapter
+from models.blender import BlenderConfig
 from models.encoders.psp_encoders import EncoderConfig, GradualStyleEncoder
 from models.psp_config import PSPConfig, usual_crop
 from models.stylegan2.model import Generator, StyleGAN2Config
@@ -72,7 +73,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         n_styles, style_dim = generator.n_styles, generator.style_dim
         self.encoder = GradualStyleEncoder.from_config(encoder, n_styles, style_dim, input_nc)
         self.decoder = Generator.from_config(generator)
-        self.blender = Blender(n_styles, style_dim, blender) if blender else None
+        self.blender = build_adapter(n_styles, style_dim, blender) if blender else None
         self.pretrained_encoder: GradualStyleEncoder | None = None
         self.frozen_prior = True
         if start_from_encoded_w_plus:

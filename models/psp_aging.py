@@ -119,5 +119,7 @@ def load_psp_aging(content: Mapping[str, Any], source: str, precision: torch.dty
     if network.config.input_nc != 4:
         raise InputError(f"{source} has an encoder without an age plane, so it cannot change an age")
     if network.blender is None:
-        return PSPAgingModel(network, precision)
+        model = PSPAgingModel(network, precision)
+        model.fine_tuned = (content.get("opts") or {}).get("personalize") == "encoder"
+        return model
     return PersonalizedModel(network, precision, content.get("opts"))

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.blender import Blender, BlenderConfig
+from models.adapters import build_adapter
+from models.blender import BlenderConfig
 from models.kinds import checkpoint_kind, what_is
 from models.loading import load_into, mean_latent, subset, weights_of
 from models.psp import pSp
@@ -108,6 +109,6 @@ def grow_encoder(net: pSp, small: pSp) -> None:
 
 def add_blender(net: pSp, config: BlenderConfig) -> None:
     """Gives the network a fresh adapter, which makes it a MyTimeMachine network."""
-    blender = Blender(net.n_styles, net.config.generator.style_dim, config)
+    blender = build_adapter(net.n_styles, net.config.generator.style_dim, config)
     net.blender = blender.to(net.latent_avg.device)
     net.config = replace(net.config, blender=config)

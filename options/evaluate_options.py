@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from configs.paths_config import REPOSITORY, model_paths
+from configs.personalization import VARIANTS
 from options.ageing_options import ModelOptions, RefineOptions
 from options.base_options import TrainOptions
 from options.judge_options import JudgeOptions
@@ -15,7 +16,7 @@ from options.target_ages import fixed_ages
 from options.train_options import parse_train_options
 from utils.errors import InputError
 from utils.files.outputs import refuse_overwriting
-from utils.typed_options import Options, at_least, group, option, path, paths, positive
+from utils.typed_options import Options, at_least, group, option, path, paths, positive, years
 
 DEFAULT_TARGETS = "10,20,30,40,50,60,70,80"
 DEFAULT_PRESET = str(REPOSITORY / "configs" / "demo" / "mytimemachine.args")
@@ -247,6 +248,21 @@ class PeopleOptions(JudgingOptions, PeopleFiles):
 
     folds: int = option(3, at_least(2), "parts of the ages, each left out once")
     only: tuple[str, ...] | None = option(None, names, "only these people", metavar="NAME,...")
+    protocol: str = option(
+        "folds",
+        str,
+        "folds of the ages, or age regression and progression as in the MyTimeMachine paper",
+        choices=("folds", "mytimemachine"),
+    )
+    n_photos: int = option(
+        50, positive, "of --protocol=mytimemachine: photos to train on (the paper: 10, 50 and 100)"
+    )
+    regression_years: float = option(
+        40, years, "of --protocol=mytimemachine: the regression is trained on so many (the paper: 40 and 20)"
+    )
+    variants: tuple[str, ...] | None = option(
+        None, names, f"ways to personalise, a row each: {', '.join(VARIANTS)}", metavar="NAME,..."
+    )
     preset: str = option(
         DEFAULT_PRESET,
         path,
@@ -257,6 +273,9 @@ class PeopleOptions(JudgingOptions, PeopleFiles):
 
     def check(self) -> None:
         """Raises ``InputError`` if a training would be refused."""
+        for name in self.variants or ():
+            if name not in VARIANTS:
+                raise InputError(f"--variants: {name} is unknown; choose among {', '.join(VARIANTS)}")
         if not Path(self.preset).is_file():
             raise InputError(f"--preset={self.preset}: no such file")
         for flag in self.training_flags:
@@ -264,6 +283,10 @@ class PeopleOptions(JudgingOptions, PeopleFiles):
             if name in OWN_TRAINING_FLAGS:
                 raise InputError(f"{name} is set for every fold and cannot be given to the training")
         self.training_options("placeholder", "placeholder")
+
+    def with_variant(self, name: str) -> "PeopleOptions":
+        """These options with the training flags of one of ``VARIANTS``; those of the command line win."""
+        return replace(self, variants=None, training_flags=(*VARIANTS[name], *self.training_flags))
 
     def training_options(self, photos: str | Path, exp_dir: str | Path) -> TrainOptions:
         """Options of the training on some photos.

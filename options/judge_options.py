@@ -14,5 +14,9 @@ class JudgeOptions(Options):
 
     judge_age: str = option(model_paths["demo_judge_age"], path, "tells ages", metavar="FILE")
     judge_identity: str = option(
-        model_paths["demo_judge_identity"], path, "tells people apart", metavar="FILE"
+        model_paths["demo_judge_identity"],
+        path,
+        "tells people apart: a face network (model_ir_se50.pth is ArcFace's); in evaluations also dlib, "
+        "whose public descriptor it is",
+        metavar="FILE",
     )

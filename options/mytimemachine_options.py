@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from configs.paths_config import model_paths
 from criteria.mytimemachine_objective import MYTIMEMACHINE, MyTimeMachineWeights
+from models.adapters import ADAPTERS
 from options.base_options import CheckpointingOptions, TrainOptions
 from options.encoder_options import (
     EncoderSizes,
@@ -69,7 +70,20 @@ class MyTimeMachineOptions(
         False, bool, "official flag that is refused: the generator stays that of SAM"
     )
     checkpoint_path: str | None = option(None, path, "the SAM checkpoint to personalise", metavar="FILE")
-    n_bottleneck: int = option(32, width, "the adapter's summary of one style")
+    personalize: str = option(
+        "adapter",
+        str,
+        "what learns: an adapter, or SAM's own encoder (the paper's fine-tuned SAM)",
+        choices=("adapter", "encoder"),
+    )
+    blender_type: str = option(
+        "bottleneck",
+        str,
+        "the adapter: the official one, one offset, a linear map of each layer, an offset times a number "
+        "that depends on the age, or a Gaussian process over age (needs gpytorch)",
+        choices=tuple(ADAPTERS),
+    )
+    n_bottleneck: int = option(32, width, "the official adapter's summary of one style")
 
     def check(self) -> None:
         """Raises ``InputError`` without a SAM, or for what personalisation cannot do."""

@@ -2,8 +2,9 @@
 
 For each sub-folder of --people and each fold of its ages: MyTimeMachine is trained on the photos of the
 other ages; then every left-out photo is aged to the ages of the other left-out photos, by SAM and by the
-personalised model. A person for whom this fails is reported with the reason. The same command continues an
-interrupted one.
+personalised model. --protocol=mytimemachine is that of the paper: age regression and progression. --variants
+sets ways to personalise side by side. A person for whom this fails is reported with the reason. The same
+command continues an interrupted one.
 """
 
 import _bootstrap  # noqa: F401

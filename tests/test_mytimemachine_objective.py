@@ -224,3 +224,34 @@ def test_a_term_without_its_network_is_refused():
     rows = [row for row in mytimemachine_terms(MyTimeMachineWeights(**SAM_FLAGS)) if row.weight > 0]
     with pytest.raises(ValueError, match="loss_aging has a weight of 5 but no aging"):
         Objective(rows, measures)
+
+
+# ---------------------------------------------------------------- the ablation
+
+
+def test_extrapolation_may_look_at_the_photo_as_in_sam():
+    """All of SAM's terms, in their weights; the W-norm stays adaptive until its own flag says otherwise."""
+    flags = {"extrapolation_target": "photo", "adaptive_w_norm_lambda": 0.0, "l2_lambda_aging": 2.0}
+    flags["nearest_neighbor_id_loss_lambda"] = 0.0
+    plain = tiny_objective(CORRECTED, **flags)
+    torch.manual_seed(3)
+    generated, images, codes = torch.rand(2, 3, 32, 32), torch.rand(2, 3, 32, 32), torch.randn(2, 4, 8)
+    photos = plain.targets_of(images)
+    ages = torch.tensor([60.0, 12.0]), torch.tensor([33.0, 36.0])
+    totals = [
+        plain(
+            Pass(
+                generated, photos, codes, torch.zeros(4, 8), *ages, mode=mode, name="real", compared=compared
+            )
+        ).total
+        for mode, compared in (("extrapolation", photos), ("interpolation", None))
+    ]
+    torch.testing.assert_close(*totals)
+
+
+def test_without_an_adaptive_w_norm_there_is_the_plain_one():
+    found = tiny_losses(tiny_objective(CORRECTED, adaptive_w_norm_lambda=0.0), "extrapolation")
+    plain = tiny_losses(tiny_objective(CORRECTED), "interpolation")
+    torch.testing.assert_close(found.scalars["loss_w_norm_real"], plain.scalars["loss_w_norm_real"])
+    official = tiny_losses(tiny_objective(OFFICIAL, adaptive_w_norm_lambda=0.0), "extrapolation")
+    assert official.scalars["loss_w_norm_real"] == 0

@@ -41,6 +41,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
 LAZY = [
     "dlib",
     "spandrel",
+    "gpytorch",
     "torch_fidelity",
     "pillow_heif",
     "imageio_ffmpeg",

@@ -1,5 +1,6 @@
 """Coach of MyTimeMachine (Qi et al. 2024): an adapter that personalises a frozen SAM to one person."""
 
+from copy import deepcopy
 from functools import partial
 from typing import Any
 
@@ -21,10 +22,12 @@ from criteria.id_loss import IDLoss
 from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.objective import Objective, Targets, needs_of, weighted_terms
 from datasets.faces import FaceFolder
+from models.adapters import MOST_AGES, GaussianProcessAdapter
 from models.blender import BlenderConfig
 from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
 from models.psp_files import load_psp, psp_checkpoint
+from models.psp_start import add_blender
 from options.mytimemachine_options import MyTimeMachineOptions
 from training.accumulation import mean_of
 from training.batches import BatchSource
@@ -38,6 +41,7 @@ from training.randomness import step_generator
 from training.steps_mytimemachine import mytimemachine_step
 from training.two_passes import plain_backward
 from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_ages
+from utils.ages import scale_age
 from utils.distributed import world_size
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -52,7 +56,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
     """Trains the adapter only: each step keeps the age, interpolates in the person's ages or extrapolates.
 
     Photos are named `{age}_{idx}`. `--recipe corrected` (default) or `official`: see
-    `criteria/recipes`.
+    `criteria/recipes`. `--personalize=encoder` trains SAM's own encoder instead, and there is no adapter.
     """
 
     best_metric = "loss"
@@ -66,12 +70,12 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         needs = needs_of(terms) | {"aging"}  # it judges the validation
         sam = NeededFile("the SAM checkpoint to personalise", "--checkpoint_path", opts.checkpoint_path)
         require_files([sam, *loss_files(needs, opts), *data_folders(opts)])
-        self.net = self._start_network(str(opts.checkpoint_path)).to(self.device)
-        adapter = self.net.blender
-        assert adapter is not None
-        self.optimizer = build_optimizer(opts.optim_name, adapter.parameters(), opts.learning_rate)
-        self.state.register(net=self.net, main=self.optimizer)
+        self.net = self._start_network(str(opts.checkpoint_path))
         photos = self._load_photos()
+        learns = self._what_learns(photos.ages)
+        self.net.to(self.device)
+        self.optimizer = build_optimizer(opts.optim_name, learns.parameters(), opts.learning_rate)
+        self.state.register(net=self.net, main=self.optimizer)
         self.batches = BatchSource(
             photos,
             opts.batch_size,
@@ -95,22 +99,54 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         self.features = FeatureCache(self._photo_features, len(photos), self.device)
 
     def _start_network(self, path: str) -> pSp:
-        """SAM with an adapter; everything but that is frozen."""
-        blender = BlenderConfig(
-            bottleneck=self.opts.n_bottleneck, zero_init=self.repairs.adapter_starts_at_zero
-        )
+        """SAM, or one that has an adapter already; everything is frozen."""
         checkpoint = load_checkpoint(path)
         if checkpoint_kind(checkpoint) not in ("sam", "mytimemachine"):
             raise InputError(f"--checkpoint_path={path} is {what_is(checkpoint)}, not one of SAM")
-        net = load_psp(checkpoint, path, blender)
-        net.requires_grad_(False)
-        assert net.blender is not None
-        net.blender.requires_grad_(True)
+        net = load_psp(checkpoint, path)
+        for part in (net.encoder, net.pretrained_encoder, net.decoder):
+            if part is not None:
+                part.requires_grad_(False)
+        adapter = net.config.blender
+        if adapter is not None and self.opts.personalize == "encoder":
+            raise InputError(
+                f"--checkpoint_path={path} has an adapter already; --personalize=encoder begins with a SAM"
+            )
+        if adapter is not None and adapter.type != self.opts.blender_type:
+            raise InputError(
+                f"--checkpoint_path={path} has another adapter; add --blender_type={adapter.type}"
+            )
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
         if self.opts.activation_checkpointing:
             net.recompute_activations()
         return net
+
+    def _what_learns(self, ages: Tensor) -> nn.Module:
+        """The adapter, a fresh one where the file has none, or the encoder; of the rest nothing changes.
+
+        Args:
+            ages: of the photos (N,) in years.
+        """
+        net, opts = self.net, self.opts
+        self.global_encoder = None
+        if opts.personalize == "encoder":
+            self.global_encoder = deepcopy(net.encoder).to(self.device)
+            return net.encoder.requires_grad_(True)
+        if net.blender is None:
+            different = scale_age(ages.unique())
+            seen = different[evenly(len(different), MOST_AGES, at=0.5)]
+            config = BlenderConfig(
+                bottleneck=opts.n_bottleneck,
+                zero_init=self.repairs.adapter_starts_at_zero,
+                type=opts.blender_type,
+                ages=len(seen) if opts.blender_type == "gaussian_process" else 0,
+            )
+            add_blender(net, config)
+            if isinstance(net.blender, GaussianProcessAdapter):
+                net.blender.ages.copy_(seen)
+        assert net.blender is not None
+        return net.blender
 
     def _load_photos(self) -> FaceFolder:
         folder = self.opts.train_dataset
@@ -154,7 +190,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         draws = step_generator(self.opts.seed, self.step)
         mode = draw_mode(draws, self.age_range)
         batch["target_age"] = self._target_ages(mode, batch["age"], draws)
-        # Everything but the adapter stays in eval mode (corrected) or follows train mode (official).
+        # Everything but the adapter, an encoder that learns too, stays in eval mode (corrected) or follows
+        # train mode (official).
         self.net.train(not self.repairs.prior_in_eval_mode)
         self.optimizer.zero_grad(set_to_none=True)
         figures = [self._learn(part, mode) for part in self.parts(batch)]
@@ -176,6 +213,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             cycle_lambda=self.opts.cycle_lambda,
             targets=targets,
             photo_codes=photo_codes,
+            global_encoder=self.global_encoder,
+            extrapolation_target=self.opts.extrapolation_target,
             share=self.share / world_size(),
             precision=self.precision,
             backward=partial(plain_backward, share=self.share, parameters=parameters_of(self.optimizer)),
@@ -226,6 +265,8 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
                 target_ages,
                 mode=mode,
                 cycle_lambda=self.opts.cycle_lambda,
+                global_encoder=self.global_encoder,
+                extrapolation_target=self.opts.extrapolation_target,
                 trained=False,
                 precision=self.precision,
                 backward=lambda loss: None,
