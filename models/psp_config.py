@@ -30,7 +30,7 @@ class PSPConfig:
         start_from_encoded_w_plus: codes are offsets from the pretrained encoder's code (SAM, MyTimeMachine).
         blender: the adapter of MyTimeMachine, or None.
         crop: how the faces are cut that the network knows, a key of ``utils.faces.alignment.CROPS``.
-        age_encoder: the ageing encoder where it is a ResNet; None where it is one of the sizes of ``encoder``.
+        age_encoder: the ageing encoder where it is a ResNet; None where it is pSp's of the same sizes.
     """
 
     generator: StyleGAN2Config = StyleGAN2Config()

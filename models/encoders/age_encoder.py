@@ -1,4 +1,4 @@
-"""Age-regression encoder: a ResNet-18 (He et al. 2016) whose pooled features join the age before a linear layer."""
+"""Age-regression encoder: a ResNet-18 (He et al. 2016) whose features join the age before a linear layer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -101,9 +101,9 @@ class ResNet(nn.Module):
 class ResNet18AgeEncoder(nn.Module):
     """Maps photos with an age plane (B, 4, S, S) to codes (B, n_styles, style_dim).
 
-    Only one number of the age plane is read: it stands beside the pooled features of the photo, so the code is
-    a straight line in the age, in one direction for everybody. The last layer starts at zero: a fresh encoder
-    adds nothing yet to the code that it is an offset from.
+    Only one number of the age plane is read: it stands beside the pooled features of the photo, so the code
+    is a straight line in the age, in one direction for everybody. The last layer starts at zero: a fresh
+    encoder adds nothing yet to the code that it is an offset from.
 
     Args:
         n_styles, style_dim: number and length of the codes.
