@@ -179,7 +179,8 @@ def _write(
     notes = [
         "each figure is a mean over photos, ages and all strengths but 0, beside the unedited picture of the "
         "same age",
-        "picture change: levels of 255; identity: cosine of the judge's embeddings, and the lowest at a strength",
+        "picture change: levels of 255; identity: cosine of the judge's embeddings, and its lowest mean at a "
+        "strength",
         "age change: years, without its sign, then with it at the ends",
         f"score: picture change / (1 - identity + age change / {YEARS:g} years)",
         "the judges do not see whether a picture is sharp: look at the grids",

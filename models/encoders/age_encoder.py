@@ -37,9 +37,8 @@ class AgeEncoderConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "AgeEncoderConfig":
-        return cls(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-        )
+        arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**arguments)
 
 
 class BasicBlock(nn.Module):
