@@ -45,7 +45,7 @@ def test_the_features_are_those_of_torchvision(tmp_path: Path) -> None:
     pictures, years = torch.rand(2, 3, 64, 64), torch.tensor([20.0, 70.0])
     with torch.no_grad():
         normal = (pictures - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
-        joined = torch.cat([theirs(normal), years[:, None] / 100], dim=1)
+        joined = torch.cat([theirs(normal), 12**0.5 * (years[:, None] / 100 - 0.5)], dim=1)
         expected = torch.nn.functional.linear(joined, encoder.codes.weight, encoder.codes.bias)
         found = encoder(append_age(2 * pictures - 1, years))
     torch.testing.assert_close(found, expected.view(2, 4, 8), rtol=1e-4, atol=1e-4)

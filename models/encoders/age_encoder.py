@@ -16,6 +16,8 @@ AGE_ENCODER = "ResNet18AgeEncoder"
 LATENT_SPACES = ("w", "w+")
 # What torchvision's ImageNet weights expect of RGB in [0, 1].
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Brings ages drawn evenly from 0 to 100 years, in units of 100, to a deviation of 1.
+UNIT_DEVIATION = 12**0.5
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ class ResNet18AgeEncoder(nn.Module):
         if self.training:
             count_batches(self)
         features = self.backbone((x[:, :3] - self._mean) / self._deviation)
-        codes = self.codes(torch.cat([features, x[:, 3, :1, 0].to(features.dtype)], dim=1))
+        age = (x[:, 3, :1, 0] - 0.5) * UNIT_DEVIATION
+        codes = self.codes(torch.cat([features, age.to(features.dtype)], dim=1))
         return codes.view(len(x), -1, self.style_dim).expand(-1, self.n_styles, -1)
 
     def load_backbone(self, state: Mapping[str, Tensor], source: str) -> None:
