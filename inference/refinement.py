@@ -65,6 +65,9 @@ class RefinedModel(StyleModel):
     def synthesize(self, codes: Tensor) -> Tensor:
         return self.model.synthesize(codes)
 
+    def modulations(self) -> list[Tensor]:
+        return self.model.modulations()
+
     def offsets(self, images: Tensor) -> Tensor:
         """What is added to the codes of faces (B, 3, S, S): (B, n_styles, style_dim)."""
         with torch.inference_mode(False), torch.enable_grad():

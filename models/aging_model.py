@@ -93,6 +93,10 @@ class StyleModel(AgingModel):
     def synthesize(self, codes: Tensor) -> Tensor:
         """Pictures (N, 3, R, R) of codes (N, n_styles, style_dim) with fixed noise; differentiable."""
 
+    @abstractmethod
+    def modulations(self) -> list[Tensor]:
+        """For each style the weights (channels, style_dim) with which the generator's layer reads it."""
+
     @torch.no_grad()
     def render(self, codes: Tensor) -> Tensor:
         """Pictures (..., 3, R, R) of codes (..., n_styles, style_dim), float32, with fixed noise."""

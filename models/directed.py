@@ -15,6 +15,7 @@ from models.architecture import checked_sizes
 from models.kinds import checkpoint_kind, what_is
 from models.latent_encoder import LatentEncoder
 from models.loading import built_from, described_by, weights_of
+from models.stylegan2.directions import modulations
 from models.stylegan2.layout import averaged_generator, rosinality_config
 from models.stylegan2.model import Generator
 from models.stylegan2.nvidia import from_nvidia
@@ -133,6 +134,9 @@ class DirectedModel(StyleModel):
     def synthesize(self, codes: Tensor) -> Tensor:
         pictures, _ = self.generator([codes], input_is_latent=True, randomize_noise=False)
         return pictures
+
+    def modulations(self) -> list[Tensor]:
+        return modulations(self.generator)
 
     def networks(self) -> list[nn.Module]:
         return [self.encoder, self.generator]

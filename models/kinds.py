@@ -58,8 +58,11 @@ def _is_resume_state(checkpoint: Mapping[str, Any]) -> bool:
 
 
 def _is_ageing_encoder(checkpoint: Mapping[str, Any]) -> bool:
-    first = _state(checkpoint).get("encoder.input_layer.0.weight")
-    return isinstance(first, Tensor) and first.dim() == 4 and first.shape[1] == 4
+    state = _state(checkpoint)
+    first = state.get("encoder.input_layer.0.weight")
+    if isinstance(first, Tensor):
+        return first.dim() == 4 and first.shape[1] == 4
+    return "encoder.backbone.conv1.weight" in state  # a ResNet18AgeEncoder
 
 
 def _is_generator(checkpoint: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from models.adapters import build_adapter
 from models.blender import BlenderConfig
+from models.encoders.age_encoder import AgeEncoderConfig, ResNet18AgeEncoder
 from models.encoders.psp_encoders import EncoderConfig, GradualStyleEncoder
 from models.psp_config import PSPConfig, usual_crop
 from models.stylegan2.model import Generator, StyleGAN2Config
@@ -45,8 +46,9 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
 
     Args:
         generator: sizes of the StyleGAN2 generator; they fix the number and length of the styles.
-        encoder: sizes of both encoders.
-        input_nc, start_from_latent_avg, start_from_encoded_w_plus, blender, crop: see :class:`PSPConfig`.
+        encoder: sizes of both encoders; of the prior alone where there is an ``age_encoder``.
+        input_nc, start_from_latent_avg, start_from_encoded_w_plus, blender, crop, age_encoder: see
+            :class:`PSPConfig`.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         start_from_encoded_w_plus: bool = True,
         blender: BlenderConfig | None = None,
         crop: str | None = None,
+        age_encoder: AgeEncoderConfig | None = None,
     ) -> None:
         super().__init__()
         generator, encoder = generator or StyleGAN2Config(), encoder or EncoderConfig()
@@ -69,9 +72,14 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
             start_from_encoded_w_plus,
             blender,
             crop or usual_crop(encoder),
+            age_encoder,
         )
         n_styles, style_dim = generator.n_styles, generator.style_dim
-        self.encoder = GradualStyleEncoder.from_config(encoder, n_styles, style_dim, input_nc)
+        self.encoder: GradualStyleEncoder | ResNet18AgeEncoder = (
+            ResNet18AgeEncoder.from_config(age_encoder, n_styles, style_dim)
+            if age_encoder
+            else GradualStyleEncoder.from_config(encoder, n_styles, style_dim, input_nc)
+        )
         self.decoder = Generator.from_config(generator)
         self.blender = build_adapter(n_styles, style_dim, blender) if blender else None
         self.pretrained_encoder: GradualStyleEncoder | None = None

@@ -13,6 +13,7 @@ from models.kinds import checkpoint_kind, what_is
 from models.loading import load_into, subset, weights_of
 from models.psp import append_age, pSp
 from models.psp_files import load_psp
+from models.stylegan2.directions import modulations
 from utils.device import autocast
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
@@ -69,6 +70,9 @@ class PSPAgingModel(StyleModel):
 
     def synthesize(self, codes: Tensor) -> Tensor:
         return self.network.decode(codes)
+
+    def modulations(self) -> list[Tensor]:
+        return modulations(self.network.decoder)
 
     def networks(self) -> list[nn.Module]:
         network = self.network

@@ -6,6 +6,7 @@ from typing import Any
 
 from models.architecture import checked_sizes
 from models.blender import BlenderConfig
+from models.encoders.age_encoder import AGE_ENCODER, LATENT_SPACES, AgeEncoderConfig
 from models.encoders.psp_encoders import EncoderConfig
 from models.kinds import checkpoint_kind, what_is
 from models.loading import described_by, weights_of
@@ -29,6 +30,7 @@ class PSPConfig:
         start_from_encoded_w_plus: codes are offsets from the pretrained encoder's code (SAM, MyTimeMachine).
         blender: the adapter of MyTimeMachine, or None.
         crop: how the faces are cut that the network knows, a key of ``utils.faces.alignment.CROPS``.
+        age_encoder: the ageing encoder where it is a ResNet; None where it is pSp's of the same sizes.
     """
 
     generator: StyleGAN2Config = StyleGAN2Config()
@@ -38,6 +40,7 @@ class PSPConfig:
     start_from_encoded_w_plus: bool = True
     blender: BlenderConfig | None = None
     crop: str = "ffhq"
+    age_encoder: AgeEncoderConfig | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -48,6 +51,7 @@ class PSPConfig:
             "start_from_encoded_w_plus": self.start_from_encoded_w_plus,
             "blender": self.blender.to_dict() if self.blender else None,
             "crop": self.crop,
+            "age_encoder": self.age_encoder.to_dict() if self.age_encoder else None,
         }
 
     @classmethod
@@ -66,6 +70,11 @@ class PSPConfig:
         crop = values.get("crop") or usual_crop(encoder)
         if crop not in CROPS or generator.size & (generator.size - 1):
             raise ValueError(f"the crop {crop!r} or the size {generator.size} is unknown")
+        age_encoder = None
+        if values.get("age_encoder"):
+            age_encoder = AgeEncoderConfig.from_dict(checked_sizes(AgeEncoderConfig, values["age_encoder"]))
+            if age_encoder.latent_space not in LATENT_SPACES or values["input_nc"] != 4:
+                raise ValueError(f"a {AGE_ENCODER} of other codes than w or w+, or without an age plane")
         return cls(
             generator=generator,
             encoder=encoder,
@@ -74,6 +83,7 @@ class PSPConfig:
             start_from_encoded_w_plus=values["start_from_encoded_w_plus"],
             blender=BlenderConfig.from_dict(checked_sizes(BlenderConfig, blender)) if blender else None,
             crop=crop,
+            age_encoder=age_encoder,
         )
 
     @classmethod

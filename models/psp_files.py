@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from models.blender import BlenderConfig
+from models.encoders.age_encoder import AGE_ENCODER
 from models.loading import built_from, mean_latent, weights_of
 from models.psp import pSp
 from models.psp_config import PSPConfig
@@ -74,9 +75,12 @@ def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:
     Our entry ``opts["architecture"]`` is left out where the weights and official options say the same.
 
     Raises:
-        InputError: the layers do not fit.
+        InputError: the layers do not fit, or the official code knows no such encoder.
     """
-    content = psp_checkpoint(load_psp(checkpoint, source), checkpoint.get("opts"))
+    net = load_psp(checkpoint, source)
+    if net.config.age_encoder:
+        raise InputError(f"{source} has a {AGE_ENCODER}; there is no official file with one")
+    content = psp_checkpoint(net, checkpoint.get("opts"))
     opts = {key: value for key, value in content["opts"].items() if key != "architecture"}
     shorter = {**content, "opts": opts}
     told = PSPConfig.from_checkpoint(shorter, source)

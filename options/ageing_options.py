@@ -19,8 +19,8 @@ AUTO = "auto"
 # Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
 RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
 SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
-REFERENCE_GUIDED = "reference_guided_inference"
-RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
+REFERENCE_GUIDED, EDITING = "reference_guided_inference", "editing"
+RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED, EDITING)
 SINGLES = "single_img"
 
 

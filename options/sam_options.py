@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from configs.paths_config import model_paths
 from criteria.sam_objective import SAM, SAMWeights
+from models.encoders.age_encoder import AGE_ENCODER, LATENT_SPACES
 from options.encoder_options import EncoderTrainOptions, TargetAgeOptions
 from utils.errors import InputError
 from utils.typed_options import option, path, width
@@ -21,10 +22,27 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
     pretrained_psp_path: str = option(
         model_paths["pretrained_psp"], path, "pSp, of --start_from_encoded_w_plus", metavar="FILE"
     )
+    encoder_type: str = option(
+        "GradualStyleEncoder",
+        str,
+        f"the ageing encoder: pSp's (official); or {AGE_ENCODER}, a ResNet-18 whose pooled features join the "
+        "age before a linear layer, of the same --encoder_channels and --encoder_units",
+        choices=("GradualStyleEncoder", AGE_ENCODER),
+    )
+    latent_space: str = option(
+        "w+", str, f"codes of a {AGE_ENCODER}: w is one for all layers", choices=LATENT_SPACES
+    )
+    resnet18_weights: str | None = option(
+        None,
+        path,
+        f"torchvision's ResNet-18 weights that a {AGE_ENCODER} starts from; without it random ones",
+        metavar="FILE",
+    )
     encoder_start: str = option(
         "face_network",
         str,
-        "the face network's body (official), a copy of the prior that adds nothing yet, or random",
+        "start of a GradualStyleEncoder: the face network's body (official), a copy of the prior that adds "
+        "nothing yet, or random",
         choices=("face_network", "prior", "random"),
     )
     aging_augment: bool = option(
@@ -33,10 +51,22 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
         "the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
     )
 
+    @property
+    def has_age_encoder(self) -> bool:
+        """Whether the ageing encoder is a ResNet."""
+        return self.encoder_type == AGE_ENCODER
+
     def check(self) -> None:
         """Raises ``InputError`` if options contradict each other."""
         if self.start_from_latent_avg and self.start_from_encoded_w_plus:
             raise InputError("--start_from_latent_avg and --start_from_encoded_w_plus exclude each other")
+        if not self.has_age_encoder:
+            for flag, given in (
+                ("--latent_space=w", self.latent_space == "w"),
+                ("--resnet18_weights", self.resnet18_weights),
+            ):
+                if given:
+                    raise InputError(f"{flag} needs --encoder_type={AGE_ENCODER}")
         if not self.start_from_encoded_w_plus:
             if self.encoder_start == "prior":
                 raise InputError("--encoder_start=prior needs --start_from_encoded_w_plus")

@@ -24,12 +24,12 @@ APPLIED = {
 # Read at the beginning only; what they gave is in the state.
 KEPT = {
     *("checkpoint_path", "grow_from", "stylegan_weights", "pretrained_psp_path"),
-    *("encoder_start", "encoder_weights"),
+    *("encoder_start", "encoder_weights", "resnet18_weights"),
 }
 # They make another network or optimiser, which the state does not fit.
 REFUSED = {
     *("output_size", "style_dim", "n_mlp", "channel_multiplier", "channels", "input_nc"),
-    *("encoder_size", "encoder_channels", "encoder_units", "style_channels"),
+    *("encoder_size", "encoder_channels", "encoder_units", "style_channels", "encoder_type"),
     *("start_from_latent_avg", "start_from_encoded_w_plus", "train_decoder", "n_bottleneck"),
     *("network", "input_size", "network_channels", "network_depths", "hidden", "embedding_dim", "teacher"),
     *("optim_name", "discriminator", "kind"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from models.encoders.age_encoder import AgeEncoderConfig, ResNet18AgeEncoder
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
 from models.kinds import checkpoint_kind, what_is
@@ -70,7 +71,10 @@ def sam_start_files(opts: SAMOptions) -> list[NeededFile]:
     files = [_generator_file(opts.stylegan_weights)]
     if opts.start_from_encoded_w_plus:
         files.append(NeededFile("the pSp prior", "--pretrained_psp_path", opts.pretrained_psp_path))
-    if opts.encoder_start == "face_network":
+    if opts.has_age_encoder:
+        if opts.resnet18_weights:
+            files.append(NeededFile("the ResNet-18", "--resnet18_weights", opts.resnet18_weights))
+    elif opts.encoder_start == "face_network":
         files.append(NeededFile("the face recognition network", "--identity_network", opts.identity_network))
     return files
 
@@ -126,11 +130,12 @@ def _grown(start: Checkpoint, path: str) -> Start:
     return Start(net, KnownDiscriminator(discriminator.state_dict(), path))
 
 
-def _before_generator(opts: EncoderTrainOptions) -> Start:
+def _before_generator(opts: EncoderTrainOptions, age_encoder: AgeEncoderConfig | None = None) -> Start:
     """A fresh encoder before the generator of a file."""
     path = opts.stylegan_weights
     stylegan2 = read_generator(path)
-    net = _fresh(opts, generator_config(opts, stylegan2), start_from_encoded_w_plus=False)
+    config = generator_config(opts, stylegan2)
+    net = _fresh(opts, config, start_from_encoded_w_plus=False, age_encoder=age_encoder)
     load_generator(net, stylegan2, path)
     return Start(net, discriminator_of((stylegan2, path)))
 
@@ -148,8 +153,15 @@ def start_sam(opts: SAMOptions) -> Start:
         path = opts.checkpoint_path
         checkpoint = _read(path, "sam", "--checkpoint_path", "one of SAM")
         return Start(load_psp(checkpoint, path), discriminator_of((checkpoint, path)))
-    start = _beside_prior(opts) if opts.start_from_encoded_w_plus else _before_generator(opts)
-    if opts.encoder_start == "prior":
+    age_encoder = age_encoder_config(opts)
+    begin = _beside_prior if opts.start_from_encoded_w_plus else _before_generator
+    start = begin(opts, age_encoder)
+    encoder = start.net.encoder
+    if isinstance(encoder, ResNet18AgeEncoder):
+        if opts.resnet18_weights:
+            state = load_checkpoint(opts.resnet18_weights).get("state_dict") or {}
+            encoder.load_backbone(state, opts.resnet18_weights)
+    elif opts.encoder_start == "prior":
         start_encoder_from_prior(start.net)
     elif opts.encoder_start == "face_network":
         state = load_checkpoint(opts.identity_network).get("state_dict") or {}
@@ -159,21 +171,21 @@ def start_sam(opts: SAMOptions) -> Start:
     return start
 
 
-def _beside_prior(opts: SAMOptions) -> Start:
+def _beside_prior(opts: SAMOptions, age_encoder: AgeEncoderConfig | None) -> Start:
     """A fresh encoder beside pSp's; the generator of pSp too, where pSp trained it."""
     path = opts.pretrained_psp_path
     prior = _read(path, "psp", "--pretrained_psp_path", "the checkpoint of a pSp encoder")
     files = [(prior, path)]
     if (prior.get("opts") or {}).get("train_decoder"):
         trained = load_psp(prior, path)
-        net = _fresh(opts, trained.config.generator, start_from_encoded_w_plus=True, crop=trained.config.crop)
+        net = _fresh(opts, trained.config.generator, True, trained.config.crop, age_encoder)
         net.decoder.load_state_dict(trained.decoder.state_dict())
         net.set_latent_avg(trained.latent_avg)
     else:
         stylegan2 = read_generator(opts.stylegan_weights)
         files.append((stylegan2, opts.stylegan_weights))
         crop = PSPConfig.from_checkpoint(prior, path).crop
-        net = _fresh(opts, generator_config(opts, stylegan2), start_from_encoded_w_plus=True, crop=crop)
+        net = _fresh(opts, generator_config(opts, stylegan2), True, crop, age_encoder)
         load_generator(net, stylegan2, opts.stylegan_weights)
     load_prior(net, prior, path)
     return Start(net, discriminator_of(*files))
@@ -203,8 +215,24 @@ def encoder_config(opts: EncoderSizes) -> EncoderConfig:
     )
 
 
+def age_encoder_config(opts: SAMOptions) -> AgeEncoderConfig | None:
+    """Sizes of a ResNet as the ageing encoder; None where that is pSp's."""
+    if not opts.has_age_encoder:
+        return None
+    channels, units, usual = opts.stage_channels, opts.stage_units, AgeEncoderConfig()
+    return AgeEncoderConfig(
+        tuple(channels) if channels else usual.channels,
+        tuple(units) if units else usual.units,
+        opts.latent_space,
+    )
+
+
 def _fresh(
-    opts: EncoderSizes, generator: StyleGAN2Config, start_from_encoded_w_plus: bool, crop: str | None = None
+    opts: EncoderSizes,
+    generator: StyleGAN2Config,
+    start_from_encoded_w_plus: bool,
+    crop: str | None = None,
+    age_encoder: AgeEncoderConfig | None = None,
 ) -> pSp:
     """A network of the sizes in the options with random weights."""
     return pSp(
@@ -214,4 +242,5 @@ def _fresh(
         opts.start_from_latent_avg,
         start_from_encoded_w_plus,
         crop=crop,
+        age_encoder=age_encoder,
     )

@@ -7,6 +7,17 @@ from torch import Tensor
 from utils.errors import InputError
 
 
+def require_styles(styles: Sequence[int], count: int) -> None:
+    """Checks the styles that a command line names.
+
+    Raises:
+        InputError: one does not exist in codes of so many.
+    """
+    outside = [style for style in styles if not 0 <= style < count]
+    if outside:
+        raise InputError(f"--latent_mask: there is no style {outside[0]}, the codes have 0..{count - 1}")
+
+
 def mix_styles(
     codes: Tensor, styles: Sequence[int], inject_latent: Tensor | None = None, alpha: float | None = None
 ) -> Tensor:
@@ -17,10 +28,7 @@ def mix_styles(
     Raises:
         InputError: a style does not exist in the code.
     """
-    outside = [style for style in styles if not 0 <= style < codes.shape[1]]
-    if outside:
-        last = codes.shape[1] - 1
-        raise InputError(f"--latent_mask: there is no style {outside[0]}, the codes have 0..{last}")
+    require_styles(styles, codes.shape[1])
     mixed = codes.clone()
     index = list(styles)
     if inject_latent is None:

@@ -23,7 +23,7 @@ from utils.files.torch_files import (
 )
 from utils.files.writing import written_atomically
 
-__all__ = ["Checkpoint", "halved", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "halved", "load_checkpoint", "read_safely", "save_checkpoint"]
 
 MMAP_FROM_BYTES = 200_000_000  # the numbers of larger files stay in them until they are used
 TENSORFLOW = " (a TensorFlow pickle; convert it with the legacy.py of stylegan2-ada-pytorch first)"
@@ -42,13 +42,22 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     Raises:
         InputError: the file is missing, damaged, not a checkpoint, or holds what does not belong there.
     """
+    return normalised(read_safely(path), Path(path))
+
+
+def read_safely(path: str | Path) -> Any:
+    """What stands in a file of any of these formats, as it is: the first half of :func:`load_checkpoint`.
+
+    Raises:
+        InputError: it is missing, damaged, of another format, or holds more than tensors and containers.
+    """
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the checkpoint file inside it")
     if not path.is_file():
         raise InputError(f"no such checkpoint: {path}")
     try:
-        content = _content(path)
+        return _content(path)
     except (InputError, OSError, MemoryError):
         raise
     except RefusedError as error:
@@ -61,7 +70,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         raise InputError(
             f"{path} is damaged or is not a checkpoint ({_reason(error)}); copy or download it again"
         ) from error
-    return normalised(content, path)
 
 
 def _content(path: Path) -> Any:
