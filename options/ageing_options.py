@@ -19,8 +19,8 @@ AUTO = "auto"
 # Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
 RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
 SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
-REFERENCE_GUIDED = "reference_guided_inference"
-RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED)
+REFERENCE_GUIDED, LATENT_PATHS = "reference_guided_inference", "latent_paths"
+RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED, LATENT_PATHS)
 SINGLES = "single_img"
 
 
@@ -155,6 +155,18 @@ class RefineOptions(Options):
     lpips_weights: str | None = option(
         None, path, "ImageNet weights of AlexNet, where they are not cached", metavar="FILE"
     )
+    codes: str | None = option(
+        None,
+        path,
+        "take the codes of each face from here instead of an encoder: path.npz of optimize_path.py, or a "
+        "folder of them; faces are recognised by their pictures",
+        metavar="PATH",
+    )
+
+    def check(self) -> None:
+        """Raises ``InputError`` for two kinds of codes."""
+        if self.codes and self.refine_steps:
+            raise InputError(f"--codes={self.codes} are final; leave --refine_steps out")
 
 
 @dataclass(frozen=True, kw_only=True)
