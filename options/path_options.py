@@ -6,7 +6,10 @@ from pathlib import Path
 
 from options.ageing_options import LATENT_PATHS
 from options.inference_options import SamOptions, parse_inference_options
+from utils.errors import InputError
 from utils.typed_options import Options, option, path, positive, rate, weight
+
+FASTEST = 10.0  # learning rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,14 @@ class PathWeights(Options):
         0.1, weight, "distance of the codes from one another, up to that of the encoder's codes"
     )
     w_norm_lambda: float = option(0.1, weight, "squared distance from the encoder's codes")
+
+    def check(self) -> None:
+        """Raises ``InputError`` for steps that leave every face behind."""
+        if self.learning_rate > FASTEST:
+            raise InputError(
+                f"--learning_rate={self.learning_rate:g}: the numbers of a code are about 1; "
+                f"give at most {FASTEST:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ def test_a_face_is_optimised_alike_alone_and_beside_others_and_in_parts(
 
 def test_the_weight_of_the_encoder_holds_the_codes() -> None:
     moved = []
-    for weight in (0.0, 100.0):
+    for weight in (0.0, 1000.0):
         weights = PathWeights(steps=20, w_norm_lambda=weight)
         found = PathOptimizer(Shades(), NETWORKS, weights, progress=False).optimize(photos(), TARGETS, OWN)
         moved.append(float((found.codes - found.start).norm()))
@@ -242,9 +242,12 @@ def test_the_command_its_files_and_the_commands_that_take_them(tmp_path: Path) -
     np.testing.assert_allclose(latent[0], path.codes[0], atol=1e-6)
 
 
-def test_codes_that_became_no_numbers_cost_their_photo_only(tmp_path: Path) -> None:
+def test_codes_that_became_no_numbers_cost_their_photo_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = optimize(tmp_path, f"--identity_network={tmp_path / 'identity.pt'}", "--target_age=20")
-    result = commands.run("optimize_path", *words, "--steps=3", "--learning_rate=1e38")
+    monkeypatch.setattr("options.path_options.FASTEST", 1e30)
+    result = commands.run("optimize_path", *words, "--steps=3", "--learning_rate=1e30")
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert "its codes became no numbers; give a lower --learning_rate" in result.stderr
     assert not list((tmp_path / "out").rglob("path.npz"))
@@ -297,3 +300,10 @@ def test_a_model_without_codes_has_no_path(tmp_path: Path) -> None:
         result = commands.run(script, *words)
         assert result.returncode == 2 and result.stderr.count("\n") == 1
         assert "W+ codes" in result.stderr or "without styles" in result.stderr
+
+
+def test_steps_that_leave_every_face_behind_are_refused(tmp_path: Path) -> None:
+    result = commands.run("optimize_path", *optimize(tmp_path, "--learning_rate=1e38"))
+    assert (
+        result.returncode == 2 and "--learning_rate=1e+38: the numbers of a code are about 1" in result.stderr
+    )
