@@ -1,7 +1,7 @@
 """What `scripts/optimize_path.py` does: photos in; their optimised codes, strips and loss curves out."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from datasets.input_age import InputAge
 from datasets.photos import PhotoBatch
 from inference.aged_photo import AgedPhoto
 from inference.path_files import PATH_FILE, write_path
-from inference.path_optimizer import OptimizedPaths, PathNetworks, PathOptimizer
+from inference.path_optimizer import OF_PICTURES, OptimizedPaths, PathNetworks, PathOptimizer
 from inference.perceptual import perceptual_distance
 from inference.run import InferenceRun
 from inference.target_years import face_names
@@ -40,7 +40,7 @@ def optimize_photos(run: InferenceRun[StyleModel], opts: LatentPathOptions) -> N
     """
     if run.device.type == "cpu":
         keep_freed_memory()
-    optimizer = PathOptimizer(run.model, path_networks(run, opts), opts, progress=is_main())
+    optimizer = PathOptimizer(run.model, path_networks(run, opts), opts, opts.seed, progress=is_main())
     run.will_write(
         lambda _, stem, __: [opts.folder / stem / name for name in (STRIP, LOSS, PATH_FILE)],
         reads=[opts.identity_network, opts.lpips_weights],
@@ -116,7 +116,7 @@ def write_results(
     save_pil(loss_curves(found, rows), place / LOSS)
     write_path(place / PATH_FILE, found.ages[rows], codes, batch.images[rows])
     for row, name, age in zip(range(rows.start, rows.stop), _names(batch, index), own, strict=True):
-        errors, alike = (figure[[0, -1], row].tolist() for figure in (found.age_errors, found.identities))
+        errors, alike = (figure[:, row].tolist() for figure in (found.age_errors, found.identities))
         above_bars(
             f"{name}, {age.years:.3g} years ({age.source}), as the networks of the loss see it: age error "
             f"{errors[0]:.1f} -> {errors[1]:.1f} years, identity {alike[0]:.3f} -> {alike[1]:.3f}",
@@ -140,15 +140,19 @@ def strip(run: InferenceRun[StyleModel], before: AgedPhoto, after: AgedPhoto) ->
 
 
 def loss_curves(found: OptimizedPaths, rows: slice) -> Image.Image:
-    """Every term over the steps, and the age error; means over the faces of a photo."""
-    steps = range(1, len(found.age_errors) + 1)
+    """The terms over the steps, of pictures and of codes; means over the faces of a photo."""
+    steps = range(1, len(found.losses["total"]) + 1)
 
-    def curve(name: str, values: Tensor) -> Curve:
-        return Curve(name, steps, values[:, rows].mean(1).tolist(), style="-")
+    def panel(title: str, names: Iterable[str]) -> Panel:
+        values = {name: found.losses[name][:, rows].mean(1).tolist() for name in names}
+        return Panel(
+            title, "step", "weighted", [Curve(name, steps, y, style="-") for name, y in values.items()]
+        )
 
+    of_codes = [name for name in found.losses if name not in (*OF_PICTURES, "total")]
     return draw_panels(
         [
-            Panel("loss", "step", "weighted", [curve(*term) for term in found.losses.items()]),
-            Panel("target age and age seen", "step", "years", [curve("error", found.age_errors)]),
+            panel("terms of the pictures, and all", [*OF_PICTURES, "total"]),
+            panel("terms of the codes", of_codes),
         ]
     )

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from criteria.id_loss import cosine_similarity
 from criteria.path_terms import distances, diversity, smoothness
 from criteria.perceptual_loss import PerceptualLoss
+from datasets.augment import AGING_AUGMENT
 from inference.projector import compared
 from models.aging_model import PIXELS_AT_A_TIME, PIXELS_ON_CPU, StyleModel
 from options.path_options import PathWeights
@@ -47,8 +48,8 @@ class OptimizedPaths:
         start: the encoder's codes (B, A + 1, n_styles, D).
         codes: the optimised ones.
         losses: weighted terms by their names, each (steps, B), and their sum ``total``.
-        age_errors: mean absolute difference of target age and age seen (steps, B), years.
-        identities: mean similarity to the photo (steps, B) at the target ages.
+        age_errors: mean absolute difference of target age and age seen (2, B) in years, before and after.
+        identities: mean similarity to the photo (2, B) at the target ages, before and after.
     """
 
     ages: Tensor
@@ -71,20 +72,28 @@ class _Photos:
 class PathOptimizer:
     """Optimises paths of W+ codes.
 
-    Every face has a loss and steps of its own, so that the others in its batch do not matter.
+    Every face has a loss and random draws of its own, so that the others in its batch do not matter. Ages
+    and identities are told from shifted and recoloured pictures: what fools a network in one picture alone
+    gains little.
 
     Args:
         model: makes the codes and the pictures.
         networks: look at the pictures.
         weights: of the terms, and the steps.
+        seed: of the draws.
         progress: whether a bar shows the steps.
     """
 
     def __init__(
-        self, model: StyleModel, networks: PathNetworks, weights: PathWeights, progress: bool = True
+        self,
+        model: StyleModel,
+        networks: PathNetworks,
+        weights: PathWeights,
+        seed: int = 0,
+        progress: bool = True,
     ) -> None:
         self.model, self.networks, self.weights = model, networks, weights
-        self.progress = progress
+        self.seed, self.progress = seed, progress
 
     def optimize(self, images: Tensor, target_ages: Tensor, own_ages: Tensor) -> OptimizedPaths:
         """Optimises the paths of faces.
@@ -102,10 +111,10 @@ class PathOptimizer:
         optimizer = torch.optim.Adam([codes], weights.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, weights.steps)
         curves: list[dict[str, Tensor]] = []
-        seen: list[Tensor] = []
+        before = self._measured(start, years, photos)
         bar = tqdm(range(weights.steps), "optimising", leave=False, disable=not self.progress, unit="step")
-        for _ in bar:
-            gradient, terms, looks = self._pictures(codes.detach(), years, photos)
+        for step in bar:
+            gradient, terms = self._pictures(codes.detach(), years, photos, step)
             path = {
                 "smoothness": weights.smoothness_lambda * smoothness(codes, years),
                 "diversity": weights.diversity_lambda * diversity(codes, most),
@@ -115,12 +124,10 @@ class PathOptimizer:
             optimizer.step()
             schedule.step()
             curves.append({name: value.detach() for name, value in (terms | path).items()})
-            looks[0] = (looks[0] - years).abs()
-            seen.append(looks[:, :, :-1].mean(2))
-            bar.set_postfix(age_error=f"{float(seen[-1][0].mean()):.1f}", refresh=False)
+            bar.set_postfix(age_term=f"{float(terms[OF_PICTURES[0]].mean()):.3f}", refresh=False)
         losses = {name: torch.stack([step[name] for step in curves]).cpu() for name in curves[0]}
         losses["total"] = torch.stack(list(losses.values())).sum(0)
-        errors, identities = torch.stack(seen, 1).cpu()
+        errors, identities = torch.stack([before, self._measured(codes.detach(), years, photos)], 1)
         return OptimizedPaths(ages, start.cpu(), codes.detach().cpu(), losses, errors, identities)
 
     @torch.no_grad()
@@ -130,32 +137,31 @@ class PathOptimizer:
         return _Photos(wanted, self.networks.identities(wanted), list(features))
 
     def _pictures(
-        self, codes: Tensor, ages: Tensor, photos: _Photos
-    ) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        self, codes: Tensor, ages: Tensor, photos: _Photos, step: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """What the networks say of the pictures of codes (B, A, n_styles, D), a few at a time.
 
         Returns:
-            The gradient of the sum of all terms, each weighted term (B,), and (2, B, A) ages seen and
-            similarities to the photo.
+            The gradient of the sum of all terms, and each weighted term (B,).
         """
         faces, count = ages.shape
         pixels = PIXELS_ON_CPU if codes.device.type == "cpu" else PIXELS_AT_A_TIME
         at_once = max(1, pixels // 4 // self.model.output_size**2)  # a picture with its graph is larger
-        gradients, terms, looks = [], [], []
+        gradients, terms = [], []
         for rows in torch.arange(faces * count).split(at_once):
             part = codes.flatten(0, 1)[rows].requires_grad_(True)
-            values, seen = self._looks(part, ages.flatten()[rows], rows, count, photos)
+            seeds = self.seed + count * step + rows % count
+            values = self._looks(part, ages.flatten()[rows], rows, count, photos, seeds)
             gradients += torch.autograd.grad(values.sum(), part)
             terms.append(values.detach())
-            looks.append(seen.detach())
         of_faces = torch.cat(terms, 1).view(-1, faces, count).sum(2)
         named = dict(zip(OF_PICTURES, of_faces, strict=True))
-        return torch.cat(gradients).view_as(codes), named, torch.cat(looks, 1).view(2, faces, count)
+        return torch.cat(gradients).view_as(codes), named
 
     def _looks(
-        self, codes: Tensor, ages: Tensor, rows: Tensor, count: int, photos: _Photos
-    ) -> tuple[Tensor, Tensor]:
-        """Weighted terms (4, n) of some pictures, and (2, n) ages seen and similarities to the photo.
+        self, codes: Tensor, ages: Tensor, rows: Tensor, count: int, photos: _Photos, seeds: Tensor
+    ) -> Tensor:
+        """Weighted terms (4, n) of some pictures.
 
         Args:
             codes: (n, n_styles, D).
@@ -163,11 +169,13 @@ class PathOptimizer:
             rows: (n,) their numbers among the pictures of all faces, on the CPU.
             count: pictures of a face, of which the last is at its own age.
             photos: of all faces.
+            seeds: (n,) of the draws, on the CPU.
         """
         weights, networks, faces = self.weights, self.networks, rows // count
         pictures = compared(self.model.synthesize(codes).float())
-        years = networks.ages(pictures)
-        alike = cosine_similarity(networks.identities(pictures), photos.identity[faces])
+        seen = _shaken(pictures, seeds)
+        years = networks.ages(seen)
+        alike = cosine_similarity(networks.identities(seen), photos.identity[faces])
         terms = [weights.aging_lambda * scale_age((years - ages).abs()), weights.id_lambda * (1 - alike)]
         likeness = pictures.new_zeros(2, len(rows))
         own = (rows % count == count - 1).nonzero().flatten()
@@ -178,4 +186,20 @@ class PathOptimizer:
             distance = networks.perceptual.distance(networks.perceptual.features(shown), features)
             found = torch.stack([weights.l2_lambda * l2, weights.lpips_lambda * distance])
             likeness = likeness.index_copy(1, own.to(likeness.device), found)
-        return torch.cat([torch.stack(terms), likeness]), torch.stack([years, alike])
+        return torch.cat([torch.stack(terms), likeness])
+
+    @torch.no_grad()
+    def _measured(self, codes: Tensor, ages: Tensor, photos: _Photos) -> Tensor:
+        """Mean age error and mean similarity (2, B) of the pictures at the target ages, on the CPU."""
+        errors, alike = [], []
+        for own, years, identity in zip(codes[:, :-1], ages[:, :-1], photos.identity, strict=True):
+            pictures = compared(self.model.render(own))
+            errors.append((self.networks.ages(pictures) - years).abs().mean())
+            alike.append((self.networks.identities(pictures) @ identity).mean())
+        return torch.stack([torch.stack(errors), torch.stack(alike)]).cpu()
+
+
+def _shaken(pictures: Tensor, seeds: Tensor) -> Tensor:
+    """Pictures (n, 3, S, S), each changed as its seed says."""
+    draws = [torch.Generator().manual_seed(seed) for seed in seeds.tolist()]
+    return torch.cat([AGING_AUGMENT(*one) for one in zip(pictures.split(1), draws, strict=True)])

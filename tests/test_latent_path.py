@@ -89,6 +89,13 @@ def photos() -> Tensor:
     return torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are shown as they are: other shades would be other ages here."""
+    monkeypatch.setattr("inference.path_optimizer.AGING_AUGMENT", lambda pictures, draws: pictures)
+
+
+@pytest.mark.usefixtures("still")
 def test_the_path_comes_near_its_ages_and_both_figures_are_of_the_pictures() -> None:
     found = PathOptimizer(Shades(), NETWORKS, PathWeights(steps=60), progress=False).optimize(
         photos(), TARGETS, OWN
@@ -97,6 +104,7 @@ def test_the_path_comes_near_its_ages_and_both_figures_are_of_the_pictures() -> 
     seen = 100 * found.start.mean((2, 3))
     expected = (seen - found.ages)[:, :-1].abs().mean(1)
     torch.testing.assert_close(found.age_errors[0], expected, rtol=1e-4, atol=1e-3)
+    torch.testing.assert_close(found.losses["age"][0], 10 * (seen - found.ages).abs().sum(1) / 100)
     assert (found.age_errors[-1] < 0.3 * found.age_errors[0]).all()
     assert (found.identities[-1] > 0.9).all()
     terms = [value for name, value in found.losses.items() if name != "total"]
@@ -118,6 +126,7 @@ def test_a_face_is_optimised_alike_alone_and_beside_others_and_in_parts(
         torch.testing.assert_close(in_parts.losses[name], values)
 
 
+@pytest.mark.usefixtures("still")
 def test_the_weight_of_the_encoder_holds_the_codes() -> None:
     moved = []
     for weight in (0.0, 1000.0):

@@ -14,7 +14,6 @@ from criteria.lpips_loss import LPIPSLoss
 from criteria.objective import Measures
 from criteria.perceptual_loss import PerceptualLoss
 from criteria.style_loss import StyleLoss, StyleWeights
-from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier, load_age_classifier, load_identity
 from models.vgg19 import vgg19_from
 from models.weights_folder import load_published
@@ -24,10 +23,6 @@ from utils.distributed import say
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
 CLASSIFIER = "age_classifier"  # a need of trainings that use it for more than a term
-# Of `--aging_augment`: changes that leave the age of a face alone.
-AGING_AUGMENT = SimpleAugment(
-    probability=0.5, flip_probability=0.5, max_shift=0.06, brightness=0.2, contrast=0.25, saturation=1.0
-)
 
 
 def loss_files(needs: Collection[str], opts: LossNetworkOptions) -> list[NeededFile]:
