@@ -159,6 +159,16 @@ WEIGHTS: dict[str, Weight] = {
         megabytes=244,
         sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     ),
+    "vgg19": Weight(
+        file="pretrained_models/vgg19-dcbb9e9d.pth",
+        source="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        licence="BSD 3-Clause (torchvision); learned from ImageNet",
+        input_size=224,
+        normalisation="RGB with ImageNet mean and deviation (the style loss takes [-1, 1] and converts)",
+        megabytes=575,
+        size=574_673_361,
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    ),
     "demo_stylegan2": Weight(
         file="pretrained_models/demo/stylegan2.pt",
         source=_DEMO_SOURCE,

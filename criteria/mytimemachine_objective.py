@@ -10,6 +10,7 @@ from criteria.age_sampling import cosine_weight, distance_to_range
 from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
 from criteria.objective import Compute, Measures, Pass, Term, TermGroup
 from criteria.recipes import MyTimeMachineRecipe, get_recipe
+from criteria.style_loss import STYLE
 from criteria.terms import (
     aging,
     by_age_difference,
@@ -152,4 +153,4 @@ def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
     ]
 
 
-MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms)]
+MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms), STYLE]

@@ -21,7 +21,7 @@ from utils.faces.boxes import FACE_CROP, FractionalCrop
 from utils.typed_options import Options
 
 PassName = Literal["real", "cycle", "own", ""]
-LAYERED = ("perceptual", "perceptual_crop")  # targets that are a list of layers
+LAYERED = ("perceptual", "perceptual_crop", "style")  # targets that are a list of layers
 
 
 class Opponent(Protocol):
@@ -29,6 +29,16 @@ class Opponent(Protocol):
 
     def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
         """The loss that makes pictures (B, 3, R, R) believable, at their ages (B,) in years or the like."""
+
+
+class Style(Protocol):
+    """What the style term needs, see ``criteria.style_loss.StyleLoss``."""
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Gram matrices (B, C, C) of images (B, 3, S, S), one a layer."""
+
+    def __call__(self, generated: Tensor, target_features: Sequence[Tensor]) -> Tensor:
+        """The mean distance of images (B, 3, S, S) from such matrices."""
 
 
 @dataclass
@@ -39,6 +49,7 @@ class Measures:
         identity: identity loss.
         perceptual: perceptual loss.
         aging: ageing loss.
+        style: style loss.
         code_spread: distance of W+ codes (B, n_styles, D) from those of photos, (B,).
         opponent: discriminator of the generated pictures.
         references: embeddings of one person's photos.
@@ -49,6 +60,7 @@ class Measures:
     identity: IDLoss | None = None
     perceptual: PerceptualLoss | None = None
     aging: AgingLoss | None = None
+    style: Style | None = None
     code_spread: Callable[[Tensor], Tensor] | None = None
     opponent: Opponent | None = None
     references: ReferenceBank | None = None
@@ -67,6 +79,7 @@ class Targets:
     identity: Tensor | None = None  # (B, D)
     perceptual: Sequence[Tensor] | None = None
     perceptual_crop: Sequence[Tensor] | None = None
+    style: Sequence[Tensor] | None = None
     ages: Tensor | None = None  # years (B,) that the classifier sees
 
     def named(self) -> dict[str, Tensor]:
@@ -281,6 +294,8 @@ class Objective:
             known["perceptual"] = measures.perceptual.features(images)
         if "perceptual_crop" in wanted and measures.perceptual is not None:
             known["perceptual_crop"] = measures.perceptual.features(measures.crop(images))
+        if "style" in wanted and measures.style is not None:
+            known["style"] = measures.style.features(images)
         if "identity" in wanted and measures.identity is not None:
             known["identity"] = measures.identity.features(images)
         if "ages" in wanted and measures.aging is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from criteria.adversarial import ADVERSARIAL
 from criteria.objective import Pass, Term, TermGroup
 from criteria.recipes import SAMRecipe, get_recipe
+from criteria.style_loss import STYLE
 from criteria.terms import (
     aging,
     by_age_difference,
@@ -85,4 +86,4 @@ def sam_terms(weights: SAMWeights) -> Sequence[Term]:
 
 
 # A further term is a file with a group of its own and one line here.
-SAM = [TermGroup(SAMWeights, sam_terms), ADVERSARIAL]
+SAM = [TermGroup(SAMWeights, sam_terms), STYLE, ADVERSARIAL]

@@ -154,6 +154,12 @@ class SimpleAugment:
         return [(d, r) if c else (0, 0) for c, d, r in zip(chosen, down, right, strict=True)]
 
 
+# Changes that leave the age of a face, and who it is, alone.
+AGING_AUGMENT = SimpleAugment(
+    probability=0.5, flip_probability=0.5, max_shift=0.06, brightness=0.2, contrast=0.25, saturation=1.0
+)
+
+
 def affine(
     images: Tensor, angle: Tensor, scale: Tensor, offset: Tensor, mirror: Tensor | None = None
 ) -> Tensor:

@@ -15,7 +15,7 @@ from evaluation.personal import check_models, evaluate_personalization, global_n
 from evaluation.report import write_report
 from evaluation.summaries import summarize_pairs
 from evaluation.tables import ageing_table, classifier_table, methods_table, personalization_table
-from inference.refinement import refined
+from inference.path_model import with_given_codes
 from inference.target_years import ages_of_photos
 from models.aging_model import AgingModel, load_aging_model
 from options.evaluate_options import EvaluateOptions
@@ -90,7 +90,7 @@ def _loaded(options: EvaluateOptions, path: str) -> AgingModel:
     device = select_device(options.device)
     more = (options.global_checkpoint, options.mixed_precision, options.encoder_path)
     model = load_aging_model(path, device, *more)
-    return refined(model, options, ages_of_photos(model.crop, device), device)
+    return with_given_codes(model, options, ages_of_photos(model.crop, device), device)
 
 
 def _report_one(

@@ -12,7 +12,7 @@ from PIL import Image
 
 from configs.paths_config import model_paths
 from inference.aged_photo import AgedPhoto
-from inference.loading import load_as_it_is, load_model, with_styles
+from inference.loading import given_codes, load_as_it_is, replace_drifted_encoder, with_styles
 from inference.run import InferenceRun
 from models.aging_model import HasAdapter, StyleModel
 from models.kinds import KINDS
@@ -70,7 +70,9 @@ def load_chosen_model(opts: LifespanOptions) -> StyleModel:
     Raises:
         InputError: ``--blender`` was given and the model has no adapter, or it cannot be used at all.
     """
-    model = with_styles(load_model(opts) if opts.blender else load_as_it_is(opts), opts.checkpoint)
+    model = with_styles(load_as_it_is(opts), opts.checkpoint)
+    if opts.blender and opts.global_checkpoint is None:
+        replace_drifted_encoder(model, opts.checkpoint)
     if opts.blender and not isinstance(model, HasAdapter):
         raise InputError(
             f"--blender needs a personalised checkpoint; {opts.checkpoint} is {KINDS[model.kind].title}"
@@ -78,7 +80,7 @@ def load_chosen_model(opts: LifespanOptions) -> StyleModel:
     if not opts.blender and isinstance(model, HasAdapter):
         note(f"without --blender the personalisation in {opts.checkpoint} is left out")
         model.switch_off_adapter()
-    return model
+    return with_styles(given_codes(model, opts), opts.checkpoint)
 
 
 def inversion_name(name: Path) -> Path:

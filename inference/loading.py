@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from configs.paths_config import model_paths
-from inference.refinement import refined
+from inference.path_model import with_given_codes
 from inference.target_years import input_ages
 from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_aging_model
 from models.kinds import KINDS
@@ -19,7 +19,7 @@ from utils.notes import note
 def load_model(opts: AgeingOptions) -> AgingModel:
     """Loads the model of a command, with all that belongs to it.
 
-    That is the global encoder that an official personalised file needs, and ``--refine_steps``.
+    That is the global encoder that an official personalised file needs, ``--refine_steps`` and ``--codes``.
 
     Raises:
         InputError: device, operators or a file cannot be used.
@@ -27,8 +27,13 @@ def load_model(opts: AgeingOptions) -> AgingModel:
     model = load_as_it_is(opts)
     if opts.global_checkpoint is None:
         replace_drifted_encoder(model, opts.checkpoint)
+    return given_codes(model, opts)
+
+
+def given_codes(model: AgingModel, opts: AgeingOptions) -> AgingModel:
+    """The model with the codes that a command asks for, see :func:`with_given_codes`."""
     device = own_device(select_device(opts.device))
-    return refined(model, opts, input_ages(opts, model.crop, device), device)
+    return with_given_codes(model, opts, input_ages(opts, model.crop, device), device)
 
 
 def load_as_it_is(opts: AgeingOptions) -> AgingModel:

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from criteria.perceptual_loss import PerceptualLoss
 from datasets.input_age import InputAges
 from inference.perceptual import perceptual_distance
+from inference.wrapped_model import WrappedModel
 from models.aging_model import Ages, AgingModel, StyleModel
 from options.ageing_options import RefineOptions
 from utils.errors import InputError
@@ -21,7 +22,7 @@ PERCEPTUAL_LAMBDA, L2_LAMBDA = 1.0, 2.0
 RIDGE_LAMBDA = 0.01  # of the squared distance of the code from that of the encoder, a number
 
 
-class RefinedModel(StyleModel):
+class RefinedModel(WrappedModel):
     """A model whose codes are fitted to each photo at its own age before they are aged.
 
     To the code of every age the same offset is added: the one with which the picture at the person's own age
@@ -46,10 +47,8 @@ class RefinedModel(StyleModel):
         learning_rate: float = LEARNING_RATE,
         progress: bool = True,
     ) -> None:
-        super().__init__()
-        self.model, self.perceptual = model, perceptual
-        self.kind, self.crop = model.kind, model.crop
-        self.input_size, self.output_size = model.input_size, model.output_size
+        super().__init__(model)
+        self.perceptual = perceptual
         self.steps, self.learning_rate, self.progress = steps, learning_rate, progress
         self._own_ages = own_ages
 
@@ -58,15 +57,6 @@ class RefinedModel(StyleModel):
 
     def photo_codes(self, images: Tensor) -> Tensor:
         return self.model.photo_codes(images) + self.offsets(images)
-
-    def random_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        return self.model.random_codes(count, generator)
-
-    def synthesize(self, codes: Tensor) -> Tensor:
-        return self.model.synthesize(codes)
-
-    def modulations(self) -> list[Tensor]:
-        return self.model.modulations()
 
     def offsets(self, images: Tensor) -> Tensor:
         """What is added to the codes of faces (B, 3, S, S): (B, n_styles, style_dim)."""

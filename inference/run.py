@@ -131,6 +131,19 @@ class InferenceRun(Generic[Model]):
         require_writable({file.parent for file in files(Path("a.png"), Path("a"), Path("a.png"))})
         self.photos.names = chosen
 
+    def leave_out(self, done: Callable[[Path], bool], folder: Path) -> None:
+        """Leaves out the photos whose results are there; after :meth:`will_write`, before the first batch.
+
+        Args:
+            done: tells it by the stem of a photo.
+            folder: of the results, for the note.
+        """
+        photos = self.photos
+        left = [index for index, name in enumerate(photos.names) if not done(self._stems[name])]
+        if (there := len(photos) - len(left)) and is_main():
+            note(f"{there} of {len(photos)} photos have results in {folder} already; remove them to repeat")
+        photos.names, photos.paths = ([all_[i] for i in left] for all_ in (photos.names, photos.paths))
+
     def batches(self) -> Iterator[tuple[PhotoBatch, Tensor]]:
         """Yields every usable photo and the target ages ``(B, A)`` in years of its faces."""
         for batch, ages, _ in self.batches_with(lambda _: None):

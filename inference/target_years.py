@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from configs.paths_config import model_paths
-from datasets.input_age import InputAges
+from datasets.input_age import InputAge, InputAges
 from datasets.photos import PhotoBatch
 from options.ageing_options import PhotoOptions
 from options.target_ages import TargetAge
@@ -73,15 +73,23 @@ class TargetYears:
         own = self._own(batch, faces) if relative else torch.empty(0)
         return torch.stack([self._column(target, faces, own, drawn) for target in self.targets], dim=1)
 
-    def _own(self, batch: PhotoBatch, faces: Sequence[str]) -> Tensor:
-        """Ages ``(B,)`` of the people in the photos; says what tells them."""
+    def own(self, batch: PhotoBatch) -> list[InputAge]:
+        """Ages of the faces of a batch, and what tells them.
+
+        Raises:
+            InputError: an age classifier is needed and cannot be loaded.
+        """
         # The name of a photo tells the age of one person only.
         paths = [
             path if rows.stop - rows.start == 1 else Path()
             for path, rows in zip(batch.paths, batch.faces, strict=True)
             for _ in range(rows.start, rows.stop)
         ]
-        found = self.own_ages(paths, batch.images)
+        return self.own_ages(paths, batch.images)
+
+    def _own(self, batch: PhotoBatch, faces: Sequence[str]) -> Tensor:
+        """Ages ``(B,)`` of the people in the photos; says what tells them."""
+        found = self.own(batch)
         for name, age in zip(faces, found, strict=True):
             above_bars(f"{name}: {age.years:.3g} years ({age.source})", sys.stdout)
         return torch.tensor([age.years for age in found])

@@ -112,6 +112,14 @@ class AgeClassifier(FrozenNetwork):
         """
         return self._vgg.feature_maps(images)
 
+    def first_maps(self, images: Tensor) -> list[Tensor]:
+        """The same of the first convolution of each stage.
+
+        Raises:
+            InputError: the network is not a ``vgg``.
+        """
+        return self._vgg.first_maps(images)
+
     @property
     def feature_channels(self) -> tuple[int, ...]:
         """Channels of each of the ``feature_maps``.

@@ -86,6 +86,15 @@ class VGG(nn.Module):
             maps.append(x)
         return maps
 
+    def first_maps(self, x: Tensor) -> list[Tensor]:
+        """Activations of the first convolution of each stage, for images as in :meth:`feature_maps`."""
+        maps: list[Tensor] = []
+        for names in self.stages:
+            x = self._stage(names[:1], F.max_pool2d(x, 2) if maps else x)
+            maps.append(x)
+            x = self._stage(names[1:], x)
+        return maps
+
     def convolve(self, x: Tensor) -> Tensor:
         """All convolutions and poolings: the flattened (B, features) input of the linear layers."""
         for names in self.stages:

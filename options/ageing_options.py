@@ -19,8 +19,11 @@ AUTO = "auto"
 # Folders of results below --exp_dir; that of a life span has any name, and single pictures in a folder of it.
 RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
 SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
-REFERENCE_GUIDED, EDITING = "reference_guided_inference", "editing"
-RESULT_FOLDERS = (RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES, REFERENCE_GUIDED, EDITING)
+REFERENCE_GUIDED, EDITING, LATENT_PATHS = "reference_guided_inference", "editing", "latent_paths"
+RESULT_FOLDERS = (
+    *(RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES),
+    *(REFERENCE_GUIDED, EDITING, LATENT_PATHS),
+)
 SINGLES = "single_img"
 
 
@@ -155,6 +158,18 @@ class RefineOptions(Options):
     lpips_weights: str | None = option(
         None, path, "ImageNet weights of AlexNet, where they are not cached", metavar="FILE"
     )
+    codes: str | None = option(
+        None,
+        path,
+        "take the codes of each face from here instead of an encoder: path.npz of optimize_path.py, or a "
+        "folder of them; faces are recognised by their pictures",
+        metavar="PATH",
+    )
+
+    def check(self) -> None:
+        """Raises ``InputError`` for two kinds of codes."""
+        if self.codes and self.refine_steps:
+            raise InputError(f"--codes={self.codes} are final; leave --refine_steps out")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from criteria.age_sampling import draw_no_aging, draw_uniform_ages
 from criteria.code_spread import CodeSpread
 from criteria.objective import Objective, PassName, Targets, needs_of, weighted_terms
+from datasets.augment import AGING_AUGMENT
 from datasets.faces import FaceFolder
 from options.sam_options import SAMOptions
 from training.accumulation import joined, mean_of
@@ -20,7 +21,7 @@ from training.encoder_start import sam_start_files, start_sam
 from training.face_data import load_face_data
 from training.feature_cache import FeatureCache
 from training.figures import mean_figures
-from training.measures import AGING_AUGMENT, CLASSIFIER, load_measures, loss_files, networks_of
+from training.measures import CLASSIFIER, load_measures, loss_files, networks_of
 from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent
 from training.optimizers import parameters_of

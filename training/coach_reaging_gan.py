@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from criteria.gan_losses import generator_minimax_loss, generator_nonsaturating_loss
 from criteria.objective import Objective, needs_of, weighted_terms
+from datasets.augment import AGING_AUGMENT
 from datasets.masked_faces import MaskedFaces, file_masks, landmark_masks, landmarks_of
 from models.kinds import checkpoint_kind, what_is
 from models.loading import load_into, weights_of
@@ -30,7 +31,7 @@ from training.coach import Coach
 from training.earlier_run import fingerprint
 from training.figures import mean_figures
 from training.guard import backward_pass
-from training.measures import AGING_AUGMENT, load_measures, loss_files, networks_of
+from training.measures import load_measures, loss_files, networks_of
 from training.needed_files import NeededFile, require_files
 from training.optimizers import set_share
 from training.steps_reaging import Faces, reaging_step

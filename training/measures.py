@@ -1,33 +1,40 @@
 """Loads the frozen networks that the terms of an objective need."""
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from configs.paths_config import model_paths
 from criteria.age_feature_loss import AgeFeatureLoss
 from criteria.aging_loss import AgingLoss
 from criteria.id_loss import IDLoss
 from criteria.lpips_loss import LPIPSLoss
 from criteria.objective import Measures
 from criteria.perceptual_loss import PerceptualLoss
-from datasets.augment import SimpleAugment
+from criteria.style_loss import StyleLoss, StyleWeights
 from models.auxiliary import AgeClassifier, load_age_classifier, load_identity
+from models.vgg19 import vgg19_from
+from models.weights_folder import load_published
 from options.encoder_options import LossNetworkOptions
 from training.needed_files import NeededFile, require_files
+from utils.distributed import say
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
 CLASSIFIER = "age_classifier"  # a need of trainings that use it for more than a term
-# Of `--aging_augment`: changes that leave the age of a face alone.
-AGING_AUGMENT = SimpleAugment(
-    probability=0.5, flip_probability=0.5, max_shift=0.06, brightness=0.2, contrast=0.25, saturation=1.0
-)
 
 
 def loss_files(needs: Collection[str], opts: LossNetworkOptions) -> list[NeededFile]:
     """The files behind some fields of :class:`Measures` (and :data:`CLASSIFIER`)."""
     files = []
     dex = "perceptual" in needs and opts.perceptual == "dex"
+    if "style" in needs:
+        assert isinstance(opts, StyleWeights)
+        weights = style_weights(opts)
+        dex = dex or weights is None
+        if weights is not None:
+            files.append(NeededFile("VGG-19", "--style_weights", weights))
     if dex or {"aging", CLASSIFIER} & set(needs):
         files.append(NeededFile("the age classifier", AGE_CLASSIFIER, opts.age_classifier))
     if "identity" in needs:
@@ -66,6 +73,9 @@ def load_measures(
         measures.perceptual = _perceptual(opts, classifier).to(device)
     if "aging" in needs and classifier is not None:
         measures.aging = AgingLoss(classifier, augment)
+    if "style" in needs:
+        assert isinstance(opts, StyleWeights)
+        measures.style = _style(style_weights(opts), opts.age_classifier, classifier).to(device)
     return measures, classifier
 
 
@@ -82,3 +92,23 @@ def _perceptual(opts: LossNetworkOptions, classifier: AgeClassifier | None) -> P
         assert classifier is not None  # among the files
         return AgeFeatureLoss(classifier)
     return LPIPSLoss(weights_file=opts.lpips_weights)
+
+
+def style_weights(opts: StyleWeights) -> str | None:
+    """The file of VGG-19 that the options mean: the named one, or one at hand; None for dex."""
+    if opts.style_network == "dex":
+        return None
+    usual = Path(model_paths["vgg19"])
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / usual.name
+    at_hand = opts.style_weights or next((str(file) for file in (usual, cached) if file.is_file()), None)
+    return at_hand or (None if opts.style_network == "auto" else str(usual))
+
+
+def _style(weights: str | None, file: str, classifier: AgeClassifier | None) -> StyleLoss:
+    if weights is not None:
+        say(f"style: features of VGG-19, {weights}")
+        network = vgg19_from(load_published(weights), weights)
+        return StyleLoss(network, network.first_maps)
+    assert classifier is not None  # among the files
+    say(f"style: features of the age classifier, {file}")
+    return StyleLoss(classifier, classifier.first_maps)
