@@ -66,6 +66,9 @@ class Shades(StyleModel):
     def synthesize(self, codes: Tensor) -> Tensor:
         return codes.mean((1, 2))[:, None, None, None].expand(-1, 3, 8, 8)
 
+    def modulations(self) -> list[Tensor]:
+        return [torch.ones(1, 3), torch.ones(1, 3)]
+
 
 class Pixels(PerceptualLoss):
     """Squared difference of pixels."""
