@@ -25,7 +25,7 @@ from utils.pictures.sheets import fit, image_sheet
 from utils.pictures.writing import save_pil
 
 RANDOM_CODES = 2000  # whose deviations are the unit of strength
-CELL_SIDE = 256  # pixels of the longer side of a picture in a grid
+CELL_SIDE = 512  # pixels of the longer side of a picture in a grid
 
 
 @dataclass(frozen=True)
