@@ -1,5 +1,6 @@
 """Folds of a person's ages, and the personalisation that each leaves some ages out of."""
 
+import gc
 import json
 import os
 import shutil
@@ -109,6 +110,8 @@ def personalized_model(fold: Fold, options: PeopleOptions) -> AgingModel:
         coach = make_coach(train_options)
         coach.train()
         finished = [coach.run.path / weights]
+        del coach
+        gc.collect()  # it refers to itself, and would stand in memory beside the next one
     return load_aging_model(finished[-1], select_device(options.device), None, options.mixed_precision)
 
 
