@@ -21,7 +21,7 @@ class PathWeights(Options):
     steps: int = option(100, positive, "steps of Adam")
     learning_rate: float = option(0.01, rate, "of Adam; it falls to 0 along half a cosine")
     aging_lambda: float = option(10.0, weight, "difference of target age and age seen, in units of 100 years")
-    id_lambda: float = option(1.0, weight, "identity with the photo, at every age")
+    id_lambda: float = option(0.7, weight, "identity with the photo, at every age")
     l2_lambda: float = option(1.0, weight, "squared error at the age of the photo")
     lpips_lambda: float = option(1.0, weight, "perceptual distance at the age of the photo")
     smoothness_lambda: float = option(0.1, weight, "squared steps from each age to the next")
