@@ -80,11 +80,15 @@ def _person(
 ) -> dict[str, dict[str, Any]]:
     """The figures of a person in each task, or ``failed`` with the reason."""
     found: dict[str, dict[str, Any]] = {}
+    try:
+        photos = load_person(folder, global_model.input_size, own_output=[options.exp_dir])
+    except InputError as error:
+        print(f"{folder.name}: {error}", file=sys.stderr)
+        return {name: {"failed": str(error)} for name in TASKS}
+    files = [folder / photo for photo in photos.names]
+    train, held_out = given_split(folder, files) or (files, None)
     for name in TASKS:
         try:
-            photos = load_person(folder, global_model.input_size, own_output=[options.exp_dir])
-            files = [folder / photo for photo in photos.names]
-            train, held_out = given_split(folder, files) or (files, None)
             task = make_task(name, train, held_out, options.n_photos, options.regression_years)
             found[name] = _task(task, folder, options, global_model, judges, photos, files)
         except InputError as error:

@@ -1,6 +1,5 @@
 """Faces edited at every age: one direction is added to the codes of all ages alike."""
 
-import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -165,7 +164,5 @@ def write_direction(direction: Direction, path: Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    content = io.BytesIO()
-    np.save(content, direction.step.cpu().numpy())
     with written_atomically(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+        np.save(temporary, direction.step.cpu().numpy())

@@ -1,6 +1,5 @@
 """The life span of every photo of a folder, personalised or global (MyTimeMachine's `helper.py`)."""
 
-import io
 import shutil
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -107,10 +106,8 @@ def copy_name(name: Path, path: Path) -> Path:
 def write_latents(codes: np.ndarray, labels: Sequence[str], stem: Path) -> None:
     """Writes ``latent_STEM_AGE.npy``, (F, n_styles, style_dim), for codes (F, A, n_styles, style_dim)."""
     for label, code in zip(labels, codes.swapaxes(0, 1), strict=True):
-        content = io.BytesIO()
-        np.save(content, code)
         with written_atomically(latent_name(stem, label)) as temporary:
-            temporary.write_bytes(content.getvalue())
+            np.save(temporary, code)
 
 
 def write_pictures(run: InferenceRun[StyleModel], photo: AgedPhoto, folder: Path) -> None:

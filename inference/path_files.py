@@ -1,6 +1,5 @@
 """Files of latent paths: codes of faces at several ages, and small pictures that tell the faces."""
 
-import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +65,8 @@ def write_path(path: Path, ages: Tensor, codes: Tensor, images: Tensor) -> None:
         "codes": codes.gather(1, order[:, :, None, None].expand_as(codes)),
         "faces": to_uint8(in_small(images)),
     }
-    content = io.BytesIO()
-    np.savez(content, **{name: value.numpy() for name, value in arrays.items()})
     with written_atomically(path) as temporary:
-        temporary.write_bytes(content.getvalue())
+        np.savez(temporary, **{name: value.numpy() for name, value in arrays.items()})
 
 
 def read_paths(source: str | Path) -> list[LatentPath]:

@@ -4,20 +4,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models import vgg
 
 from models.loading import load_into, subset
 from utils.errors import InputError
+from utils.pictures.tensors import IMAGENET_DEVIATION, IMAGENET_MEAN
 
-STAGES = (
-    (64, 2),
-    (128, 2),
-    (256, 4),
-    (512, 4),
-    (512, 1),
-)  # width and depth; the last ends early
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet's pictures in [0, 1]
+LAYERS = 17  # of torchvision's list for VGG-19, poolings included: up to conv5_1
+FIRST = (1, 6, 11, 20, 29)  # numbers of the ReLUs behind the first convolution of each stage
 
 
 class VGG19(nn.Module):
@@ -28,28 +23,17 @@ class VGG19(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.features = nn.ModuleDict()  # under the numbers that they have among torchvision's layers
-        self.stages: list[list[str]] = []
-        number, width = 0, 3
-        for channels, depth in STAGES:
-            names = [str(number + 2 * position) for position in range(depth)]
-            for name in names:
-                self.features[name] = nn.Conv2d(width, channels, 3, padding=1)
-                width = channels
-            self.stages.append(names)
-            number += 2 * depth + 1  # convolutions with their ReLUs, and the pooling
-        for name, values in (("mean", MEAN), ("deviation", DEVIATION)):
+        self.features = vgg.make_layers(vgg.cfgs["E"][:LAYERS])
+        for name, values in (("mean", IMAGENET_MEAN), ("deviation", IMAGENET_DEVIATION)):
             self.register_buffer(name, torch.tensor(values).view(3, 1, 1), persistent=False)
 
     def first_maps(self, images: Tensor) -> list[Tensor]:
         """Maps (B, C, H, W) of the first convolution of each stage, for images (B, 3, S, S) in [-1, 1]."""
         x, maps = ((images + 1) / 2 - self.mean) / self.deviation, list[Tensor]()
-        for names in self.stages:
-            x = F.max_pool2d(x, 2) if maps else x
-            x = F.relu(self.features[names[0]](x))
-            maps.append(x)
-            for name in names[1:]:
-                x = F.relu(self.features[name](x), inplace=True)
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in FIRST:
+                maps.append(x)
         return maps
 
 

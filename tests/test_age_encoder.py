@@ -10,7 +10,7 @@ import training_toys as toys
 from toy_networks import TINY_ENCODER, TINY_GENERATOR, tiny_psp
 
 from models.aging_model import StyleModel, load_aging_model
-from models.encoders.age_encoder import DEVIATION, MEAN, AgeEncoderConfig, ResNet18AgeEncoder
+from models.encoders.age_encoder import AgeEncoderConfig, ResNet18AgeEncoder
 from models.kinds import checkpoint_kind, official_content
 from models.psp import append_age
 from models.psp_config import PSPConfig
@@ -18,6 +18,7 @@ from models.psp_files import load_psp, psp_checkpoint
 from options.train_options import parse_train_options
 from utils.errors import InputError, StoppedError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
+from utils.pictures.tensors import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 TINY = {"channels": (4, 4, 4, 6, 8), "units": (1, 1, 1, 1)}
 FLAG = "--encoder_type=ResNet18AgeEncoder"
@@ -44,7 +45,9 @@ def test_the_features_are_those_of_torchvision(tmp_path: Path) -> None:
     theirs.fc = torch.nn.Identity()
     pictures, years = torch.rand(2, 3, 64, 64), torch.tensor([20.0, 70.0])
     with torch.no_grad():
-        normal = (pictures - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(DEVIATION).view(3, 1, 1)
+        normal = (pictures - torch.tensor(IMAGENET_MEAN).view(3, 1, 1)) / torch.tensor(
+            IMAGENET_DEVIATION
+        ).view(3, 1, 1)
         joined = torch.cat([theirs(normal), 12**0.5 * (years[:, None] / 100 - 0.5)], dim=1)
         expected = torch.nn.functional.linear(joined, encoder.codes.weight, encoder.codes.bias)
         found = encoder(append_age(2 * pictures - 1, years))

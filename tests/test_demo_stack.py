@@ -95,3 +95,14 @@ def test_generator_invents_different_faces() -> None:
     assert ages.std() > 8, "random faces are of all ages"
     similarity = (faces @ faces.t())[~torch.eye(len(faces), dtype=torch.bool)]
     assert similarity.mean() < 0.4, "random faces are different people"
+
+
+def test_dlibs_descriptor_judges_in_the_place_of_a_network(photos: Tensor) -> None:
+    """Two photos of one person are more alike than either is to another person's."""
+    pytest.importorskip("dlib")
+    judges = load_judges(identity="dlib")
+    ages, found = judges.measure(photos[None])
+    assert ages.shape == (1, len(photos)) and judges.cards()["identity"]["file"] == "dlib"
+    torch.testing.assert_close(found.norm(dim=2), torch.ones(1, len(photos)))
+    similarity = found[0] @ found[0].t()
+    assert similarity[2, 3] > max(similarity[0, 2], similarity[0, 3])

@@ -66,10 +66,8 @@ def test_vgg19_gives_the_first_convolutions_of_torchvisions() -> None:
     shapes = {key: value.shape for key, value in whole.state_dict().items()}
     assert {f"{key}": value.shape for key, value in own.state_dict().items()}.items() <= shapes.items()
     activations = [0, 5, 10, 19, 28]
-    assert [int(names[0]) for names in own.stages] == activations
     layers = whole.features[:30].to_empty(device="cpu")
-    for name, layer in own.features.items():
-        layers[int(name)].load_state_dict(layer.state_dict())
+    layers.load_state_dict(own.features.state_dict())
     images = torch.rand(1, 3, 32, 32) * 2 - 1
     x = (images + 1) / 2
     x = (x - torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)) / torch.tensor([0.229, 0.224, 0.225]).view(

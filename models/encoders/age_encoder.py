@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from models.encoders.helpers import OFFICIAL_CHANNELS, UNITS_OF_DEPTH, BatchNorm2d, count_batches
 from models.loading import load_into
 from models.recomputation import recomputed
+from utils.pictures.tensors import IMAGENET_DEVIATION, IMAGENET_MEAN
 
 AGE_ENCODER = "ResNet18AgeEncoder"
 LATENT_SPACES = ("w", "w+")
-# What torchvision's ImageNet weights expect of RGB in [0, 1].
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # Brings ages drawn evenly from 0 to 100 years, in units of 100, to a deviation of 1.
 UNIT_DEVIATION = 12**0.5
 
@@ -136,8 +135,10 @@ class ResNet18AgeEncoder(nn.Module):
         nn.init.zeros_(self.codes.weight)
         nn.init.zeros_(self.codes.bias)
         # Of images in [-1, 1].
-        self.register_buffer("_mean", 2 * torch.tensor(MEAN).view(3, 1, 1) - 1, persistent=False)
-        self.register_buffer("_deviation", 2 * torch.tensor(DEVIATION).view(3, 1, 1), persistent=False)
+        self.register_buffer("_mean", 2 * torch.tensor(IMAGENET_MEAN).view(3, 1, 1) - 1, persistent=False)
+        self.register_buffer(
+            "_deviation", 2 * torch.tensor(IMAGENET_DEVIATION).view(3, 1, 1), persistent=False
+        )
 
     @classmethod
     def from_config(cls, config: AgeEncoderConfig, n_styles: int, style_dim: int) -> "ResNet18AgeEncoder":

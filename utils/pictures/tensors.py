@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of RGB in [0, 1]
+
 
 def to_float(pixels: Tensor) -> Tensor:
     """Maps uint8 values 0..255 to float32 -1..1; shape and memory format stay."""
