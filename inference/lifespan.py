@@ -11,9 +11,9 @@ from PIL import Image
 
 from configs.paths_config import model_paths
 from inference.aged_photo import AgedPhoto
-from inference.loading import given_codes, load_as_it_is, replace_drifted_encoder, with_styles
+from inference.loading import given_codes, load_as_it_is, replace_drifted_encoder, with_codes
 from inference.run import InferenceRun
-from models.aging_model import HasAdapter, StyleModel
+from models.aging_model import HasAdapter, LatentModel
 from models.kinds import KINDS
 from options.ageing_options import SINGLES
 from options.lifespan_options import LifespanOptions
@@ -31,7 +31,7 @@ OPTIONS_FILE = "opt.json"
 GAP = 2  # pixels around each picture of a strip, as officially
 
 
-def write_life_spans(run: InferenceRun[StyleModel], opts: LifespanOptions) -> None:
+def write_life_spans(run: InferenceRun[LatentModel], opts: LifespanOptions) -> None:
     """Writes strips, latent codes, single pictures and ``opt.json`` to the folder of the results.
 
     Raises:
@@ -63,13 +63,13 @@ def write_life_spans(run: InferenceRun[StyleModel], opts: LifespanOptions) -> No
     run.report(folder)
 
 
-def load_chosen_model(opts: LifespanOptions) -> StyleModel:
+def load_chosen_model(opts: LifespanOptions) -> LatentModel:
     """Loads the model; without ``--blender`` the global one inside a personalised file, as officially.
 
     Raises:
         InputError: ``--blender`` was given and the model has no adapter, or it cannot be used at all.
     """
-    model = with_styles(load_as_it_is(opts), opts.checkpoint)
+    model = with_codes(load_as_it_is(opts), opts.checkpoint)
     if opts.blender and opts.global_checkpoint is None:
         replace_drifted_encoder(model, opts.checkpoint)
     if opts.blender and not isinstance(model, HasAdapter):
@@ -77,9 +77,9 @@ def load_chosen_model(opts: LifespanOptions) -> StyleModel:
             f"--blender needs a personalised checkpoint; {opts.checkpoint} is {KINDS[model.kind].title}"
         )
     if not opts.blender and isinstance(model, HasAdapter):
-        note(f"without --blender the personalisation in {opts.checkpoint} is left out")
         model.switch_off_adapter()
-    return with_styles(given_codes(model, opts), opts.checkpoint)
+        note(f"without --blender the personalisation in {opts.checkpoint} is left out")
+    return with_codes(given_codes(model, opts), opts.checkpoint)
 
 
 def inversion_name(name: Path) -> Path:
@@ -110,7 +110,7 @@ def write_latents(codes: np.ndarray, labels: Sequence[str], stem: Path) -> None:
             np.save(temporary, code)
 
 
-def write_pictures(run: InferenceRun[StyleModel], photo: AgedPhoto, folder: Path) -> None:
+def write_pictures(run: InferenceRun[LatentModel], photo: AgedPhoto, folder: Path) -> None:
     """Has the strip, the inversion, and the single pictures with a copy of the input written.
 
     Args:

@@ -5,7 +5,7 @@ from pathlib import Path
 from configs.paths_config import model_paths
 from inference.path_model import with_given_codes
 from inference.target_years import input_ages
-from models.aging_model import AgingModel, StyleModel, TakesGlobalEncoder, load_aging_model
+from models.aging_model import AgingModel, LatentModel, StyleModel, TakesGlobalEncoder, load_aging_model
 from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
 from options.ageing_options import AgeingOptions
@@ -66,12 +66,26 @@ def load_style_model(opts: AgeingOptions) -> StyleModel:
 
 
 def with_styles(model: AgingModel, checkpoint: str) -> StyleModel:
+    """The model as one whose styles can be had and changed.
+
+    Raises:
+        InputError: it has none, or none of that kind.
+    """
+    if not isinstance(with_codes(model, checkpoint), StyleModel):
+        raise InputError(
+            f"{checkpoint} is {KINDS[model.kind].title}, whose styles cannot be changed; give the checkpoint "
+            "that it was made from"
+        )
+    return model
+
+
+def with_codes(model: AgingModel, checkpoint: str) -> LatentModel:
     """The model as one that has W+ codes.
 
     Raises:
         InputError: it has none.
     """
-    if not isinstance(model, StyleModel):
+    if not isinstance(model, LatentModel):
         raise InputError(f"{checkpoint} is a model without styles; use inference.py")
     return model
 

@@ -90,5 +90,5 @@ def with_given_codes(
     if not opts.codes:
         return refined(model, opts, ages, device)
     if not isinstance(model, StyleModel):
-        raise InputError("--codes is for models with W+ codes; this one has none")
+        raise InputError("--codes is for models with W+ codes that can be changed; this one has none")
     return PathModel(model, read_paths(opts.codes), opts.codes)

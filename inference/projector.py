@@ -10,7 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from criteria.perceptual_loss import PerceptualLoss
-from models.directed import mean_of_class
+from models.directed import means_of_classes
 from models.stylegan2.model import Generator
 
 W_SAMPLES, W_SEED = 10_000, 123  # random latents behind the mean and the spread of w
@@ -75,7 +75,8 @@ class Projector:
     def class_means(self) -> Tensor:
         """The mean w (classes, style_dim) of every class."""
         assert self._labels is not None
-        return torch.stack([mean_of_class(self.generator, label, self._z) for label in self._labels])
+        each = self._labels.split(1)
+        return torch.cat([means_of_classes(self.generator, label, self._z) for label in each])
 
     @torch.no_grad()
     def _start(self, count: int, classes: Sequence[int] | None) -> tuple[Tensor, Tensor]:

@@ -104,7 +104,7 @@ def refined(model: AgingModel, opts: RefineOptions, ages: InputAges, device: tor
     if not opts.refine_steps:
         return model
     if not isinstance(model, StyleModel):
-        raise InputError("--refine_steps is for models with W+ codes; this one has none")
+        raise InputError("--refine_steps is for models with W+ codes that can be changed; this one has none")
     perceptual = perceptual_distance(opts.perceptual, ages.classifier, device, opts.lpips_weights)
 
     def own_ages(images: Tensor) -> Tensor:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from models.blender import Blender, BlenderConfig, all_linear
+from models.prepared import Prepared
 from models.stacked import LaidTogether, lie_together
 from utils.errors import InputError
 
@@ -102,19 +104,25 @@ class GaussianProcessAdapter(nn.Module):
         # gpytorch's (1, 1) parameter nothing would be left.
         self.log_length = nn.Parameter(torch.tensor([math.log(START_LENGTH)]))
         self.kernel = _unit_kernel()
+        self._prepared: Prepared[Tensor] = Prepared()
 
     def forward(self, styles: Tensor, ages: Tensor) -> Tensor:
         """Codes (B, n_styles, style_dim) of the person, see :meth:`Blender.forward`."""
         with torch.autocast(ages.device.type, enabled=False):
             length = self.log_length.exp()
             seen, wanted = (self.ages / length)[:, None], (ages.to(self.ages) / length)[:, None]
-            among = self.kernel(seen).to_dense() + NOISE * torch.eye(len(seen), device=seen.device)
             between = self.kernel(wanted, seen).to_dense()  # (B, A)
-            # K(a, Z) L^-T V with L L^T = K(Z, Z) + noise; _ex: without a question that a GPU must answer
-            factor = torch.linalg.cholesky_ex(among).L
-            weights = torch.linalg.solve_triangular(factor, between.T, upper=False).T
-            offsets = (weights @ self.whitened.flatten(1)).view(-1, *self.whitened.shape[1:])
+            solved = self._prepared.of(
+                [self.ages, self.log_length, self.whitened], partial(self._solved, seen)
+            )
+            offsets = (between @ solved).view(-1, *self.whitened.shape[1:])
         return styles + offsets
+
+    def _solved(self, seen: Tensor) -> Tensor:
+        """L^-T V, (A, n_styles * style_dim), with L L^T = K(Z, Z) + noise and V the learned offsets."""
+        among = self.kernel(seen).to_dense() + NOISE * torch.eye(len(seen), device=seen.device)
+        factor = torch.linalg.cholesky_ex(among).L  # _ex: without a question that a GPU must answer
+        return torch.linalg.solve_triangular(factor.T, self.whitened.flatten(1), upper=True)
 
 
 def _unit_kernel() -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.kinds import aging_loader, completed, what_is
@@ -34,9 +35,11 @@ class AgingModel(nn.Module, ABC):
         output_size: side in pixels of the pictures it makes.
         crop: how its faces are cut, a key of ``utils.faces.alignment.CROPS``.
         fine_tuned: whether it was trained on one person's photos, without an adapter.
+        precision: dtype of the activations.
     """
 
     fine_tuned = False
+    precision = torch.float32
     kind: str
     input_size: int
     output_size: int
@@ -69,33 +72,25 @@ class AgingModel(nn.Module, ABC):
 
     forward = transform
 
+    def compute_in(self, precision: torch.dtype) -> None:
+        """Activations are of this dtype from now on, where the method has a choice."""
+        self.precision = precision
+
     def networks(self) -> list[nn.Module]:
         """Networks that are called for whole passes, see ``utils.compilation.compile_networks``."""
         return []
 
 
-class StyleModel(AgingModel):
-    """An ageing model that goes through W+ codes (..., n_styles, style_dim) of a StyleGAN2."""
+class LatentModel(AgingModel):
+    """An ageing model of two steps, between which stand W+ codes (..., n_styles, style_dim)."""
 
     @abstractmethod
     def codes(self, images: Tensor, ages: Ages) -> Tensor:
         """W+ codes (B, A, n_styles, style_dim) of each face at each age; arguments as in :meth:`age_path`."""
 
     @abstractmethod
-    def photo_codes(self, images: Tensor) -> Tensor:
-        """W+ codes (B, n_styles, style_dim) of the photos as they are, at no target age."""
-
-    @abstractmethod
-    def random_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        """W+ codes (count, n_styles, style_dim) of faces that the generator invents; drawn on the CPU."""
-
-    @abstractmethod
     def synthesize(self, codes: Tensor) -> Tensor:
-        """Pictures (N, 3, R, R) of codes (N, n_styles, style_dim) with fixed noise; differentiable."""
-
-    @abstractmethod
-    def modulations(self) -> list[Tensor]:
-        """For each style the weights (channels, style_dim) with which the generator's layer reads it."""
+        """Pictures (N, 3, R, R) of codes (N, n_styles, style_dim) with fixed noise."""
 
     @torch.no_grad()
     def render(self, codes: Tensor) -> Tensor:
@@ -107,6 +102,22 @@ class StyleModel(AgingModel):
 
     def age_path(self, images: Tensor, ages: Ages) -> Tensor:
         return self.render(self.codes(images, ages))
+
+
+class StyleModel(LatentModel):
+    """A latent model with a StyleGAN2 whose codes come from anywhere; ``synthesize`` is differentiable."""
+
+    @abstractmethod
+    def photo_codes(self, images: Tensor) -> Tensor:
+        """W+ codes (B, n_styles, style_dim) of the photos as they are, at no target age."""
+
+    @abstractmethod
+    def random_codes(self, count: int, generator: torch.Generator) -> Tensor:
+        """W+ codes (count, n_styles, style_dim) of faces that the generator invents; drawn on the CPU."""
+
+    @abstractmethod
+    def modulations(self) -> list[Tensor]:
+        """For each style the weights (channels, style_dim) with which the generator's layer reads it."""
 
 
 class HasAdapter(ABC):
@@ -123,6 +134,10 @@ class KeepsBackground(ABC):
     @abstractmethod
     def face_masks(self, images: Tensor) -> Tensor | None:
         """Where faces (B, 3, S, S) may change: (B, 1, R, R) in [0, 1]; None for everywhere."""
+
+    @abstractmethod
+    def age_within(self, images: Tensor, ages: Ages, masks: Tensor | None) -> Tensor:
+        """What ``age_path`` gives where the masks of the faces are known."""
 
 
 class TakesGlobalEncoder(ABC):
@@ -154,9 +169,16 @@ def age_grid(ages: Ages, images: Tensor) -> Tensor:
     return years.expand(images.shape[0], -1)
 
 
+def repeated(values: Tensor, count: int) -> Tensor:
+    """Each of (B, ...) so many times, one after another: (B * count, ...)."""
+    return values[:, None].expand(-1, count, *values.shape[1:]).flatten(0, 1)
+
+
 def group_shares(groups: AgeGroups, ages: Tensor) -> Tensor:
     """Shares of age groups (N, groups) in ages (N,) in years: between two centres both have one."""
-    return torch.tensor([groups.weights(age) for age in ages.tolist()], device=ages.device)
+    centres = torch.tensor(groups.centres, device=ages.device)
+    passed = ((ages[:, None] - centres[:-1]) / centres.diff()).clamp(0, 1)  # of the way to the next one
+    return F.pad(passed, (1, 0), value=1.0) - F.pad(passed, (0, 1))
 
 
 def load_aging_model(

@@ -22,6 +22,7 @@ from models.stylegan2.nvidia import from_nvidia
 from utils.age_groups import AgeGroups, parse_age_groups
 from utils.device import autocast
 from utils.errors import InputError, naming
+from utils.exporting import exporting
 from utils.faces.alignment import CROPS
 from utils.files.checkpoints import Checkpoint
 from utils.pictures.tensors import resize
@@ -70,12 +71,15 @@ class DirectedModel(StyleModel):
         self.groups = groups
         self.input_size = self.output_size = generator.size
         self.crop = crop
-        self.precision = precision
-        generator.compute_dtype = None if precision == torch.float32 else precision
+        self.compute_in(precision)
         fixed = torch.Generator().manual_seed(0)
         self.register_buffer("_fixed_z", torch.randn(MEAN_OF, generator.style_dim, generator=fixed))
 
     _fixed_z: Tensor
+
+    def compute_in(self, precision: torch.dtype) -> None:
+        super().compute_in(precision)
+        self.generator.compute_dtype = None if precision == torch.float32 else precision
 
     def identity(self, images: Tensor) -> Tensor:
         """Latents (B, ...) of faces (B, 3, S, S), the same at every age."""
@@ -111,8 +115,11 @@ class DirectedModel(StyleModel):
 
     def _class_means(self, classes: Tensor) -> Tensor:
         """Mean codes (..., style_dim) of classes (..., classes); each distinct one is computed once."""
-        distinct, places = classes.flatten(0, -2).unique(dim=0, return_inverse=True)
-        means = torch.stack([mean_of_class(self.generator, row, self._fixed_z) for row in distinct])
+        rows = classes.flatten(0, -2)
+        if exporting():  # how many are distinct is not known yet
+            return means_of_classes(self.generator, rows, self._fixed_z).unflatten(0, classes.shape[:-1])
+        distinct, places = rows.unique(dim=0, return_inverse=True)
+        means = means_of_classes(self.generator, distinct, self._fixed_z)
         return means[places].unflatten(0, classes.shape[:-1])
 
     @torch.no_grad()
@@ -142,9 +149,11 @@ class DirectedModel(StyleModel):
         return [self.encoder, self.generator]
 
 
-def mean_of_class(generator: Generator, shares: Tensor, z: Tensor) -> Tensor:
-    """The mean w (style_dim,) of latents z (N, style_dim) in a mixture (classes,) of the classes."""
-    return generator.get_latent(z, shares.expand(len(z), -1)).mean(0)
+def means_of_classes(generator: Generator, shares: Tensor, z: Tensor) -> Tensor:
+    """The mean w (M, style_dim) of latents z (N, style_dim) in each of M mixtures (M, classes)."""
+    everywhere = z.expand(shares.shape[0], -1, -1).flatten(0, 1)
+    w = generator.get_latent(everywhere, shares.repeat_interleave(len(z), dim=0))
+    return w.unflatten(0, (-1, len(z))).mean(1)
 
 
 # ---------------------------------------------------------------- files

@@ -94,6 +94,7 @@ KINDS: dict[str, Kind] = {
         completes=_PAIRED,
     ),
     "reaging_gan": Kind("a Re-Aging GAN", loads="models.reaging_gan.aging:load_reaging_gan"),
+    "onnx": Kind("an exported model", loads="models.onnx_aging:load_onnx"),
     "mytimemachine": Kind(
         "a MyTimeMachine checkpoint", roots("blender", "encoder"), loads=_PSP, official=_PSP_OFFICIAL
     ),

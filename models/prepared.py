@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from utils.exporting import exporting
 from utils.recordings import kept_by_recording, records_changing
 
 Form = TypeVar("Form")
@@ -33,6 +34,8 @@ class Prepared(Generic[Form]):
             compute: makes the form; it must not keep random or other state.
             settings: whatever else the form depends on, such as a dtype.
         """
+        if exporting() and self._form is not None and self._key[: len(settings)] == settings:
+            return self._form  # of a pass before: a constant of the graph
         present = [weight for weight in weights if weight is not None]
         if torch.compiler.is_compiling() or records_changing(present):  # both take in what makes it
             return compute()

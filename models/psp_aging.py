@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.aging_model import Ages, HasAdapter, StyleModel, TakesGlobalEncoder, age_grid
+from models.aging_model import Ages, HasAdapter, StyleModel, TakesGlobalEncoder, age_grid, repeated
 from models.kinds import checkpoint_kind, what_is
 from models.loading import load_into, subset, weights_of
 from models.psp import append_age, pSp
@@ -35,8 +35,11 @@ class PSPAgingModel(StyleModel):
         self.input_size = network.input_size
         self.output_size = network.config.generator.size
         self.crop = network.config.crop
-        self.precision = precision
-        network.decoder.compute_dtype = None if precision == torch.float32 else precision
+        self.compute_in(precision)
+
+    def compute_in(self, precision: torch.dtype) -> None:
+        super().compute_in(precision)
+        self.network.decoder.compute_dtype = None if precision == torch.float32 else precision
 
     def _autocast(self) -> AbstractContextManager:
         return autocast(self.network.latent_avg.device, self.precision)
@@ -51,10 +54,9 @@ class PSPAgingModel(StyleModel):
         years, count = grid.flatten(), grid.shape[1]
         with self._autocast():
             photo_codes = network.encode_photo(images).float()
-            x = append_age(images.repeat_interleave(count, dim=0), years)
-            codes = network.encoder(x).float() + photo_codes.repeat_interleave(count, dim=0)
-        codes = network.personalize(codes, years)
-        return codes.view(images.shape[0], count, *codes.shape[1:])
+            x = append_age(repeated(images, count), years)
+            codes = network.encoder(x).float() + repeated(photo_codes, count)
+        return network.personalize(codes, years).unflatten(0, grid.shape)
 
     @torch.no_grad()
     def photo_codes(self, images: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from utils.exporting import exporting
+
 Self = TypeVar("Self", bound="LaidTogether")
 
 
@@ -79,4 +81,4 @@ class _Stacked(torch.autograd.Function):
 @torch.compiler.disable  # a compiler would copy them together in every pass
 def stacked(tensors: Sequence[Tensor]) -> Tensor:
     """The stack (N, ...) of tensors of one shape; differentiable once."""
-    return _Stacked.apply(*tensors)
+    return torch.stack(list(tensors)) if exporting() else _Stacked.apply(*tensors)

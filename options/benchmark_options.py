@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.exported.card import PRECISIONS
 from options.machine_options import MachineOptions
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch, parse_channels
 from utils.compilation import CHOICES
@@ -23,6 +24,11 @@ def works(text: str) -> tuple[str, ...]:
 def ways_to_compile(text: str) -> tuple[str, ...]:
     """Choices of ``--compile``, separated by commas."""
     return _several(text, CHOICES)
+
+
+def stored_precisions(text: str) -> tuple[str, ...]:
+    """Precisions of exported models, separated by commas."""
+    return _several(text, PRECISIONS)
 
 
 def _several(text: str, known: Sequence[str]) -> tuple[str, ...]:
@@ -47,6 +53,12 @@ class BenchmarkOptions(MachineOptions):
         str,
         "quick: what this machine does, in four minutes on a GPU; full: all sizes. With sizes of its own",
         choices=("quick", "full"),
+    )
+    exported: tuple[str, ...] = option(
+        (),
+        stored_precisions,
+        f"also exported models in ONNX Runtime, of these precisions: {', '.join(PRECISIONS)} (ages)",
+        metavar="PRECISION,...",
     )
     reference: bool = option(False, bool, "also the official way of doing it; ratios are to that")
     json: str | None = option(

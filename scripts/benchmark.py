@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with tempfile.TemporaryDirectory() as folder:
             cases = cases_of(options, device, Path(folder))
             effort = effort_of(options, device)
-            for found in run_cases(cases, precisions, options.reference, effort, options.compile):
+            ways = (options.compile, options.exported)
+            for found in run_cases(cases, precisions, options.reference, effort, *ways):
                 rows += found
                 if options.json:
                     write_text(as_json(machine, ceiling, rows) + "\n", options.json)

@@ -15,6 +15,9 @@ from evaluation.benchmark.timing import Parts
 from evaluation.benchmark.training_steps import Built, watch_network
 from inference.results import write_results
 from inference.run import InferenceRun
+from models.aging_model import load_aging_model
+from models.exported.card import ENCODER, GENERATOR
+from models.exported.export import ExportSettings, export_model
 from models.psp_aging import PSPAgingModel
 from options.inference_options import InferenceOptions
 from training.batches import BatchSource
@@ -66,6 +69,18 @@ def published_ages(setting: Setting) -> Built:
     images = setting.faces(setting.sizes.encoder.input_size)
     years = [float(age) for age in AGES]
     return Built({"": lambda: inference(images, years)}, inference.parts)
+
+
+def exported_ages(setting: Setting, precision: str) -> Built:
+    """The same by ONNX Runtime, of a model that is exported once."""
+    folder = setting.folder / f"exported_{setting.sizes.pixels}_{precision}"
+    if not folder.exists():
+        model = PSPAgingModel(random_psp(setting.sizes, torch.device("cpu")))
+        export_model(model, folder, ExportSettings((ENCODER, GENERATOR), precision), {})
+    exported = load_aging_model(folder, setting.device)
+    images = setting.faces(exported.input_size)
+    years = [float(age) for age in AGES]
+    return Built({"": lambda: exported.age_path(images, years)}, Parts(setting.device))
 
 
 # ---------------------------------------------------------------- a folder of faces

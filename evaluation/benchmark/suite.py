@@ -122,7 +122,11 @@ class Row:
 
 
 def variants_of(
-    case: Case, precisions: Sequence[torch.dtype], reference: bool, compiles: Sequence[str] = ("auto",)
+    case: Case,
+    precisions: Sequence[torch.dtype],
+    reference: bool,
+    compiles: Sequence[str] = ("auto",),
+    exported: Sequence[str] = (),
 ) -> Variants:
     """What makes each variant of a case, by name; with the reference first, where it has one."""
     work, setting = WORKS[case.work], case.setting
@@ -134,6 +138,8 @@ def variants_of(
         for way in compiles if work.compiles else compiles[:1]:
             name = named(precision) if len(compiles) == 1 else f"{named(precision)}, {way}"
             found[name] = partial(work.build, replace(setting, compile=way), precision)
+    if work.exported is not None:
+        found |= {f"ONNX Runtime, {stored}": partial(work.exported, setting, stored) for stored in exported}
     return found
 
 
@@ -143,13 +149,14 @@ def run_cases(
     reference: bool,
     effort: Effort,
     compiles: Sequence[str] = ("auto",),
+    exported: Sequence[str] = (),
 ) -> Iterator[list[Row]]:
     """Yields the rows of each case; one that does not fit in memory is named and left out."""
     with tqdm(total=len(cases) * (1 + effort.rounds), unit="turn") as bar:
         for number, case in enumerate(cases, start=1):
             bar.set_description(case.name)
             try:
-                variants = variants_of(case, precisions, reference, compiles)
+                variants = variants_of(case, precisions, reference, compiles, exported)
                 yield measure(WORKS[case.work], case, variants, effort, bar.update)
             except torch.cuda.OutOfMemoryError:
                 note(f"{case.name}: not enough memory on {case.setting.device}; give a smaller --batch_size")

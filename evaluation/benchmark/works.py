@@ -22,6 +22,7 @@ from evaluation.benchmark.picture_works import (
     BATCHES,
     FOLDER_AGES,
     ages_of_a_face,
+    exported_ages,
     folder_of_faces,
     published_ages,
     published_folder,
@@ -64,6 +65,7 @@ class Work:
         build: makes it in a precision.
         batches: how many pictures at a time.
         published: makes it as the official programs do it; None where they do it alike.
+        exported: makes it with an exported model of a precision; None where there is none.
         computes: whether precisions matter.
         compiles: whether it goes by ``Setting.compile``.
         images: pictures made or read for each picture of a batch.
@@ -74,6 +76,7 @@ class Work:
     build: Callable[[Setting, torch.dtype], Built]
     batches: Batches
     published: Callable[[Setting], Built] | None = None
+    exported: Callable[[Setting, str], Built] | None = None
     computes: bool = True
     compiles: bool = False
     images: int = 1
@@ -104,7 +107,13 @@ WORKS = {
     ),
     "generator": Work("generator", generator_forward, Batches(8, 4, 16), grouped_forward, compiles=True),
     "ages": Work(
-        "one face, 11 ages", ages_of_a_face, Batches(1, 1, 1), published_ages, images=len(AGES), compiles=True
+        "one face, 11 ages",
+        ages_of_a_face,
+        Batches(1, 1, 1),
+        published_ages,
+        exported_ages,
+        images=len(AGES),
+        compiles=True,
     ),
     "folder": Work(
         "folder of faces, 4 ages",

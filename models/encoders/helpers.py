@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.prepared import Prepared, compute_dtype, frozen
+from utils.exporting import exporting
 
 OFFICIAL_CHANNELS = (64, 64, 128, 256, 512)
 UNITS_OF_DEPTH = {
@@ -178,7 +179,8 @@ class ResidualUnit(nn.Module):
         self._prepared: Prepared[UnitWeights] = Prepared()
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = [] if self.training or torch.compiler.is_compiling() else self._tensors()
+        plain = torch.compiler.is_compiling() and not exporting()
+        weights = [] if self.training or plain else self._tensors()
         if weights and frozen(weights):
             dtype = compute_dtype(x)
             return self._folded(x, self._prepared.of(weights, lambda: self._fold(dtype), dtype))

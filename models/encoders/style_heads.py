@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from models.prepared import compute_dtype
 from models.stacked import stacked
+from utils.exporting import exporting
 
 
 class _HalvingConvolutions(torch.autograd.Function):
@@ -82,6 +83,10 @@ def _pixel(maps: Tensor, heads: Sequence[nn.Module]) -> Tensor:
         biases = stacked([head.convs[depth].bias for head in heads]).to(dtype)
         if depth == 0:  # all read the same map
             out = F.conv2d(maps, weights.flatten(0, 1), biases.flatten(), stride=2, padding=1)
+            maps = out.unflatten(1, (count, -1)).permute(1, 2, 0, 3, 4)
+        elif exporting():
+            grouped = weights.flatten(0, 1), biases.flatten()
+            out = F.conv2d(maps.permute(2, 0, 1, 3, 4).flatten(1, 2), *grouped, 2, 1, groups=count)
             maps = out.unflatten(1, (count, -1)).permute(1, 2, 0, 3, 4)
         else:
             side = maps.shape[-1] // 2

@@ -14,6 +14,7 @@ from models.aging_model import (
     KeepsBackground,
     age_grid,
     group_shares,
+    repeated,
 )
 from models.architecture import checked_sizes
 from models.loading import built_from, described_by, weights_of
@@ -22,6 +23,7 @@ from models.reaging_gan.generator import ReAgingGenerator
 from utils.age_groups import AgeGroups, parse_age_groups
 from utils.device import autocast
 from utils.errors import InputError, naming
+from utils.exporting import exporting
 from utils.faces.alignment import CROPS
 from utils.faces.masks import FaceMasks, blended, face_only
 from utils.files.checkpoints import Checkpoint
@@ -58,7 +60,8 @@ class ReAgingModel(AgingModel, KeepsBackground):
         if generator.classes != len(groups):
             raise ValueError(f"{len(groups)} age groups for a generator of {generator.classes} classes")
         self.generator = generator.eval().requires_grad_(False)
-        self.groups, self.crop, self.precision = groups, crop, precision
+        self.groups, self.crop = groups, crop
+        self.compute_in(precision)
         self.input_size = self.output_size = generator.size
         self.masks = FaceMasks(crop) if masked else None
 
@@ -69,20 +72,31 @@ class ReAgingModel(AgingModel, KeepsBackground):
     def face_masks(self, images: Tensor) -> Tensor | None:
         return None if self.masks is None else self.masks(images, self.output_size)
 
-    @torch.no_grad()
     def age_path(self, images: Tensor, ages: Ages) -> Tensor:
-        images = resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()
+        images = self._prepared(images)
+        return self.age_within(images, ages, self.face_masks(images))
+
+    @torch.no_grad()
+    def age_within(self, images: Tensor, ages: Ages, masks: Tensor | None) -> Tensor:
+        images = self._prepared(images)
         grid = age_grid(ages, images)
-        masks = self.face_masks(images)
         codes = self.codes(grid.flatten())
-        at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
         with autocast(images.device, self.precision):
             identity = self.generator.identity_encoder(face_only(images, masks))
-            identity = identity.repeat_interleave(grid.shape[1], 0)
-            parts = zip(identity.split(at_once), codes.split(at_once), strict=True)
-            pictures = torch.cat([self.generator.render(*part).float() for part in parts])
+            pictures = self._rendered(repeated(identity, grid.shape[1]), codes)
         masks = None if masks is None else masks[:, None]
         return blended(images[:, None], pictures.unflatten(0, grid.shape), masks)
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        return resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()
+
+    def _rendered(self, identity: Tensor, codes: Tensor) -> Tensor:
+        """Pictures (N, 3, S, S) in float32, some at a time."""
+        if exporting():  # the number is not known yet
+            return self.generator.render(identity, codes).float()
+        at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
+        parts = zip(identity.split(at_once), codes.split(at_once), strict=True)
+        return torch.cat([self.generator.render(*part).float() for part in parts])
 
     def networks(self) -> list[nn.Module]:
         generator = self.generator

@@ -19,6 +19,7 @@ from models.stylegan2.resampling import (
     doubling_convolution,
     resampling_padding,
 )
+from utils.exporting import exporting
 
 _ALIGNED = 8  # sides of matrix products are multiples of it on tensor cores; fewer channels are slow there
 _PIXELS_OF_A_PART = 4096  # of a matrix product on a GPU
@@ -195,6 +196,8 @@ def _pointwise(x: Tensor, weight: Tensor, aligned: bool | None = None) -> Tensor
             the gradient of a weight, a sum over all pixels, then has many parts at a time. None: on GPUs.
     """
     batch, channels, height, width = x.shape
+    if exporting():  # graphs are in NCHW order
+        return (weight @ x.flatten(2)).unflatten(2, (height, width))
     columns = weight.shape[1]
     parts = 1
     if x.is_cuda if aligned is None else aligned:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from utils.errors import InputError, explained
 from utils.files.checkpoint_content import LEAVES, Checkpoint, normalised
+from utils.files.exported_folders import CARD, GRAPH_SUFFIX, read_card
 from utils.files.network_pickle import read_network_pickle
 from utils.files.safe_pickle import RefusedError
 from utils.files.safetensors_files import looks_like_safetensors, read_safetensors, safetensors_bytes
@@ -33,7 +34,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads a file of weights, checks it, and brings it into one form; nothing in it is run.
 
     The format is told by the content: what ``torch.save`` writes (zip archives, whose checksums are compared,
-    and the format before them), safetensors (with our digest, where there is one), NVIDIA's ``.pkl``.
+    and the format before them), safetensors (with our digest, where there is one), NVIDIA's ``.pkl``. Of a
+    folder of exported graphs the card is read.
 
     Returns:
         The top-level dictionary, its tensors on the CPU. A file that is a bare state dict comes back as
@@ -53,7 +55,9 @@ def read_safely(path: str | Path) -> Any:
     """
     path = Path(path)
     if path.is_dir():
-        raise InputError(f"{path} is a folder; give the checkpoint file inside it")
+        if not (path / CARD).is_file():
+            raise InputError(f"{path} is a folder; give the checkpoint file inside it")
+        path = path / CARD
     if not path.is_file():
         raise InputError(f"no such checkpoint: {path}")
     try:
@@ -82,6 +86,10 @@ def _content(path: Path) -> Any:
         raise InputError(f"{path} is only a Git LFS pointer; fetch the real file with `git lfs pull`")
     if head.lstrip()[:1] == b"<":
         raise InputError(f"{path} is a web page, not a checkpoint; the download failed, download it again")
+    if head.lstrip()[:1] == b"{":
+        return read_card(path)
+    if path.suffix == GRAPH_SUFFIX:
+        raise InputError(f"{path} is one graph of an exported model; give its folder, {path.parent}")
     data = map_file(path)
     mapped = len(data) >= MMAP_FROM_BYTES
     if head.startswith(ARCHIVE_START):

@@ -18,12 +18,12 @@ def refuse_overwriting(writes: Iterable[str | Path], reads: Iterable[str | Path 
 
     Args:
         writes: files that will be written, there or not.
-        reads: files that are read; None is left out.
+        reads: files that are read; None is left out, and a folder stands for the files in it.
 
     Raises:
         InputError: a file would be overwritten.
     """
-    inputs = {_identity(path): path for path in reads if path is not None and os.path.exists(path)}
+    inputs = {_identity(path): path for path in _with_files(reads)}
     for target in writes:
         source = inputs.get(_identity(target)) if os.path.exists(target) else None
         if source is not None:
@@ -32,6 +32,14 @@ def refuse_overwriting(writes: Iterable[str | Path], reads: Iterable[str | Path 
                 f"{target} would be overwritten, and this command reads it{which}; choose another place "
                 "for the results"
             )
+
+
+def _with_files(reads: Iterable[str | Path | None]) -> Iterator[str | Path]:
+    for path in reads:
+        if path is not None and os.path.isdir(path):
+            yield from Path(path).iterdir()
+        elif path is not None and os.path.exists(path):
+            yield path
 
 
 def require_writable(folders: Iterable[Path]) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import socket
 import time
 import zlib
@@ -55,6 +56,42 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
                 temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def folder_written_atomically(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary folder to fill, which takes the name ``path`` at the end, or goes on any error.
+
+    A folder of that name goes when the new one is there.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    path = Path(path).absolute()
+    name = f".agelab-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary, old = path.with_name(name), path.with_name(f"{name}.old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_stale(path.parent)
+        temporary.mkdir()
+        yield temporary
+        for file in temporary.iterdir():
+            _flush(file)
+        if path.exists():
+            path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+        _flush_folder(path.parent)
+    except OSError as error:
+        reason = explained(OSError(error.errno, "")) if error.errno else str(error)
+        raise InputError(f"cannot write {path}: {reason}") from error
+    finally:
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _check_target(path: Path) -> None:
     """Finds out before the work what would not let a file have its name after it."""
     try:
@@ -69,7 +106,7 @@ def _check_target(path: Path) -> None:
 
 @cache  # once in the life of a process: a folder may hold a hundred thousand pictures
 def remove_stale(folder: Path) -> None:
-    """Removes the temporary files that processes which are no more have left in a folder.
+    """Removes the temporary files and folders that processes which are no more have left in a folder.
 
     Those of this machine go when their process is gone, those of others (the folder may be shared) when
     nothing has touched them for a day.
@@ -78,6 +115,9 @@ def remove_stale(folder: Path) -> None:
         for entry in entries:
             found = TEMPORARY.match(entry.name)
             if found and _is_stale(entry, found[1], int(found[2])):
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                    continue
                 with contextlib.suppress(OSError):
                     os.unlink(entry.path)
 

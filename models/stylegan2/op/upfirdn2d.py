@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.stylegan2.op.compiled import compiled_operators
+from utils.exporting import exporting
 
 Padding = tuple[int, int, int, int]  # top, bottom, left, right
 
@@ -86,6 +87,9 @@ def _insert_zeros(x: Tensor, up: int, pad: Padding) -> tuple[Tensor, Padding]:
     A depthwise transposed convolution would skip them, but on CPUs it runs many times slower than this.
     """
     batch, channels, height, width = x.shape
+    if exporting():  # graphs have no assignment to some pixels
+        spread = F.pad(x[:, :, :, None, :, None], (0, up - 1, 0, 0, 0, up - 1))
+        return spread.reshape(batch, channels, height * up, width * up), pad
     top, bottom, left, right = (max(0, amount) for amount in pad)
     size = (height * up + top + bottom, width * up + left + right)
     spread = x.new_zeros(batch, *size, channels).permute(0, 3, 1, 2)

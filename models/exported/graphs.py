@@ -1,0 +1,144 @@
+"""Functions of tensors to ONNX graphs of native operators, and these to files."""
+
+import hashlib
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.exported.card import Signature
+from models.exported.packages import required
+from models.exported.parts import Function
+from utils.files.exported_folders import GRAPH_SUFFIX, WEIGHTS
+
+OPSET = 18  # of the operators, the first with all that the networks are made of
+INLINE_FROM, INLINE_TO = (
+    1 << 10,
+    1 << 30,
+)  # bytes: smaller weights always, graphs up to these wholly, in one file
+
+
+class _Function(nn.Module):
+    """A function as a module that owns the weights which it reads."""
+
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self._function = model, function
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self._function(*inputs)
+
+
+def graph_of(
+    function: Function, model: nn.Module, signature: Signature, example: Mapping[str, Tensor]
+) -> Any:
+    """The graph (``onnx_ir.Model``) of a function, its constants folded.
+
+    ``torch.export`` writes down what PyTorch computes, onnxscript says it in ONNX's operators.
+
+    Args:
+        function: of the inputs, in their order.
+        model: whose weights it reads, frozen.
+        signature: its inputs and output.
+        example: inputs whose numbers, where the signature has a word, are 2 or more.
+    """
+    optimizer = required("onnxscript").optimizer
+    words = {axis for shape in signature.inputs.values() for axis in shape if isinstance(axis, str)}
+    dimensions = {word: torch.export.Dim(word) for word in sorted(words)}
+    dynamic = tuple(
+        {place: dimensions[axis] for place, axis in enumerate(shape) if isinstance(axis, str)}
+        for shape in signature.inputs.values()
+    )
+    with torch.no_grad(), _silence():
+        program = torch.export.export(
+            _Function(function, model), tuple(example.values()), dynamic_shapes=(dynamic,), strict=False
+        )
+        graph = torch.onnx.export(
+            program,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(signature.inputs),
+            output_names=[signature.output],
+            optimize=False,
+            verbose=False,
+        ).model
+        optimizer.optimize(graph, input_size_limit=1 << 62, output_size_limit=1 << 62)
+    _name_dimensions(graph, signature)
+    return graph
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keeps back what both packages tell their developers."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _name_dimensions(graph: Any, signature: Signature) -> None:
+    """Gives numbers that only a running graph knows the words of the signature."""
+    shape = required("onnx_ir").Shape
+    for value in graph.graph.inputs:
+        value.shape = shape(signature.inputs[value.name])
+    graph.graph.outputs[0].shape = shape(signature.output_shape)
+
+
+def weights_size(graphs: Mapping[str, Any]) -> int:
+    """Bytes of the largest graph's weights."""
+    return max(sum(tensor.nbytes for tensor in _weights(graph)) for graph in graphs.values())
+
+
+def _weights(graph: Any) -> list[Any]:
+    return [value.const_value for value in graph.graph.initializers.values()]
+
+
+def write_graphs(graphs: Mapping[str, Any], folder: Path, external: bool) -> list[Path]:
+    """Writes ``NAME.onnx`` for each graph; what several graphs share is written once, where it is external.
+
+    Args:
+        graphs: by name; external weights are no longer in memory then.
+        folder: is there.
+        external: whether weights stand in a file of their own.
+
+    Returns:
+        All files.
+    """
+    files = [_write_weights(graphs, folder)] if external else []
+    for name, graph in graphs.items():
+        files.append(folder / f"{name}{GRAPH_SUFFIX}")
+        required("onnx_ir").save(graph, files[-1])
+    return files
+
+
+def _write_weights(graphs: Mapping[str, Any], folder: Path) -> Path:
+    """Moves large weights into one file, equal ones to one place in it."""
+    places: dict[bytes, int] = {}
+    tensors: list[Any] = []
+    holders: list[tuple[Any, int]] = []
+    for graph in graphs.values():
+        for value in graph.graph.initializers.values():
+            tensor = value.const_value
+            if tensor.nbytes < INLINE_FROM:
+                continue
+            digest = hashlib.sha256(f"{tensor.dtype}{tensor.shape}".encode() + tensor.tobytes()).digest()
+            if digest not in places:
+                places[digest] = len(tensors)
+                tensors.append(tensor)
+            holders.append((value, places[digest]))
+    external = required("onnx_ir").external_data.convert_tensors_to_external(tensors, folder, WEIGHTS)
+    for value, place in holders:
+        value.const_value = external[place]
+    return folder / WEIGHTS
