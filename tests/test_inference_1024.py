@@ -11,27 +11,11 @@ from pathlib import Path
 
 import pytest
 from commands import ROOT
-from inference_toys import make_photo
+from inference_toys import make_photo, official_sam
 from PIL import Image, ImageStat
-
-import parity
-from models.psp import pSp
-from models.psp_files import OFFICIAL_OPTS
-from utils.files.checkpoints import save_checkpoint
 
 LIMIT_GB = 8.0
 AGES = tuple(range(0, 101, 10))
-
-
-def official_sam(path: Path) -> Path:
-    """A SAM file with the official keys and options and nothing of ours, filled by the parity recipe."""
-    entry = parity.first("psp", "latents", size=1024)
-    network = parity.fill(parity.quick(pSp), entry)
-    parity.check_layout(network.state_dict(), "sam_ffhq_aging")
-    opts = {**OFFICIAL_OPTS, "output_size": 1024, "input_nc": 4, "start_from_encoded_w_plus": True}
-    latent = parity.tensor(entry["weights"]["latent_avg"])
-    content = {"state_dict": network.state_dict(), "opts": opts, "latent_avg": latent}
-    return save_checkpoint(content, path)
 
 
 def run_measured(command: list[str], cores: int) -> tuple[int, float, float, float]:

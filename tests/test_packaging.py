@@ -47,6 +47,10 @@ LAZY = [
     "imageio_ffmpeg",
     "gdown",
     "huggingface_hub",
+    "onnx",
+    "onnx_ir",
+    "onnxruntime",
+    "onnxscript",
     "skimage",
     "pytest",
 ]

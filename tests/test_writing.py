@@ -14,7 +14,14 @@ import torch
 from utils.errors import InputError
 from utils.files import checkpoints, writing
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
-from utils.files.writing import TEMPORARY, remove_stale, write_json, write_text, written_atomically
+from utils.files.writing import (
+    TEMPORARY,
+    folder_written_atomically,
+    remove_stale,
+    write_json,
+    write_text,
+    written_atomically,
+)
 
 posix = pytest.mark.skipif(os.name != "posix", reason="processes and devices of Unix")
 
@@ -186,3 +193,50 @@ def test_what_was_written_wrongly_does_not_take_the_place(
     with pytest.raises(InputError, match=r"cannot write .*a\.pt: what was written cannot be read back"):
         save_checkpoint({"state_dict": {"w": torch.zeros(1000)}}, path)
     assert path.read_bytes() == before and names(tmp_path) == ["a.pt"]
+
+
+# ---------------------------------------------------------------- folders
+
+
+def test_a_folder_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "folder"
+    for content in ("first", "second"):
+        with folder_written_atomically(target) as temporary:
+            (temporary / "a.txt").write_text(content)
+            assert names(target.parent) != ["folder"] or content == "second"
+        assert (target / "a.txt").read_text() == content and names(target.parent) == ["folder"]
+    with pytest.raises(ValueError, match="bad"), folder_written_atomically(target) as temporary:
+        (temporary / "a.txt").write_text("third")
+        raise ValueError("bad")
+    assert (target / "a.txt").read_text() == "second" and names(target.parent) == ["folder"]
+    (tmp_path / "file").write_text("")
+    below = folder_written_atomically(tmp_path / "file" / "folder")
+    with pytest.raises(InputError, match="cannot write .*file/folder"), below:
+        pass
+
+
+def test_an_old_folder_stays_where_the_new_one_cannot_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, original = tmp_path / "folder", Path.replace
+    target.mkdir()
+    (target / "old.txt").write_text("old")
+
+    def refusing(self: Path, to: Path) -> Path:
+        if to == target and not self.name.endswith(".old"):
+            raise OSError(errno.EACCES, "no")
+        return original(self, to)
+
+    monkeypatch.setattr(Path, "replace", refusing)
+    with pytest.raises(InputError, match="cannot write"), folder_written_atomically(target) as temporary:
+        (temporary / "new.txt").write_text("new")
+    assert names(target) == ["old.txt"] and names(tmp_path) == ["folder"]
+
+
+@posix
+def test_folders_of_dead_processes_go(tmp_path: Path) -> None:
+    left = rest(tmp_path, dead_process()).with_suffix(".old")
+    left.mkdir()
+    (left / "half.onnx").write_text("half")
+    write_text("new", tmp_path / "new.txt")
+    assert names(tmp_path) == ["new.txt"]
