@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.blender import Blender, BlenderConfig, all_linear
 from models.prepared import Prepared
 from models.stacked import LaidTogether, lie_together
+from utils.device import without_autocast
 from utils.errors import InputError
 
 START_LENGTH = 0.1  # of the Gaussian process, in units of 100 years: photos ten years apart inform each other
@@ -108,7 +109,7 @@ class GaussianProcessAdapter(nn.Module):
 
     def forward(self, styles: Tensor, ages: Tensor) -> Tensor:
         """Codes (B, n_styles, style_dim) of the person, see :meth:`Blender.forward`."""
-        with torch.autocast(ages.device.type, enabled=False):
+        with without_autocast(ages.device):
             length = self.log_length.exp()
             seen, wanted = (self.ages / length)[:, None], (ages.to(self.ages) / length)[:, None]
             between = self.kernel(wanted, seen).to_dense()  # (B, A)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.aging_model import Ages, StyleModel, age_grid, group_shares
+from models.aging_model import Ages, StyleModel, age_grid, group_shares, repeated
 from models.architecture import checked_sizes
 from models.kinds import checkpoint_kind, what_is
 from models.latent_encoder import LatentEncoder
@@ -152,7 +152,7 @@ class DirectedModel(StyleModel):
 def means_of_classes(generator: Generator, shares: Tensor, z: Tensor) -> Tensor:
     """The mean w (M, style_dim) of latents z (N, style_dim) in each of M mixtures (M, classes)."""
     everywhere = z.expand(shares.shape[0], -1, -1).flatten(0, 1)
-    w = generator.get_latent(everywhere, shares.repeat_interleave(len(z), dim=0))
+    w = generator.get_latent(everywhere, repeated(shares, len(z)))
     return w.unflatten(0, (-1, len(z))).mean(1)
 
 

@@ -59,6 +59,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """Arithmetic in the dtype of the tensors, whatever precision is chosen around it."""
+    chosen = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if chosen else nullcontext()
+
+
 def be_deterministic() -> None:
     """Makes torch choose operations whose results are the same in every run; to be called before all else.
 

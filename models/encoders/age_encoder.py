@@ -159,7 +159,7 @@ class ResNet18AgeEncoder(nn.Module):
         features = self.backbone((x[:, :3] - self._mean) / self._deviation)
         age = (x[:, 3, :1, 0] - 0.5) * UNIT_DEVIATION
         codes = self.codes(torch.cat([features, age.to(features.dtype)], dim=1))
-        return codes.view(len(x), -1, self.style_dim).expand(-1, self.n_styles, -1)
+        return codes.unflatten(1, (-1, self.style_dim)).expand(-1, self.n_styles, -1)
 
     def load_backbone(self, state: Mapping[str, Tensor], source: str) -> None:
         """Takes the weights of torchvision's ResNet-18 but for its last layer.

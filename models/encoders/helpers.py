@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.prepared import Prepared, compute_dtype, frozen
+from utils.device import without_autocast
 from utils.exporting import exporting
 
 OFFICIAL_CHANNELS = (64, 64, 128, 256, 512)
@@ -232,7 +233,7 @@ class ResidualUnit(nn.Module):
 
 def _gated_sum(x: Tensor, shortcut: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """A residual (B, C, H, W), gated by weights (hidden, C) and (C, hidden), on its shortcut."""
-    with torch.autocast(x.device.type, enabled=False):  # everything is of one dtype
+    with without_autocast(x.device):  # everything is of one dtype
         if torch.compiler.is_compiling():
             gates = torch.sigmoid(F.relu(x.mean((2, 3)) @ first.t()) @ second.t())
             return shortcut + x * gates[:, :, None, None]

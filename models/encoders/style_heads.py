@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 
 from models.prepared import compute_dtype
 from models.stacked import stacked
+from utils.device import without_autocast
 from utils.exporting import exporting
 
 
@@ -70,7 +71,7 @@ def style_codes(levels: Sequence[tuple[Tensor, Sequence[nn.Module]]]) -> Tensor:
         levels: feature maps (B, C, S, S) with the ``GradualStyleBlock`` that read each; N heads in all.
     """
     dtype = compute_dtype(levels[0][0])
-    with torch.autocast(levels[0][0].device.type, enabled=False):
+    with without_autocast(levels[0][0].device):
         features = [_pixel(maps.to(dtype), heads) for maps, heads in levels]
         return _codes(torch.cat(features), [head.linear for _, heads in levels for head in heads])
 

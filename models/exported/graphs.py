@@ -47,7 +47,6 @@ def graph_of(
         signature: its inputs and output.
         example: inputs whose numbers, where the signature has a word, are 2 or more.
     """
-    optimizer = required("onnxscript").optimizer
     words = {axis for shape in signature.inputs.values() for axis in shape if isinstance(axis, str)}
     dimensions = {word: torch.export.Dim(word) for word in sorted(words)}
     dynamic = tuple(
@@ -67,9 +66,18 @@ def graph_of(
             optimize=False,
             verbose=False,
         ).model
-        optimizer.optimize(graph, input_size_limit=1 << 62, output_size_limit=1 << 62)
+    _fold_constants(graph)
     _name_dimensions(graph, signature)
     return graph
+
+
+def _fold_constants(graph: Any) -> None:
+    """Computes what depends on weights alone; they are initializers afterwards, which may stand elsewhere."""
+    optimizer, passes = required("onnxscript.optimizer"), required("onnx_ir.passes.common")
+    optimizer.inline(graph)
+    optimizer.fold_constants(graph, input_size_limit=1 << 62, output_size_limit=1 << 62)
+    passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+    optimizer.remove_unused_nodes(graph)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from models.stylegan2.layers import (
 )
 from models.stylegan2.noise import LayerNoise
 from models.stylegan2.style_factors import Layer, StyleFactors
+from utils.device import without_autocast
 
 
 @dataclass(frozen=True)
@@ -264,12 +265,12 @@ class Generator(nn.Module):
 
     def synthesize(self, latent: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
         """Renders (B, n_latent, style_dim) codes; `noise` holds a plane a layer, None for fresh noise."""
-        with torch.autocast(latent.device.type, enabled=False):
+        with without_autocast(latent.device):
             latent = latent.to(self.input.input.dtype)
             dtype = self.compute_dtype or latent.dtype
             x = self.input(latent).to(dtype).contiguous(memory_format=self.memory_format)
             factors = self._all_factors(latent, dtype)
-            noise, shifts = self._noise.shifts(noise, len(latent), dtype)
+            noise, shifts = self._noise.shifts(noise, latent.shape[0], dtype)
             x = self.conv1.render(x, factors[0], noise[0], shifts[0])
             image = self.to_rgb1.render(x, factors[1])
             for level in range(len(self.to_rgbs)):
@@ -364,7 +365,7 @@ class Discriminator(nn.Module):
         """
         if (labels is None) != (self.mapping is None):
             raise ValueError("labels are for a conditional discriminator, and it needs them")
-        with torch.autocast(image.device.type, enabled=False):
+        with without_autocast(image.device):
             x = image.to(self.compute_dtype or image.dtype).contiguous(memory_format=self.memory_format)
             for layer in self.convs:
                 again = self.checkpoint_from is not None and x.shape[-1] >= self.checkpoint_from
