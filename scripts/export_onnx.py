@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from inference.loading import replace_drifted_encoder
 from models.aging_model import load_aging_model
-from models.exported.export import ExportSettings, export_model, source_of
+from models.exported.export import ExportSettings, export_model
 from models.licences import licence_of
 from options.export_options import ExportOptions
 from options.parser import parse_options
@@ -23,12 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = load_aging_model(opts.checkpoint, "cpu", opts.global_checkpoint, "no", opts.encoder_path)
     if opts.global_checkpoint is None:
         replace_drifted_encoder(model, opts.checkpoint)
-    known = {
-        "licence": licence_of(opts.checkpoint, load_checkpoint(opts.checkpoint)),
-        "source": source_of(opts.checkpoint),
-    }
+    licence = licence_of(opts.checkpoint, load_checkpoint(opts.checkpoint))
     settings = ExportSettings(opts.parts, opts.precision, opts.external_data)
-    content = export_model(model, opts.folder, settings, known)
+    content = export_model(model, opts.folder, settings, licence, opts.checkpoint)
     for name, graph in content["graphs"].items():
         print(f"{name}: largest difference {graph['largest_difference']:.2g}, bound {graph['bound']:g}")
     print(f"licence: {content['licence']}\nresults in {opts.folder}")

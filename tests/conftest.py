@@ -53,6 +53,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="session")
+def exported_sam(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A small SAM file and its exported folder, see ``exported_toys.make_exported_sam``."""
+    import exported_toys
+
+    return exported_toys.make_exported_sam(tmp_path_factory.mktemp("exported"))
+
+
+@pytest.fixture(scope="session")
 def lab() -> Iterator[Any]:
     """The warm process that trains and dies, see ``kill_lab``."""
     from kill_lab import Lab

@@ -1,25 +1,29 @@
-"""Exported folders of toy networks, and how they are spoilt."""
+"""An exported folder of a toy network, and how such folders are spoilt."""
 
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from models.aging_model import AgingModel
-from models.exported.card import PARTS
-from models.exported.export import ExportSettings, export_model
+from commands import run
+from inference_toys import save_toy, toy
+
 from utils.files.download import sha256_of
 from utils.files.exported_folders import CARD
 
 
-def export(model: AgingModel, folder: Path, *parts: str, **settings: Any) -> Path:
-    """Exports some graphs of a model, all of them if none is named."""
-    export_model(model, folder, ExportSettings(parts or PARTS, **settings), {"licence": "of a toy"})
-    return folder
+def make_exported_sam(folder: Path) -> SimpleNamespace:
+    """Writes a SAM ``checkpoint`` and exports it to a ``folder``; what the command ``printed``."""
+    checkpoint = save_toy(folder / "sam.pt", toy(3))
+    where = folder / "exported" / "sam"
+    result = run("export_onnx", f"--checkpoint_path={checkpoint}", f"--output_dir={where}", "--external_data")
+    assert result.returncode == 0, result.stderr
+    return SimpleNamespace(checkpoint=checkpoint, folder=where, printed=result.stdout)
 
 
-def spoilt(folder: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+def spoilt(folder: Path, target: Path, change: Callable[[dict[str, Any]], Any] = lambda card: None) -> Path:
     """A copy of a folder with another card."""
     if target != folder:
         shutil.copytree(folder, target)

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -11,9 +12,8 @@ import pytest
 import torch
 from commands import run
 from damage import damaged
-from exported_toys import export, spoilt, vouch
-from inference_toys import files_below, make_photo, pixels, save_toy, toy
-from toy_networks import ADAPTER
+from exported_toys import spoilt, vouch
+from inference_toys import files_below, make_photo, pixels
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -21,19 +21,17 @@ pytest.importorskip("onnxscript")
 
 from models.aging_model import load_aging_model
 from models.exported import session
-from models.psp_aging import PersonalizedModel, PSPAgingModel
 from utils.errors import InputError
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_toy(tmp_path_factory.mktemp("files") / "sam.pt", toy(3))
+@pytest.fixture
+def checkpoint(exported_sam: SimpleNamespace) -> Path:
+    return exported_sam.checkpoint
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    where = tmp_path_factory.mktemp("sam") / "exported"
-    return export(PSPAgingModel(toy(3)), where, "encoder", "generator", external=True)
+@pytest.fixture
+def folder(exported_sam: SimpleNamespace) -> Path:
+    return exported_sam.folder
 
 
 @pytest.fixture
@@ -88,18 +86,12 @@ def test_side_by_side_life_spans_and_evaluation(folder: Path, photos: Path, tmp_
     assert codes.shape == (1, 8, 12) and np.isfinite(codes).all()
 
 
-def test_a_personal_model_keeps_its_adapter(photos: Path, tmp_path: Path) -> None:
-    model = PersonalizedModel(toy(4, ADAPTER))
-    where = export(model, tmp_path / "exported", "encoder", "generator")
-    flags = (
-        f"--model_path={where}",
-        f"--img_dir={photos}",
-        f"--output_dir={tmp_path / 'out'}",
-        "--target_age=60",
-    )
-    refused = run("inference_lifespan", *flags)
-    assert refused.returncode == 2 and "give --blender, or the checkpoint" in refused.stderr
-    assert run("inference_lifespan", *flags, "--blender").returncode == 0
+def test_a_personal_model_keeps_its_adapter(folder: Path, photos: Path, tmp_path: Path) -> None:
+    where = spoilt(folder, tmp_path / "exported", lambda card: card["model"].update(adapter=True))
+    flags = (f"--model_path={where}", f"--img_dir={photos}", f"--output_dir={tmp_path / 'out'}")
+    refused_ = run("inference_lifespan", *flags, "--target_age=60")
+    assert refused_.returncode == 2 and "give --blender, or the checkpoint" in refused_.stderr
+    assert run("inference_lifespan", *flags, "--target_age=60", "--blender").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -137,7 +129,7 @@ def test_what_it_lacks_is_one_sentence(
 
 
 def test_results_never_land_on_it(folder: Path, tmp_path: Path) -> None:
-    where = spoilt(folder, tmp_path / "inference_results" / "20", lambda card: None)
+    where = spoilt(folder, tmp_path / "inference_results" / "20")
     make_photo(tmp_path / "photos" / "encoder.png")
     (where / "encoder.png").symlink_to(where / "encoder.onnx")
     flags = (f"--checkpoint_path={where}", f"--data_path={tmp_path / 'photos'}", f"--exp_dir={tmp_path}")
@@ -203,7 +195,6 @@ def changed(**values: Any) -> Callable[[dict[str, Any]], None]:
         (changed(precision="int8"), "the precision 'int8' is unknown"),
         (changed(extra=1), "'extra' is no size of it"),
         (changed(style_dim=13), "which is another graph than the card names"),
-        (changed(n_styles=0, style_dim=0), "lists no whole.onnx"),
         (lambda card: card["files"].pop("encoder.onnx"), "lists no encoder.onnx"),
         (lambda card: card["files"].update({"../x": {"size": 1, "sha256": ""}}), "'../x' is no file in its"),
         (lambda card: card["files"]["encoder.onnx"].pop("sha256"), "it lacks sha256"),
@@ -219,7 +210,7 @@ def test_a_wrong_card_is_refused(
 
 @pytest.mark.parametrize("text", ["", "{", '{"a": 1}', "[" * 100_000, "{" + '"a":{' * 50_000, "\0{}"])
 def test_what_is_no_card_is_refused(folder: Path, tmp_path: Path, text: str) -> None:
-    where = spoilt(folder, tmp_path / "out", lambda card: None)
+    where = spoilt(folder, tmp_path / "out")
     (where / "model.json").write_text(text)
     assert "model.json" in refused(where)
 
@@ -227,7 +218,7 @@ def test_what_is_no_card_is_refused(folder: Path, tmp_path: Path, text: str) -> 
 def test_other_files_and_folders_are_refused(folder: Path, tmp_path: Path) -> None:
     assert "is one graph of an exported model; give its folder" in refused(folder / "encoder.onnx")
     assert "is a folder; give the checkpoint file inside it" in refused(tmp_path)
-    where = spoilt(folder, tmp_path / "out", lambda card: None)
+    where = spoilt(folder, tmp_path / "out")
     (where / "generator.onnx").unlink()
     assert "generator.onnx is missing" in refused(where)
     (where / "generator.onnx").symlink_to(folder / "generator.onnx")
@@ -236,7 +227,7 @@ def test_other_files_and_folders_are_refused(folder: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["encoder.onnx", "weights.data"])
 def test_every_damage_is_found(folder: Path, tmp_path: Path, name: str) -> None:
-    where = spoilt(folder, tmp_path / "out", lambda card: None)
+    where = spoilt(folder, tmp_path / "out")
     content = (where / name).read_bytes()
     for what, broken in damaged(content, 12, seed=1):
         (where / name).write_bytes(broken)
@@ -244,7 +235,7 @@ def test_every_damage_is_found(folder: Path, tmp_path: Path, name: str) -> None:
 
 
 def test_damage_with_a_matching_checksum_is_one_sentence(folder: Path, tmp_path: Path) -> None:
-    where = spoilt(folder, tmp_path / "out", lambda card: None)
+    where = spoilt(folder, tmp_path / "out")
     content = (where / "encoder.onnx").read_bytes()
     for what, broken in damaged(content, 24, seed=2):
         (where / "encoder.onnx").write_bytes(broken)
@@ -270,7 +261,7 @@ def test_weights_outside_the_folder_are_never_read(folder: Path, tmp_path: Path,
         tensor = next(entry for entry in model.graph.initializer if entry.external_data)
         next(entry for entry in tensor.external_data if entry.key == "location").value = location
 
-    where = spoilt(folder, tmp_path / "out", lambda card: None)
+    where = spoilt(folder, tmp_path / "out")
     assert f"in {location!r}, where they are not" in harmful(where, change)
 
 
@@ -280,7 +271,7 @@ def test_weights_beyond_their_file_are_refused(folder: Path, tmp_path: Path, key
         tensor = next(entry for entry in model.graph.initializer if entry.external_data)
         next(entry for entry in tensor.external_data if entry.key == key).value = value
 
-    assert "where they are not" in harmful(spoilt(folder, tmp_path / "out", lambda card: None), change)
+    assert "where they are not" in harmful(spoilt(folder, tmp_path / "out"), change)
 
 
 def foreign_operator(model: Any) -> None:
@@ -314,7 +305,7 @@ def outside_in_an_operator(model: Any) -> None:
 def test_a_graph_of_other_things_is_not_opened(
     folder: Path, tmp_path: Path, change: Callable[[Any], Any], sentence: str
 ) -> None:
-    assert sentence in harmful(spoilt(folder, tmp_path / "out", lambda card: None), change)
+    assert sentence in harmful(spoilt(folder, tmp_path / "out"), change)
 
 
 def test_a_missing_package_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def exported_ages(setting: Setting, precision: str) -> Built:
     folder = setting.folder / f"exported_{setting.sizes.pixels}_{precision}"
     if not folder.exists():
         model = PSPAgingModel(random_psp(setting.sizes, torch.device("cpu")))
-        export_model(model, folder, ExportSettings((ENCODER, GENERATOR), precision), {})
+        export_model(model, folder, ExportSettings((ENCODER, GENERATOR), precision))
     exported = load_aging_model(folder, setting.device)
     images = setting.faces(exported.input_size)
     years = [float(age) for age in AGES]

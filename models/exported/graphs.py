@@ -1,6 +1,5 @@
 """Functions of tensors to ONNX graphs of native operators, and these to files."""
 
-import hashlib
 import logging
 import warnings
 from collections.abc import Iterator, Mapping
@@ -105,48 +104,33 @@ def _name_dimensions(graph: Any, signature: Signature) -> None:
 
 
 def weights_size(graphs: Mapping[str, Any]) -> int:
-    """Bytes of the largest graph's weights."""
-    return max(sum(tensor.nbytes for tensor in _weights(graph)) for graph in graphs.values())
+    """Bytes of the weights of all graphs."""
+    return sum(value.const_value.nbytes for graph in graphs.values() for value in _weights(graph))
 
 
 def _weights(graph: Any) -> list[Any]:
-    return [value.const_value for value in graph.graph.initializers.values()]
+    return list(graph.graph.initializers.values())
 
 
-def write_graphs(graphs: Mapping[str, Any], folder: Path, external: bool) -> list[Path]:
-    """Writes ``NAME.onnx`` for each graph; what several graphs share is written once, where it is external.
+def write_graphs(graphs: Mapping[str, Any], folder: Path, external: bool) -> None:
+    """Writes ``NAME.onnx`` for each graph.
 
     Args:
         graphs: by name; external weights are no longer in memory then.
         folder: is there.
-        external: whether weights stand in a file of their own.
-
-    Returns:
-        All files.
+        external: whether the weights of all of them stand in a file of their own.
     """
-    files = [_write_weights(graphs, folder)] if external else []
+    if external:
+        large = [value for graph in graphs.values() for value in _weights(graph)]
+        large = [value for value in large if value.const_value.nbytes >= INLINE_FROM]
+        convert = required("onnx_ir").external_data.convert_tensors_to_external
+        moved = convert([value.const_value for value in large], folder, WEIGHTS)
+        for value, tensor in zip(large, moved, strict=True):
+            value.const_value = tensor
     for name, graph in graphs.items():
-        files.append(folder / f"{name}{GRAPH_SUFFIX}")
-        required("onnx_ir").save(graph, files[-1])
-    return files
+        required("onnx_ir").save(graph, graph_file(folder, name))
 
 
-def _write_weights(graphs: Mapping[str, Any], folder: Path) -> Path:
-    """Moves large weights into one file, equal ones to one place in it."""
-    places: dict[bytes, int] = {}
-    tensors: list[Any] = []
-    holders: list[tuple[Any, int]] = []
-    for graph in graphs.values():
-        for value in graph.graph.initializers.values():
-            tensor = value.const_value
-            if tensor.nbytes < INLINE_FROM:
-                continue
-            digest = hashlib.sha256(f"{tensor.dtype}{tensor.shape}".encode() + tensor.tobytes()).digest()
-            if digest not in places:
-                places[digest] = len(tensors)
-                tensors.append(tensor)
-            holders.append((value, places[digest]))
-    external = required("onnx_ir").external_data.convert_tensors_to_external(tensors, folder, WEIGHTS)
-    for value, place in holders:
-        value.const_value = external[place]
-    return folder / WEIGHTS
+def graph_file(folder: Path, name: str) -> Path:
+    """The file of a graph."""
+    return folder / f"{name}{GRAPH_SUFFIX}"
