@@ -3,6 +3,7 @@
 #   make demo                      personalise the bundled model to the demo person; prints where the picture is
 #   make test                      the test suite
 #   make lint                      ruff and mypy
+#   make web                       a page in the browser with an age slider
 #   make install                   only the virtual environment .venv with what the programs need
 #   make demo-weights DATA=folder  train every bundled network again from a folder of {age}_{idx} faces
 #                                  (PROCESSES=2: with two processes a training)
@@ -24,7 +25,7 @@ export PIP_NO_INPUT := 1
 # The programs find their packages through scripts/_bootstrap.py; a PYTHONPATH from outside could bring others first.
 unexport PYTHONPATH
 
-.PHONY: help install demo test test-slow lint demo-weights named-data clean
+.PHONY: help install demo web test test-slow lint demo-weights named-data clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -47,6 +48,10 @@ $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	  "not fit each other (see above); rm -rf $(VENV) and choose versions with TORCH=... or TORCH_INDEX_URL=..." >&2; exit 2; }
 	@touch $@
 
+$(VENV)/.web: $(VENV)/.installed
+	$(PIP) install ".[web]"
+	@touch $@
+
 $(VENV)/.tested: $(VENV)/.installed
 	$(PIP) install --group test
 	@touch $@
@@ -54,6 +59,9 @@ $(VENV)/.tested: $(VENV)/.installed
 $(VENV)/.linted: $(VENV)/.installed
 	$(PIP) install --group lint
 	@touch $@
+
+web: $(VENV)/.web
+	@$(VENV)/bin/python scripts/web.py --open_browser
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/python scripts/demo.py

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from options.parser import parse_options
 from options.web_options import WebOptions
 from utils.errors import run_command
-from web.page import serve
+from webpage.page import serve
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -35,6 +35,7 @@ FLOORS = [
     "training",
     "inference",
     "evaluation",
+    "webpage",
     "scripts",
 ]
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60  # lines
@@ -45,6 +46,8 @@ LAZY = [
     "torch_fidelity",
     "pillow_heif",
     "imageio_ffmpeg",
+    "gradio",
+    "playwright",
     "gdown",
     "huggingface_hub",
     "skimage",

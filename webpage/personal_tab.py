@@ -12,11 +12,11 @@ from models.aging_model import load_aging_model
 from utils.ages import is_age
 from utils.errors import InputError
 from utils.pictures.reading import open_rgb
-from web.open_album import OpenAlbum, names_of
-from web.screen import as_jpeg, in_page
-from web.trainings import DATA, DONE, FAILED, HALTED, JUDGING, RESULT, WAITING, Training, Trainings
-from web.visitors import Visitor, Visitors
-from web.widgets import changed, failed
+from webpage.open_album import OpenAlbum, names_of
+from webpage.screen import as_jpeg, in_page
+from webpage.trainings import DATA, DONE, FAILED, HALTED, JUDGING, RESULT, WAITING, Training, Trainings
+from webpage.visitors import Visitor, Visitors
+from webpage.widgets import changed, failed
 
 _STATUS = {
     WAITING: "waits until the training before it has ended",

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from utils.errors import InputError
-from web.visitors import Visitor
+from webpage.visitors import Visitor
 
 # Of every event that computes: one after the other.
 BUSY: dict[str, Any] = {"concurrency_id": "models", "concurrency_limit": 1}

@@ -23,7 +23,7 @@ from options.web_options import WebOptions
 from utils.ages import OLDEST, YOUNGEST
 from utils.pictures.sheets import tile
 from utils.pictures.tensors import to_pil
-from web.screen import as_jpeg
+from webpage.screen import as_jpeg
 
 MODELS_KEPT = 2
 Faces = tuple[int, ...]

@@ -1,14 +1,38 @@
 """How the first tab is laid out, and which event does what."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from web import downloads
-from web.age_tab import AGE, FACE, FROM_NOW, NO_PHOTO, RANGES, START, WHOLE, AgeTab, Shown, Wanted
-from web.widgets import BUSY, changed
+from webpage import downloads
+from webpage.age_tab import AGE, FACE, FROM_NOW, NO_PHOTO, RANGES, START, WHOLE, AgeTab, Shown, Wanted
+from webpage.widgets import BUSY, changed
 
 
-def build(tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence: Callable[[str], str]) -> Any:
+@dataclass(frozen=True)
+class AgeWidgets:
+    """The widgets of the tab; they are created where the page stands when this is made."""
+
+    photo: Any
+    model: Any
+    licence: Any
+    aligned: Any
+    message: Any
+    before: Any
+    after: Any
+    face: Any
+    years: Any
+    view: Any
+    counting: Any
+    kind: Any
+    make: Any
+    file: Any
+    command: Any
+
+
+def build(
+    tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence: Callable[[str], str]
+) -> AgeWidgets:
     """Lays the tab out.
 
     Args:
@@ -16,10 +40,15 @@ def build(tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence:
         models: (label, file).
         default: the file that is chosen at first.
         licence: tells what the owners of a file allow.
-
-    Returns:
-        The choice of the model.
     """
+    widgets = _laid_out(models, default, f"Licence: {licence(default)}")
+    widgets.model.change(lambda file: f"Licence: {licence(file)}", widgets.model, widgets.licence)
+    widgets.counting.change(_slider, widgets.counting, widgets.years)
+    _connect(tab, widgets)
+    return widgets
+
+
+def _laid_out(models: Sequence[tuple[str, str]], default: str, licence: str) -> AgeWidgets:
     import gradio as gr
 
     with gr.Row():
@@ -33,7 +62,7 @@ def build(tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence:
                 image_mode=None,
             )
             model = gr.Dropdown(models, value=default, label="Model", elem_id="model")
-            allowed = gr.Markdown(f"Licence: {licence(default)}", elem_id="licence")
+            allowed = gr.Markdown(licence, elem_id="licence")
             aligned = gr.Checkbox(label="The photo is an aligned face", elem_id="aligned")
         with gr.Column(scale=2, min_width=320):
             message = gr.Markdown(NO_PHOTO, elem_id="message")
@@ -50,6 +79,13 @@ def build(tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence:
                 file = gr.DownloadButton("Download", visible=False, elem_id="file")
             with gr.Accordion("The same on the command line", open=False):
                 command = gr.Code(language="shell", show_label=False, elem_id="command", interactive=False)
+    of_photo = (photo, model, allowed, aligned, message, before, after)
+    return AgeWidgets(*of_photo, face, years, view, counting, kind, make, file, command)
+
+
+def _connect(tab: AgeTab, widgets: AgeWidgets) -> None:
+    """Has the events of the widgets handled; gradio hands the request to what has one in its signature."""
+    import gradio as gr
 
     def open_photo(
         sent: Any, checkpoint: str, aligned: bool, counting: str, years: float, view: str, request: gr.Request
@@ -69,23 +105,16 @@ def build(tab: AgeTab, models: Sequence[tuple[str, str]], default: str, licence:
         visitor = tab.visitors.of(request.session_hash)
         return tab.download(visitor, Wanted(face, counting, years, view), kind)
 
-    wanted, shown = [face, counting, years, view], [message, after, command]
-    for event in (photo.change, aligned.change, model.change):
-        event(
-            open_photo,
-            [photo, model, aligned, *wanted[1:]],
-            [*shown, before, face],
-            preprocess=False,
-            **BUSY,
-        )
-    years.change(age, wanted, shown, trigger_mode="always_last", show_progress="hidden", **BUSY)
-    for event in (face.input, view.input):
-        event(look, wanted, [*shown, before], **BUSY)
-    counting.change(_slider, counting, years)
-    hidden = make.click(lambda: changed(value=None, visible=False), None, file)
-    hidden.then(download, [*wanted, kind], [message, file], **BUSY)
-    model.change(lambda file: f"Licence: {licence(file)}", model, allowed)
-    return model
+    w = widgets
+    wanted, shown = [w.face, w.counting, w.years, w.view], [w.message, w.after, w.command]
+    for event in (w.photo.change, w.aligned.change, w.model.change):
+        sent = [w.photo, w.model, w.aligned, *wanted[1:]]
+        event(open_photo, sent, [*shown, w.before, w.face], preprocess=False, **BUSY)
+    w.years.change(age, wanted, shown, trigger_mode="always_last", show_progress="hidden", **BUSY)
+    for event in (w.face.input, w.view.input):
+        event(look, wanted, [*shown, w.before], **BUSY)
+    hidden = w.make.click(lambda: changed(value=None, visible=False), None, w.file)
+    hidden.then(download, [*wanted, w.kind], [w.message, w.file], **BUSY)
 
 
 def _slider(counting: str) -> Any:

@@ -195,7 +195,8 @@ class Trainings:
                 training.note(status)
                 code = self._call(training, command(training))
                 if code:
-                    training.note(HALTED if code == STOPPED else FAILED, training.reason)
+                    stopped = self._closed or code == STOPPED
+                    training.note(HALTED if stopped else FAILED, training.reason)
                     return
             training.note(DONE)
         except (InputError, OSError) as error:

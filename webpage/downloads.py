@@ -8,12 +8,15 @@ from typing import Any
 
 from inference.results import write_results, write_strips
 from inference.run import InferenceRun
+from options.ageing_options import RESULTS, SIDE_BY_SIDE, SWEEP
 from options.inference_options import InferenceOptions, SideBySideOptions
 from utils.pictures.animation import has_video_writer
-from web.desk import AgeingDesk, Faces, OpenedPhoto
+from webpage.desk import AgeingDesk, Faces, OpenedPhoto
 
 PHOTO, STRIP, GIF, MP4 = "photo", "strip", "gif", "mp4"
 _AGES = {STRIP: "10,20,30,40,50,60,70,80", GIF: "5,85", MP4: "5,85"}
+
+_FOLDERS = {PHOTO: RESULTS, STRIP: SIDE_BY_SIDE, GIF: SWEEP, MP4: SWEEP}
 
 
 def kinds() -> list[tuple[str, str]]:
@@ -82,7 +85,6 @@ def make(
         else:
             opts = desk.options(InferenceOptions, *files, **more, sweep=None if kind == PHOTO else kind)
             write_results(InferenceRun(opts, photo.run.model), opts)
-        wanted = f"*.{kind}" if kind in (GIF, MP4) else f"inference_*/**/{photo.batch.names[0].name}"
-        made = next(Path(work).rglob(wanted))
+        made = next(path for path in (Path(work) / _FOLDERS[kind]).rglob("*") if path.is_file())
         named = folder / f"{made.stem}_{'strip' if kind == STRIP else ages.replace(',', '_')}{made.suffix}"
         return Path(shutil.move(made, named))

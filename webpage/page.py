@@ -10,14 +10,14 @@ from typing import Any
 from options.web_options import WebOptions
 from utils.errors import InputError
 from utils.files.writing import write_text
-from web import age_widgets, personal_widgets
-from web.age_tab import AgeTab
-from web.choices import default_choice, find_choices, licence_of
-from web.desk import AgeingDesk
-from web.personal_tab import PersonalTab
-from web.trainings import DONE, Trainings
-from web.visitors import Visitors
-from web.widgets import changed
+from webpage import age_widgets, personal_widgets
+from webpage.age_tab import AgeTab
+from webpage.choices import default_choice, find_choices, licence_of
+from webpage.desk import AgeingDesk
+from webpage.personal_tab import PersonalTab
+from webpage.trainings import DONE, Trainings
+from webpage.visitors import Visitors
+from webpage.widgets import changed
 
 CONSENT = (
     "Use photos of yourself, or of people who agreed. Pictures made here are computed, not real: say so "
@@ -69,7 +69,7 @@ def build(opts: WebOptions, visitors: Visitors, trainings: Trainings) -> Any:
         gr.Markdown(CONSENT, elem_id="consent")
         with gr.Tab("Age a photo") as first:
             tab = AgeTab(AgeingDesk(opts), visitors)
-            model = age_widgets.build(tab, models(""), default, lambda file: licence_of(Path(file)))
+            widgets = age_widgets.build(tab, models(""), default, lambda file: licence_of(Path(file)))
         with gr.Tab("A personal model") as second:
             personal = PersonalTab(visitors, trainings, opts.max_photos)
             watching = personal_widgets.build(personal, owner)
@@ -78,7 +78,7 @@ def build(opts: WebOptions, visitors: Visitors, trainings: Trainings) -> Any:
             visitors.leave(request.session_hash)
 
         page.load(trainings.owner, owner, owner)
-        first.select(lambda owner: changed(choices=models(owner)), owner, model)
+        first.select(lambda owner: changed(choices=models(owner)), owner, widgets.model)
         watching.begin(second.select)
         page.unload(leave)
     return page.queue(max_size=opts.max_waiting)

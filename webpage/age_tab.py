@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from utils.errors import InputError
-from web import downloads
-from web.desk import AgeingDesk, Faces, OpenedPhoto
-from web.screen import in_page
-from web.visitors import Visitor, Visitors
-from web.widgets import changed, failed
+from webpage import downloads
+from webpage.desk import AgeingDesk, Faces, OpenedPhoto
+from webpage.screen import in_page
+from webpage.visitors import Visitor, Visitors
+from webpage.widgets import changed, failed
 
 AGE, FROM_NOW = "age", "years from now"
 FACE, WHOLE = "face", "whole photo"

@@ -7,8 +7,8 @@ from pathlib import Path
 from threading import Lock
 
 from utils.files.download import sha256_of
-from web.desk import OpenedPhoto
-from web.open_album import OpenAlbum
+from webpage.desk import OpenedPhoto
+from webpage.open_album import OpenAlbum
 
 
 @dataclass
