@@ -24,7 +24,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 def read(path: Path) -> dict[str, Any]:
     """Reads a notebook."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import argparse
 import ast
-import importlib
 import importlib.util
 import json
 import os
@@ -75,7 +74,7 @@ def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str
 
 def imported_modules(path: Path) -> list[tuple[str, bool]]:
     """Returns what a file imports: (dotted name, whether at import time)."""
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     inside_function = {
         id(node)
         for function in ast.walk(tree)
