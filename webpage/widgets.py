@@ -20,5 +20,5 @@ def changed(**values: Any) -> Any:
 
 def failed(error: InputError, visitor: Visitor) -> str:
     """What went wrong, in a sentence without the folders of the server."""
-    folders = re.compile(rf"{re.escape(str(visitor.folder))}/\w+/")
+    folders = re.compile(rf"{re.escape(str(visitor.folder))}[\\/]\w+[\\/]")
     return f"⚠️ {html.escape(folders.sub('', str(error)))}"
