@@ -2,8 +2,6 @@
 
 import ast
 import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +12,6 @@ import training.run_lock as locks
 from training.run_lock import RunLock
 from utils.errors import InputError
 
-POSIX = {"fcntl", "grp", "posix", "pty", "pwd", "resource", "spwd", "syslog", "termios", "tty"}
 ROOMS = [
     "configs",
     "criteria",
@@ -30,33 +27,7 @@ ROOMS = [
 ]
 
 
-def test_every_module_imports_where_there_is_no_posix_module() -> None:
-    code = "\n".join(
-        (
-            "import importlib, sys, threading",
-            f"sys.path.insert(0, {str(ROOT)!r})",
-            "import torch, torchvision, tensorboard, matplotlib.pyplot, tqdm, scipy.io, psutil",
-            "from torch.utils.tensorboard import SummaryWriter",
-            f"sys.modules.update(dict.fromkeys({sorted(POSIX)!r}))  # as on Windows: none of them is there",
-            "sys.modules['msvcrt'] = type(sys)('msvcrt')",
-            f"for name in {modules()!r}: importlib.import_module(name)",
-        )
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=240)
-    assert found.returncode == 0, found.stderr[-2000:]
-
-
-def modules() -> list[str]:
-    names = []
-    for room in ROOMS:
-        for path in sorted((ROOT / room).rglob("*.py")) if room != "scripts" else ():
-            names.append(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
-    return names
-
-
-@pytest.mark.parametrize(
-    "name", ["getuid", "fork", "pread", "pwrite", "sysconf", "killpg", "mkfifo"]
-)
+@pytest.mark.parametrize("name", ["getuid", "fork", "pread", "pwrite", "sysconf", "killpg", "mkfifo"])
 def test_no_call_that_only_posix_has(name: str) -> None:
     calls = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
