@@ -203,12 +203,14 @@ usual = builtins.__import__
 
 def of_windows(name, scope=None, *more):
     asker = (scope or dict()).get("__file__") or ""
-    if name in {POSIX!r} and asker.startswith({str(ROOT)!r}) and "site-packages" not in asker:
+    ours = asker.startswith({str(ROOT)!r}) and "site-packages" not in asker
+    if ours and name == "msvcrt":
+        return types.ModuleType(name)
+    if ours and name in {POSIX!r}:
         raise ModuleNotFoundError(f"{{name}} is not there on Windows", name=name)
     return usual(name, scope, *more)
 
 builtins.__import__ = of_windows
-sys.modules["msvcrt"] = types.ModuleType("msvcrt")
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
