@@ -43,8 +43,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         found = None
         while found is None and server.poll() is None:
-            found = re.search(r"http://[\d.]+:\d+", log.read_text())
-        assert found, log.read_text()
+            found = re.search(r"http://[\d.]+:\d+", log.read_text(encoding="utf-8"))
+        assert found, log.read_text(encoding="utf-8")
         yield found[0]
     finally:
         server.send_signal(signal.SIGTERM)

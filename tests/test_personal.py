@@ -39,7 +39,7 @@ def content(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def manifest_of(folder: Path) -> dict:
-    return json.loads((folder / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def verdicts_of(folder: Path) -> dict[str, str]:
