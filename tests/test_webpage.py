@@ -20,6 +20,7 @@ from options.web_options import WebOptions
 from utils.errors import InputError
 from utils.pictures.reading import open_rgb
 from webpage import downloads
+from webpage.age_tab import AGE, FACE, AgeTab, Wanted
 from webpage.choices import OWN_LICENCE, default_choice, find_choices
 from webpage.desk import AgeingDesk, OpenedPhoto
 from webpage.open_album import OpenAlbum, names_of
@@ -365,3 +366,33 @@ def test_without_gradio_one_sentence_says_what_to_do(monkeypatch: pytest.MonkeyP
     )
     result = run("web", "--port=0")
     assert result.returncode == 2 and "the page needs gradio; run: make web" in result.stderr
+
+
+def test_a_request_can_name_neither_other_files_nor_other_models(
+    desk: AgeingDesk, tmp_path: Path, trainings: Trainings
+) -> None:
+    gradio = pytest.importorskip("gradio", reason="gradio is not installed")
+    served = tmp_path / "served"
+    served.mkdir()
+    visitors = Visitors(served)
+    visitor, sam = visitors.of("a"), DEMO / "sam.pt"
+    tab = AgeTab(desk, visitors, lambda path: path == sam or trainings.made(path))
+    inside, outside = (group_photo(folder / "two.jpg") for folder in (served, tmp_path))
+    wanted = Wanted(None, AGE, 60.0, FACE)
+
+    def opened_with(path: Path, model: Path = sam) -> str:
+        sent = {"path": str(path), "orig_name": "../two.jpg"}
+        return str(tab.open(visitor, sent, str(model), False, wanted)[0])
+
+    assert opened_with(inside).startswith("2 faces")
+    assert [path.name for path in visitor.photos.iterdir()] == ["two.jpg"]
+    assert "was not sent to this page" in opened_with(outside)
+    assert "was not sent to this page" in opened_with(served / ".." / "two.jpg")
+    assert "does not offer that model" in opened_with(inside, DEMO / "directed.pt")
+    made = trainings.root / ("0" * 32) / "Ada" / "run" / "00000" / "checkpoints" / "iteration_2.pt"
+    assert not trainings.made(made)
+    made.parent.mkdir(parents=True)
+    shutil.copy(sam, made)
+    assert trainings.made(made) and opened_with(inside, made).startswith("2 faces")
+    assert gradio and visitor.photo is not None
+    visitors.close()

@@ -1,6 +1,7 @@
 """The first tab: a photo, a slider, and the person at that age beside the original."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,10 +57,12 @@ class AgeTab:
     Args:
         desk: ages photos.
         visitors: whose photos.
+        is_offered: tells whether a file is a model of the page; a request can name any.
     """
 
     desk: AgeingDesk
     visitors: Visitors
+    is_offered: Callable[[Path], bool]
 
     def open(
         self, visitor: Visitor, sent: Any, checkpoint: str, aligned: bool, wanted: Wanted
@@ -70,8 +73,11 @@ class AgeTab:
         if not sent:
             return NO_PHOTO, "", "", "", nothing
         try:
+            if not self.is_offered(Path(checkpoint)):
+                raise InputError("this page does not offer that model; choose one of the list")
             with self.desk.lock:
-                photo = self.desk.open(kept(sent, visitor), checkpoint, aligned, visitor.folder)
+                path = kept(sent, visitor, self.visitors.served)
+                photo = self.desk.open(path, checkpoint, aligned, visitor.folder)
         except InputError as error:
             return failed(error, visitor), "", "", "", nothing
         visitor.photo = photo
@@ -114,9 +120,20 @@ class AgeTab:
         return _found(photo), changed(value=visitor.gives(made), visible=True)
 
 
-def kept(sent: Any, visitor: Visitor) -> Path:
-    """Copies what was sent to the folder of the visitor, under the name that it had."""
-    path = Path(sent["path"])
+def kept(sent: Any, visitor: Visitor, served: Path) -> Path:
+    """Copies what was sent to the folder of the visitor, under the name that it had.
+
+    Args:
+        sent: what the web server says of it.
+        visitor: who sent it.
+        served: where the web server keeps what is sent.
+
+    Raises:
+        InputError: it names another file of this machine.
+    """
+    path = Path(sent["path"]).resolve()
+    if served.resolve() not in path.parents or not path.is_file():
+        raise InputError("that photo was not sent to this page; choose it again")
     visitor.sent.add(path)
     copy = visitor.photos / Path(sent.get("orig_name") or path.name).name
     shutil.copyfile(path, copy)

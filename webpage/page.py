@@ -58,6 +58,9 @@ def build(opts: WebOptions, visitors: Visitors, trainings: Trainings) -> Any:
     default = str(default_choice(choices).path)
     trainings.global_checkpoint  # noqa: B018 - checked before anybody waits for it
 
+    def is_offered(path: Path) -> bool:
+        return path in {choice.path for choice in choices} or trainings.made(path)
+
     def models(owner: str) -> list[tuple[str, str]]:
         own = [training for training in trainings.of(owner) if trainings.status(training) == DONE]
         general = [(choice.label, str(choice.path)) for choice in choices]
@@ -68,7 +71,7 @@ def build(opts: WebOptions, visitors: Visitors, trainings: Trainings) -> Any:
         gr.Markdown("# AgeLab")
         gr.Markdown(CONSENT, elem_id="consent")
         with gr.Tab("Age a photo") as first:
-            tab = AgeTab(AgeingDesk(opts), visitors)
+            tab = AgeTab(AgeingDesk(opts), visitors, is_offered)
             widgets = age_widgets.build(tab, models(""), default, lambda file: licence_of(Path(file)))
         with gr.Tab("A personal model") as second:
             personal = PersonalTab(visitors, trainings, opts.max_photos)

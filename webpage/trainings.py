@@ -139,6 +139,11 @@ class Trainings:
         found = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
         return [Training(path) for path in sorted(found, key=lambda path: -path.stat().st_mtime)]
 
+    def made(self, path: Path) -> bool:
+        """Whether a file is the result of a training; nobody knows the folder of another owner."""
+        places = self.root.glob(f"*/*/{RUN}/*/checkpoints/{path.name}")
+        return path.suffix == ".pt" and path.resolve() in {place.resolve() for place in places}
+
     def place(self, owner: str, name: str) -> Path:
         """The folder of a new model.
 
