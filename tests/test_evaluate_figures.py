@@ -10,14 +10,15 @@ from torch import Tensor
 from toy_networks import SMALL_VGG, network_file
 
 from datasets.faces import FaceFolder
+from datasets.person_photos import PersonPhotos, middle_photo
 from evaluation import curves, figures, personal, tables
 from evaluation.ageing import evaluate_ageing, spread_photos
-from evaluation.judges import NetworkCard, independence, loss_network_cards
-from evaluation.life_span import life_span_picture, picture_columns
+from evaluation.judges import independence, loss_network_cards
 from evaluation.markdown import markdown_table, number
-from evaluation.person_photos import PersonPhotos, middle_photo
 from evaluation.summaries import mean_over_people, summarize_pairs
 from models.aging_model import Ages, AgingModel, HasAdapter, age_grid
+from models.judges import NetworkCard
+from training.life_span import global_name, life_span, picture_columns
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 from utils.files.writing import write_json
@@ -239,7 +240,7 @@ def test_life_span_has_three_rows(age: float) -> None:
     truths = person(20, 40, 60)
     photo = PersonPhotos(truths.images[1:2], torch.tensor([age]), ("40_0.png",))
     bright = Brightness(), Brightness(0.5)
-    picture = np.asarray(life_span_picture(*bright, photo, truths, (0, 20, 40, 60)))
+    picture = np.asarray(life_span(*bright, photo, truths, (0, 20, 40, 60)).picture())
     cells = picture[-28:, -48:].reshape(28, 48, 3)[:, :, 0].astype(int)
     assert cells.shape[1] == 5 * 8 + 4 * 2
     rows = [cells[y, 4::10] for y in (4, 14, 24)]
@@ -268,8 +269,8 @@ def test_only_a_global_and_a_personalised_model_are_compared() -> None:
     ):
         with pytest.raises(InputError, match=f"here they are {kinds}"):
             personal.check_models(*models)
-    assert personal.global_name(Brightness()) == "global SAM"
-    assert personal.global_name(Adapted()) == "global toy"
+    assert global_name(Brightness()) == "global SAM"
+    assert global_name(Adapted()) == "global toy"
 
 
 def test_every_person_counts_once() -> None:
