@@ -11,7 +11,7 @@ from options.given import Option
 from training.reports.record import RunRecord, run_in
 from training.reports.run_options import OPTIONS
 from training.reports.run_page import NAME, run_page
-from training.reports.sections import data_blocks, duration, notes_blocks, options_table
+from training.reports.sections import data_blocks, notes_blocks, options_table
 from utils.errors import InputError
 from utils.files.text import read_text
 from utils.pages.blocks import Block, Charts, Command, Facts, Film, Heading, Links, Page, Section, Text
@@ -77,7 +77,7 @@ def write_evaluation_page(folder: str | Path, output: str | Path | None = None) 
     jpegs, sections = PageJPEGs(), []
     for name, figures in reports.items():
         sections += _sections(path, name, figures, jpegs, BUDGET // len(reports))
-    newest = max(reports.values(), key=lambda figures: figures.get("begun", 0))
+    newest = reports[max(reports, key=lambda name: (path / f"{name}.json").stat().st_mtime)]
     sections += [_made(newest), _data(newest), Section("Warnings and notes", notes_blocks(_said(newest)))]
     sections.append(Section("Reports below", _links(path)))
     return write_page(Page(f"Evaluation: {path}", sections, summary=_summary(newest)), output or path / NAME)
@@ -119,9 +119,8 @@ def _films(folder: Path, pattern: str, jpegs: PageJPEGs, budget: int) -> list[Fi
 
 
 def _summary(figures: Figures) -> list[str]:
-    took = f", {duration(figures['seconds'])}" if "seconds" in figures else ""
-    named = (figures.get(name) for name in ("checkpoint", "personalized_checkpoint", "data"))
-    return [f"{figures.get('date', '')}{took}", *(str(text) for text in named if text)]
+    named = (figures.get(name) for name in ("date", "checkpoint", "personalized_checkpoint", "data"))
+    return [str(text) for text in named if text]
 
 
 def _made(figures: Figures) -> Section:

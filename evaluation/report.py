@@ -10,7 +10,7 @@ from typing import Any
 
 from evaluation.page import write_evaluation_page
 from options.given import given_options
-from utils.diary import data_since, notes_since
+from utils.diary import begin_anew, data_since, notes_since
 from utils.files.writing import write_json, write_text
 from utils.notes import note
 from utils.provenance import environment
@@ -18,18 +18,18 @@ from utils.typed_options import Options
 
 
 def how_made(script: str, options: Options, arguments: Sequence[str] | None) -> dict[str, Any]:
-    """How a report was made, and when: what its figures begin with.
+    """How a report was made, and when: what its figures begin with. The command begins here.
 
     Args:
         script: name of the command, without folder and suffix.
         options: that were read.
         arguments: its command line; None takes that of the process.
     """
+    begin_anew()
     words = sys.argv[1:] if arguments is None else arguments
     return {
         "command": shlex.join(["python", f"scripts/{script}.py", *words]),
         "date": time.strftime("%Y-%m-%d"),
-        "begun": time.time(),
         "options": [asdict(option) for option in given_options(options)],
         "environment": environment(),
     }
@@ -57,13 +57,9 @@ def write_report(
     print(f"\n{table}\n\n{listed}\n")
     text = f"# {title}\n\n{figures['date']}, `{figures['command']}`\n\n{table}\n\n{listed}\n"
     write_text(text, Path(folder) / f"{name}.md")
-    begun = figures.get("begun", time.time())
-    read = {
-        "seconds": time.time() - begun,
-        "pictures_read": data_since(begun),
-        "said": [f"{entry.kind}: {entry.content}" for entry in notes_since(begun)],
-    }
-    write_json({**figures, **read, "notes": list(notes)}, Path(folder) / f"{name}.json")
+    said = [f"{entry.kind}: {entry.content}" for entry in notes_since()]
+    more = {"notes": list(notes), "said": said, "pictures_read": data_since()}
+    write_json({**figures, **more}, Path(folder) / f"{name}.json")
     try:
         write_evaluation_page(folder)
     except Exception as error:

@@ -75,7 +75,7 @@ def test_evaluate_an_ageing_model(weights: Path, tmp_path: Path) -> None:
         *judged_by(weights),
     )
     assert result.returncode == 0, result.stderr
-    assert names(out) == {"evaluation.json", "evaluation.md", "curves.png", "examples.png"}
+    assert names(out) == {"evaluation.json", "evaluation.md", "curves.png", "examples.png", "report.html"}
     found = json.loads((out / "evaluation.json").read_text())
     assert found["photos"] == 3 and found["target_ages"] == [10, 80] and len(found["per_age"]) == 2
     assert (
@@ -101,7 +101,7 @@ def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     first = f"{weights.name}_sam"
     second = f"{tmp_path.name}_sam"
-    assert names(out) == {"methods.json", "methods.md", "methods.png", "pair", first, second}
+    assert names(out) == {"methods.json", "methods.md", "methods.png", "pair", first, second, "report.html"}
     found = json.loads((out / "methods.json").read_text())["methods"]
     kinds = {name: row["kind"] for name, row in found.items()}
     assert kinds == {first: "sam", "pair": "directed", second: "sam"}
@@ -109,7 +109,8 @@ def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
     assert all(f"| {name}" in text for name in found) and text.count("| sam ") == 2
     sheet, alone = (Image.open(path) for path in (out / "methods.png", out / first / "examples.png"))
     assert sheet.height > 2.5 * alone.height
-    assert names(out / "pair") == {"evaluation.json", "evaluation.md", "curves.png", "examples.png"}
+    each = {"evaluation.json", "evaluation.md", "curves.png", "examples.png", "report.html"}
+    assert names(out / "pair") == each
     run("evaluate", f"--checkpoint_path={files[0]}", f"--exp_dir={tmp_path / 'alone'}", *common)
     single = json.loads((tmp_path / "alone" / "evaluation.json").read_text())
     assert single["identity"] == found[first]["identity"]  # its faces are the largest, so it sees the same
@@ -129,7 +130,7 @@ def test_evaluate_age_classifiers_only(weights: Path, tmp_path: Path) -> None:
         "--device=cpu",
     )
     assert result.returncode == 0, result.stderr
-    assert names(tmp_path / "out") == {"age_classifiers.json", "age_classifiers.md"}
+    assert names(tmp_path / "out") == {"age_classifiers.json", "age_classifiers.md", "report.html"}
     found = json.loads((tmp_path / "out" / "age_classifiers.json").read_text())["classifiers"]
     assert [row["file"] for row in found] == files and found[0]["photos"] == 3
     assert [row["from_age"] for row in found[0]["decades"]] == [10, 30, 50]
@@ -154,7 +155,7 @@ def test_evaluate_a_personalised_model(weights: Path, tmp_path: Path) -> None:
     result = run("evaluate", *common, f"--exp_dir={out}", "--training_ages=20-50")
     assert result.returncode == 0, result.stderr
     expected = {"personalization.json", "personalization.md", "personalization.png", "life_span.png"}
-    assert names(out) == expected
+    assert names(out) == expected | {"report.html"}
     found = json.loads((out / "personalization.json").read_text())
     assert found["overall"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 2
     assert "personalised" in result.stdout

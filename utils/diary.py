@@ -33,12 +33,17 @@ def enter(kind: str, content: Any) -> None:
     _entries.append(Entry(time.time(), kind, content))
 
 
-def notes_since(begin: float) -> list[Entry]:
+def begin_anew() -> None:
+    """Forgets everything: a command begins, and what others in this process said is none of its business."""
+    _entries.clear()
+
+
+def notes_since(begin: float = 0.0) -> list[Entry]:
     """What was said since a time, each thing once."""
     return list({(e.kind, e.content): e for e in _entries if e.time >= begin and e.kind != DATA}.values())
 
 
-def data_since(begin: float) -> list[dict[str, Any]]:
+def data_since(begin: float = 0.0) -> list[dict[str, Any]]:
     """The data sets that were read since a time, each once, see ``datasets.faces.FaceFolder.card``."""
     found = {}
     for entry in _entries:

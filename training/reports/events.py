@@ -28,12 +28,13 @@ class Series:
 
     def add(self, step: int, value: float, time: float, start: int) -> None:
         """Adds a point; what an earlier start logged of this step and later ones goes."""
-        columns = (self.steps, self.values, self.times, self.starts)
         while self.steps and self.steps[-1] >= step and self.starts[-1] != start:
-            for column in columns:
+            for column in (self.steps, self.values, self.times, self.starts):
                 column.pop()
-        for column, entry in zip(columns, (step, value, time, start), strict=True):
-            column.append(entry)  # type: ignore[attr-defined]
+        self.steps.append(step)
+        self.values.append(value)
+        self.times.append(time)
+        self.starts.append(start)
 
 
 class EventReader:

@@ -54,7 +54,7 @@ class PageJPEGs:
             step *= 2
         while True:
             shown, broken = self._frames(_every(pictures, step))
-            if len(shown) <= 1 or sum(len(frame.jpeg) for frame in shown) <= budget:
+            if step >= len(pictures) or sum(len(frame.jpeg) for frame in shown) <= budget:
                 break
             step *= 2
         note = f"{len(shown)} of {len(pictures)} pictures, evenly" if step > 1 else ""
