@@ -8,7 +8,7 @@ from typing import Any
 
 from evaluation.curves import ageing_panels, classifier_panels, methods_panels, personal_panels
 from options.given import Option
-from training.reports.record import RunRecord, run_in
+from training.reports.record import RunRecord, run_in, understood
 from training.reports.run_options import OPTIONS
 from training.reports.run_page import NAME, run_page
 from training.reports.sections import data_blocks, notes_blocks, options_table
@@ -62,8 +62,10 @@ def report_of(folder: str | Path, output: str | Path | None = None) -> Path:
     if not (path / OPTIONS).exists() and reports_in(path):
         return write_evaluation_page(path, output)
     record = RunRecord(path)
-    record.update()
-    return write_page(run_page(record), output or path / NAME)
+    with understood(path):
+        record.update()
+        page = run_page(record)
+    return write_page(page, output or path / NAME)
 
 
 def write_evaluation_page(folder: str | Path, output: str | Path | None = None) -> Path:

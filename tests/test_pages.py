@@ -219,7 +219,11 @@ def test_films_are_thinned_evenly_to_what_fits(tmp_path: Path) -> None:
         "step 20",
     ]
     assert some.note == "6 of 21 pictures, evenly"
-    assert len(jpegs.film("a", files, budget=1).frames) == 2  # never fewer than the first and the last
+    assert [frame.label for frame in jpegs.film("a", files, budget=2 * one + 9).frames] == [
+        "step 0",
+        "step 20",
+    ]
+    assert [frame.label for frame in jpegs.film("a", files, budget=1).frames] == ["step 20"]
     assert PageJPEGs().film("a", []).frames == []
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from options.report_options import CompareOptions
 from training.reports.parts import saved_parts
-from training.reports.record import RunRecord, run_in
-from training.reports.run_page import MOST_PANELS, WHERE, curve_of, films, grouped, summary
+from training.reports.record import RunRecord, run_in, understood
+from training.reports.run_page import MOST_FILMS, MOST_PANELS, WHERE, curve_of, films, grouped, summary
 from training.reports.sections import duration, shown, state_of
 from utils.errors import InputError
 from utils.files.outputs import distinct
@@ -15,7 +15,7 @@ from utils.pages.blocks import Block, Charts, Columns, Notes, Page, Section, Tab
 from utils.pages.charts import log_helps
 from utils.pages.charts import shown as number
 from utils.pages.page import write_page
-from utils.pages.pictures import BUDGET
+from utils.pages.pictures import BUDGET, SIDE
 from utils.pictures.curves import Curve, Panel, draw_panels
 from utils.pictures.writing import save_pil
 
@@ -35,7 +35,9 @@ def compare(options: CompareOptions) -> Path:
     if options.is_picture:
         save_pil(draw_panels(found), options.output)
     else:
-        write_page(comparison_page(runs, found), options.output)
+        with understood(Path(", ".join(options.runs))):
+            page = comparison_page(runs, found)
+        write_page(page, options.output)
     return Path(options.output)
 
 
@@ -46,9 +48,10 @@ def read_runs(folders: Sequence[str]) -> dict[str, RunRecord]:
         InputError: a folder is no run.
     """
     paths = [run_in(folder) for folder in folders]
-    records = [RunRecord(path) for path in paths]
+    records = [RunRecord(path, SIDE // 2) for path in paths]
     for record in records:
-        record.update()
+        with understood(record.path):
+            record.update()
     short = [Path(path.resolve().name) for path in paths]
     if len(set(short)) < len(short):
         short = [Path(f"{path.resolve().parent.name}/{path.resolve().name}") for path in paths]
@@ -158,7 +161,8 @@ def _parts(runs: Runs) -> list[Section]:
 
 def _sheets(runs: Runs) -> Block:
     budget = BUDGET * 2 // 3 // len(runs)
-    return Columns([(name, list(films(record, budget, "sheets "))) for name, record in runs.items()])
+    most = max(1, MOST_FILMS // len(runs))
+    return Columns([(name, list(films(record, budget, most, "sheets "))) for name, record in runs.items()])
 
 
 def _least(record: RunRecord, name: str) -> str:

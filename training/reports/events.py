@@ -1,6 +1,7 @@
 """Reads the figures in TensorBoard's files again and again as they grow, without the pictures beside them."""
 
 import struct
+from array import array
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,16 +22,18 @@ class Series:
         starts: which file each point is from: a file for each time that the run was continued.
     """
 
-    steps: list[int] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    starts: list[int] = field(default_factory=list)
+    steps: "array[int]" = field(default_factory=lambda: array("q"))
+    values: "array[float]" = field(default_factory=lambda: array("d"))
+    times: "array[float]" = field(default_factory=lambda: array("d"))
+    starts: "array[int]" = field(default_factory=lambda: array("i"))
 
     def add(self, step: int, value: float, time: float, start: int) -> None:
         """Adds a point; what an earlier start logged of this step and later ones goes."""
         while self.steps and self.steps[-1] >= step and self.starts[-1] != start:
-            for column in (self.steps, self.values, self.times, self.starts):
-                column.pop()
+            self.steps.pop()
+            self.values.pop()
+            self.times.pop()
+            self.starts.pop()
         self.steps.append(step)
         self.values.append(value)
         self.times.append(time)

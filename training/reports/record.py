@@ -1,7 +1,9 @@
 """What the folder of a run tells: options, figures, validation, sheets, weights, and what happened."""
 
+import contextlib
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +16,8 @@ from training.reports.journal import Start, starts_in
 from training.reports.run_options import ENVIRONMENT, OPTIONS, command_of, known_options, options_in
 from training.run_lock import NAME as LOCK
 from training.run_lock import STALE
-from utils.pages.pictures import PageJPEGs
+from utils.errors import InputError
+from utils.pages.pictures import SIDE, PageJPEGs
 
 SHEET = re.compile(r"(.*?)_?(\d{4,})\.(?:jpg|png)")
 BEST = re.compile(r"^(\S+ \S+) best_model: step (\d+),? ?(.*)$")
@@ -35,6 +38,7 @@ class RunRecord:
 
     Attributes:
         path: the folder.
+        side: pixels of its pictures on a page, at most.
         options: in the order of the command.
         environment: versions and machine of the newest start.
         starts: what happened, since there are journals.
@@ -46,6 +50,7 @@ class RunRecord:
     """
 
     path: Path
+    side: int = SIDE
     options: dict[str, Option] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     starts: list[Start] = field(default_factory=list)
@@ -58,7 +63,7 @@ class RunRecord:
     def __post_init__(self) -> None:
         self.logs = self.path / "logs"
         self.checkpoints = self.path / "checkpoints"
-        self.jpegs = PageJPEGs()
+        self.jpegs = PageJPEGs(self.side)
         self._events = EventReader(self.logs)
 
     def update(self) -> None:
@@ -67,6 +72,7 @@ class RunRecord:
         Raises:
             InputError: it is not that of a run, or its options cannot be read.
         """
+        self.jpegs.trim()
         content = options_in(self.path)
         self.environment = content.get(ENVIRONMENT) or {}
         self.options = known_options(content)
@@ -190,6 +196,21 @@ def _sheets(folder: Path) -> dict[str, list[tuple[int, Path]]]:
             name = (path.parent.relative_to(folder) / match[1]).as_posix()
             found.setdefault(name, []).append((int(match[2]), path))
     return {name: sorted(files) for name, files in found.items()}
+
+
+@contextlib.contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Within it a record that no training wrote ends in a sentence.
+
+    Raises:
+        InputError: there is one.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise InputError(
+            f"a record in {path} is damaged ({type(error).__name__}: {error}); remove the file that holds it"
+        ) from error
 
 
 def run_in(folder: str | Path) -> Path:

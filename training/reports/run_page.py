@@ -24,6 +24,7 @@ from utils.spacing import evenly
 
 NAME = "report.html"
 MOST_PANELS = 100
+MOST_FILMS = 12
 MOST_ROWS = 12  # of the validation that are shown at once
 FEW = 30  # points that are shown as dots
 WHERE = {"train": "training", "test": "validation"}
@@ -122,17 +123,22 @@ def speed_of(series: dict[str, Series]) -> Curve | None:
 # ---------------------------------------------------------------- sheets
 
 
-def films(record: RunRecord, budget: int, group: str = "") -> Iterator[Block]:
+def films(record: RunRecord, budget: int, most: int = MOST_FILMS, group: str = "") -> Iterator[Block]:
     """A film of every sheet over time.
 
     Args:
         record: of the run.
         budget: bytes that they may take together.
+        most: so many films.
         group: see ``utils.pages.blocks.Film``.
     """
-    for name, files in record.sheets.items():
+    sheets = list(record.sheets.items())
+    for name, files in sheets[:most]:
         pictures: list[tuple[str, Path]] = [(f"step {step}", path) for step, path in files]
-        yield record.jpegs.film(name, pictures, budget // len(record.sheets), group and f"{group}{name}")
+        part = budget // min(most, len(sheets))
+        yield record.jpegs.film(name, pictures, part, group and f"{group}{name}")
+    if len(sheets) > most:
+        yield Text(f"The first {most} of {len(sheets)} kinds of sheets; all are in {record.logs / 'images'}.")
 
 
 # ---------------------------------------------------------------- validation

@@ -14,10 +14,21 @@ MOST = 48  # pictures of a film
 
 
 class PageJPEGs:
-    """JPEG files of pictures on the disk; one that nobody changed is not encoded again."""
+    """JPEG files of pictures on the disk; one that nobody changed is not encoded again.
 
-    def __init__(self) -> None:
+    Args:
+        side: pixels of a picture, at most.
+    """
+
+    def __init__(self, side: int = SIDE) -> None:
+        self._side = side
         self._known: dict[Path, tuple[tuple[int, int], bytes]] = {}
+        self._used: set[Path] = set()
+
+    def trim(self) -> None:
+        """Forgets the pictures that were not asked for since the last call."""
+        self._known = {path: known for path, known in self._known.items() if path in self._used}
+        self._used.clear()
 
     def of(self, path: Path) -> bytes:
         """The content of a JPEG file of a picture.
@@ -29,10 +40,11 @@ class PageJPEGs:
             status = path.stat()
         except OSError as error:
             raise InputError(f"no such picture: {path}") from error
+        self._used.add(path)
         signature = status.st_mtime_ns, status.st_size
         known = self._known.get(path)
         if known is None or known[0] != signature:
-            known = self._known[path] = signature, jpeg_of(open_rgb(path), SIDE)
+            known = self._known[path] = signature, jpeg_of(open_rgb(path), self._side)
         return known[1]
 
     def film(
@@ -41,7 +53,8 @@ class PageJPEGs:
         """A film of pictures with labels, in their order.
 
         Where they are too many it shows every second, fourth ... of them and the last one, so that what is
-        left out stays so as a training goes on. Pictures that cannot be read are left out, which is said.
+        left out stays so as a training goes on; at the least the last one. Pictures that cannot be read are
+        left out, which is said.
 
         Args:
             title: of the film.
@@ -52,11 +65,12 @@ class PageJPEGs:
         step = 1
         while len(pictures) > MOST * step:
             step *= 2
-        while True:
-            shown, broken = self._frames(_every(pictures, step))
-            if step >= len(pictures) or sum(len(frame.jpeg) for frame in shown) <= budget:
-                break
+        shown, broken = self._frames(_every(pictures, step))
+        while step < len(pictures) and _size(shown) > budget:
             step *= 2
+            shown, broken = self._frames(_every(pictures, step))
+        if _size(shown) > budget:
+            shown = shown[-1:]
         note = f"{len(shown)} of {len(pictures)} pictures, evenly" if step > 1 else ""
         return Film(title, shown, "; ".join(filter(None, [note, *broken])), group)
 
@@ -68,6 +82,10 @@ class PageJPEGs:
             except InputError as error:
                 broken.append(str(error))
         return frames, broken
+
+
+def _size(frames: Sequence[Frame]) -> int:
+    return sum(len(frame.jpeg) for frame in frames)
 
 
 def _every(pictures: Sequence[tuple[str, Path]], step: int) -> list[tuple[str, Path]]:
