@@ -22,6 +22,7 @@ from training.life_span import global_name, life_span, picture_columns
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 from utils.files.writing import write_json
+from utils.pictures.curves import draw_panels
 from utils.pictures.writing import write_image
 from utils.spacing import evenly
 
@@ -152,7 +153,7 @@ def test_a_perfect_model_has_perfect_figures(colourful: FaceFolder) -> None:
     assert [row["judged_age"]["mean"] for row in found["per_age"]] == pytest.approx([10, 50, 80], abs=1e-3)
     assert len(result.examples) == 2 and result.examples[0].shape == (4, 3, 8, 8)
     assert result.sheet().width == 4 * 8 + 3 * 2
-    assert "| 50 " in tables.ageing_table(found) and curves.ageing_curves(found).width > 400
+    assert "| 50 " in tables.ageing_table(found) and draw_panels(curves.ageing_panels(found)).width > 400
 
 
 def test_a_model_without_ages_or_people_is_found_out(colourful: FaceFolder) -> None:
@@ -210,7 +211,7 @@ def test_personalisation_is_compared_pair_by_pair() -> None:
     assert found["inside_training_range"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 4
     table = tables.personalization_table(found).splitlines()
     assert table[-1].startswith("| all") and "+0.040" in table[-1] and "outside 20-40" in table[-2]
-    assert curves.personal_curves(found).width > 400
+    assert draw_panels(curves.personal_panels(found)).width > 400
     json.dumps(found)
 
 

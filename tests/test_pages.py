@@ -219,7 +219,7 @@ def test_films_are_thinned_evenly_to_what_fits(tmp_path: Path) -> None:
         "step 20",
     ]
     assert some.note == "6 of 21 pictures, evenly"
-    assert [frame.label for frame in jpegs.film("a", files, budget=2 * one + 9).frames] == [
+    assert [frame.label for frame in jpegs.film("a", files, budget=5 * one // 2).frames] == [
         "step 0",
         "step 20",
     ]

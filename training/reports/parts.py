@@ -1,6 +1,7 @@
 """What a coach adds to the report of its run, kept in the run folder so that the report can be made again."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -77,8 +78,21 @@ def _section(content: dict[str, Any], folder: Path, jpegs: PageJPEGs, budget: in
     if content["rows"]:
         blocks.append(Table(content["header"], content["rows"]))
     if content["panels"]:
-        panels = [
-            Panel(**{**panel, "curves": [Curve(**c) for c in panel["curves"]]}) for panel in content["panels"]
-        ]
-        blocks.append(Charts(panels))
+        blocks.append(Charts([_panel(panel) for panel in content["panels"]]))
     return Section(content["title"], blocks)
+
+
+def _panel(panel: dict[str, Any]) -> Panel:
+    return Panel(**{**panel, "curves": [_curve(curve) for curve in panel["curves"]]})
+
+
+def _curve(curve: dict[str, Any]) -> Curve:
+    """A curve whose values were kept as JSON, which has null for what is no number."""
+    return Curve(
+        **{
+            name: [math.nan if number is None else float(number) for number in value]
+            if isinstance(value, list)
+            else value
+            for name, value in curve.items()
+        }
+    )

@@ -44,11 +44,11 @@ def run_page(record: RunRecord) -> Page:
         state=state_of(record)[0],
         summary=summary(record),
         sections=[
-            how_to_continue(record),
             *parts,
             Section("Curves", [Charts(panels(record))] if record.series else []),
             Section("Sheets", list(films(record, BUDGET * 2 // 3 if parts else BUDGET))),
             validation_section(record),
+            how_to_continue(record),
             what_was_run(record),
             data_section(record),
             warnings,

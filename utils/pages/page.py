@@ -26,9 +26,10 @@ def html_of(page: Page) -> str:
     """The text of the file of a page."""
     script = _text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _template().render(
+    text: str = _template().render(
         page=page, style=_text("page.css"), script=script, digest=digest, size=(WIDTH, HEIGHT)
     )
+    return text.lstrip()
 
 
 def _text(name: str) -> str:
