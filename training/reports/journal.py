@@ -11,7 +11,7 @@ from utils.diary import data_since, notes_since
 from utils.distributed import world_size
 from utils.provenance import environment
 
-START, NOTE, END = "start", "note", "end"
+START, NOTE, END, COST = "start", "note", "end", "reports"
 RUNNING, FINISHED, STOPPED, FAILED = "running", "finished", "stopped", "failed"
 
 
@@ -49,6 +49,10 @@ class Journal:
         """Ends: as one of :data:`FINISHED`, :data:`STOPPED` and :data:`FAILED`, and why."""
         self.notes(step)
         self._write(END, step, state=state, text=text)
+
+    def cost(self, step: int, seconds: float) -> None:
+        """Adds how long the start took for its reports."""
+        self._write(COST, step, seconds=round(seconds, 3))
 
     def _write(self, event: str, step: int, **content: Any) -> None:
         self._log.append(json.dumps({"event": event, "step": step, "time": time.time(), **content}))

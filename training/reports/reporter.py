@@ -48,6 +48,7 @@ class Reporter:
         self._coach = coach
         self._begun = time.time()
         self._cost, self._written = FIRST, time.monotonic()
+        self._spent = 0.0  # seconds, for all that is written here
         self._is_told = False
 
     def __enter__(self) -> "Reporter":
@@ -65,7 +66,8 @@ class Reporter:
     def saved(self) -> None:
         """Writes the report after a save, where it costs no more than a small share of the time."""
         if is_main() and self._cost <= SHARE * (time.monotonic() - self._written):
-            self._try(self._write)
+            self._cost = self._try(self._write)
+            self._written = time.monotonic()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -78,27 +80,29 @@ class Reporter:
         state = FINISHED if done else STOPPED if _is_stop(error) else FAILED
         self._try(lambda: self._journal.end(self._coach.step, state, "" if error is None else _words(error)))
         self._try(self._write)
+        self._try(lambda: self._journal.cost(self._coach.step, self._spent))
 
     def _add_parts(self) -> None:
         save_parts(self._coach.report_parts(), self._coach.run.path / "logs")
 
     def _write(self) -> None:
-        begin = time.monotonic()
         self._coach.run.logs.events.flush()
         self._journal.notes(self._coach.step)
         self._record.update()
         write_page(run_page(self._record), self._coach.run.path / NAME)
-        self._written = time.monotonic()
-        self._cost = self._written - begin
 
-    def _try(self, work: Callable[[], None]) -> None:
-        """Does something for the report; what goes wrong is said once."""
+    def _try(self, work: Callable[[], None]) -> float:
+        """Does something for the report; what goes wrong is said once. Returns the seconds that it took."""
+        begin = time.monotonic()
         try:
             work()
         except Exception as error:
             if not self._is_told:
                 note(f"{self._coach.run.path / NAME} is not up to date: {_words(error)}")
             self._is_told = True
+        took = time.monotonic() - begin
+        self._spent += took
+        return took
 
 
 def _is_stop(error: BaseException | None) -> bool:
