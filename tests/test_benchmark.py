@@ -64,7 +64,7 @@ def test_benchmark_compares_in_one_run(tmp_path: Path) -> None:
     done = run("benchmark", *sizes, *speed, "--reference", f"--json={file}")
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout.splitlines()[-1])
-    assert json.loads(file.read_text()) == figures
+    assert json.loads(file.read_text(encoding="utf-8")) == figures
     rows = {(row["work"], row["step"], row["variant"]): row for row in figures["rows"]}
     assert {work for work, *_ in rows} == set(works)
     for (_, _, variant), row in rows.items():

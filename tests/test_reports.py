@@ -38,7 +38,7 @@ COACH = "age_classifier"  # the quickest
 
 def page_text(run: Path) -> str:
     """The page without its pictures."""
-    return re.sub(r"base64,[^\"]*", "base64,", (run / "report.html").read_text())
+    return re.sub(r"base64,[^\"]*", "base64,", (run / "report.html").read_text(encoding="utf-8"))
 
 
 def read(run: Path) -> RunRecord:
@@ -134,7 +134,7 @@ def test_a_page_is_made_of_the_folder_alone(trained: Path, tmp_path: Path) -> No
     (copy / "logs/journal.jsonl").unlink()
     done = commands.run("report", str(copy), f"--output={tmp_path / 'page.html'}")
     assert done.returncode == 0, done.stderr
-    text = (tmp_path / "page.html").read_text()
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert ">finished<" in text and "--seed=3" in text and "counted when this page was made" in text
     record = read(copy)
     assert not record.starts and record.seconds > 0 and record.command.startswith("python scripts/train.py")
@@ -223,7 +223,7 @@ def test_damaged_logs_are_named_and_the_rest_is_shown(trained: Path, tmp_path: P
     data = bytearray(events.read_bytes())
     data[len(data) // 2] ^= 0xFF
     events.write_bytes(data)
-    with (copy / "logs/validation.jsonl").open("a") as file:
+    with (copy / "logs/validation.jsonl").open("a", encoding="utf-8") as file:
         file.write("{no json\n")
     with (copy / "logs/journal.jsonl").open("ab") as file:
         file.write(b"\xff\xfe")
@@ -248,7 +248,7 @@ def test_folders_that_are_no_runs_are_one_sentence(trained: Path, tmp_path: Path
         ("[1]", "no options"),
     ):
         if content is not None:
-            (copy / "opt.json").write_text(content)
+            (copy / "opt.json").write_text(content, encoding="utf-8")
         for command in (("report", str(copy)), ("compare_runs", str(trained), str(copy))):
             done = commands.run(*command)
             assert done.returncode == 2 and sentence in done.stderr and str(copy) in done.stderr
@@ -388,7 +388,7 @@ def test_runs_side_by_side(tmp_path: Path) -> None:
     target = tmp_path / "page.html"
     done = commands.run("compare_runs", str(runs[0]), str(tmp_path / "b"), f"--output={target}")
     assert done.returncode == 0 and done.stdout.strip() == str(target), done.stderr
-    text = re.sub(r"base64,[^\"]*", "", target.read_text())
+    text = re.sub(r"base64,[^\"]*", "", target.read_text(encoding="utf-8"))
     assert "2 runs: a, 00000" in text and text.count("data-group=") == 2
     assert re.search(r"<td>--r1</td>\s*<td>1.0</td>\s*<td>10.0</td>", text.replace("</td><td>", "</td> <td>"))
     assert "--max_steps</td>" not in text  # it is the same

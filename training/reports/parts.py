@@ -88,11 +88,9 @@ def _panel(panel: dict[str, Any]) -> Panel:
 
 def _curve(curve: dict[str, Any]) -> Curve:
     """A curve whose values were kept as JSON, which has null for what is no number."""
-    return Curve(
-        **{
-            name: [math.nan if number is None else float(number) for number in value]
-            if isinstance(value, list)
-            else value
-            for name, value in curve.items()
-        }
-    )
+
+    def numbers(name: str) -> list[float]:
+        return [math.nan if number is None else float(number) for number in curve[name]]
+
+    low, high = (numbers(name) if curve[name] else None for name in ("low", "high"))
+    return Curve(str(curve["label"]), numbers("x"), numbers("y"), low, high, str(curve["style"]))
