@@ -30,11 +30,11 @@ class Shown:
 
     Attributes:
         panels: diagrams, from the figures.
-        pictures: files, as a pattern below the folder.
+        picture: name of a file in the folder, or in those of the people.
     """
 
     panels: Callable[[Any], Sequence[Panel]] = lambda figures: ()
-    pictures: str = ""
+    picture: str = ""
 
 
 # By the names of reports; others show their tables.
@@ -43,8 +43,8 @@ REPORTS = {
     "methods": Shown(methods_panels, "methods.png"),
     "personalization": Shown(personal_panels, "life_span.png"),
     "age_classifiers": Shown(classifier_panels),
-    "people": Shown(pictures="*/**/life_span.png"),
-    "generator": Shown(pictures="generator.png"),
+    "people": Shown(picture="life_span.png"),
+    "generator": Shown(picture="generator.png"),
 }
 
 
@@ -59,8 +59,13 @@ def report_of(folder: str | Path, output: str | Path | None = None) -> Path:
         InputError: it is no such folder, or the page cannot be written.
     """
     path = run_in(folder)
-    if not (path / OPTIONS).exists() and reports_in(path):
-        return write_evaluation_page(path, output)
+    if not (path / OPTIONS).exists():
+        if reports_in(path):
+            return write_evaluation_page(path, output)
+        raise InputError(
+            f"{path} is neither a folder of a training (there is no {OPTIONS}) nor of an evaluation; "
+            f"name the --exp_dir of one"
+        )
     record = RunRecord(path)
     with understood(path):
         record.update()
@@ -76,13 +81,20 @@ def write_evaluation_page(folder: str | Path, output: str | Path | None = None) 
     """
     path = Path(folder)
     reports = reports_in(path)
+    with understood(path):
+        page = _page(path, reports)
+    return write_page(page, output or path / NAME)
+
+
+def _page(path: Path, reports: Mapping[str, Figures]) -> Page:
     jpegs, sections = PageJPEGs(), []
     for name, figures in reports.items():
         sections += _sections(path, name, figures, jpegs, BUDGET // len(reports))
     newest = reports[max(reports, key=lambda name: (path / f"{name}.json").stat().st_mtime)]
     sections += [_made(newest), _data(newest), Section("Warnings and notes", notes_blocks(_said(newest)))]
-    sections.append(Section("Reports below", _links(path)))
-    return write_page(Page(f"Evaluation: {path}", sections, summary=_summary(newest)), output or path / NAME)
+    below = [folder for figures in reports.values() for folder in _folders(path, figures)]
+    sections.append(Section("Reports below", _links(path, below)))
+    return Page(f"Evaluation: {path}", sections, summary=_summary(newest))
 
 
 def reports_in(folder: Path) -> dict[str, dict[str, Any]]:
@@ -108,16 +120,23 @@ def _sections(folder: Path, name: str, figures: Figures, jpegs: PageJPEGs, budge
     blocks = markdown_blocks(read_text(folder / f"{name}.md", "the table of an evaluation"))
     title = blocks[0].text if blocks and isinstance(blocks[0], Heading) else name
     shown = REPORTS.get(name, Shown())
-    films = _films(folder, shown.pictures, jpegs, budget) if shown.pictures else []
+    films = _films(folder, figures, shown.picture, jpegs, budget) if shown.picture else []
     panels = list(shown.panels(figures))
     charts: list[Block] = [Charts(panels)] if panels else []
     return [Section(title, [*films, *blocks[2:], *charts])]  # after title and command
 
 
-def _films(folder: Path, pattern: str, jpegs: PageJPEGs, budget: int) -> list[Film]:
-    files = sorted(folder.glob(pattern))
+def _films(folder: Path, figures: Figures, name: str, jpegs: PageJPEGs, budget: int) -> list[Film]:
+    files = [path for place in _folders(folder, figures) for path in sorted(place.rglob(name))]
+    files = [folder / name] if (folder / name).is_file() else files
     pictures = [(str(path.relative_to(folder).with_suffix("")), path) for path in files]
     return [jpegs.film("Pictures", pictures, budget)] if pictures else []
+
+
+def _folders(folder: Path, figures: Figures) -> list[Path]:
+    """The sub-folders with results of their own: of methods, of people, of ways to personalise."""
+    names = [name for key in ("methods", "people", "variants") for name in figures.get(key) or ()]
+    return [folder / name for name in names if (folder / name).is_dir()]
 
 
 def _summary(figures: Figures) -> list[str]:
@@ -147,9 +166,9 @@ def _said(figures: Figures) -> list[str]:
     return [*figures.get("said", ()), *skipped]
 
 
-def _links(folder: Path) -> list[Block]:
+def _links(folder: Path, below: Sequence[Path]) -> list[Block]:
     """The pages below, such as those of the trainings of an evaluation."""
-    pages = sorted(path.relative_to(folder) for path in folder.glob(f"*/**/{NAME}"))
+    pages = sorted(path.relative_to(folder) for place in below for path in place.rglob(NAME))
     if not pages:
         return []
     more: list[Block] = [Text(f"The first {MOST_LINKS} of {len(pages)}.")] if len(pages) > MOST_LINKS else []

@@ -31,7 +31,6 @@ def how_made(script: str, options: Options, arguments: Sequence[str] | None) -> 
         "command": shlex.join(["python", f"scripts/{script}.py", *words]),
         "date": time.strftime("%Y-%m-%d"),
         "options": [asdict(option) for option in given_options(options)],
-        "environment": environment(),
     }
 
 
@@ -58,7 +57,7 @@ def write_report(
     text = f"# {title}\n\n{figures['date']}, `{figures['command']}`\n\n{table}\n\n{listed}\n"
     write_text(text, Path(folder) / f"{name}.md")
     said = [f"{entry.kind}: {entry.content}" for entry in notes_since()]
-    more = {"notes": list(notes), "said": said, "pictures_read": data_since()}
+    more = {"notes": list(notes), "said": said, "pictures_read": data_since(), "environment": environment()}
     write_json({**figures, **more}, Path(folder) / f"{name}.json")
     try:
         write_evaluation_page(folder)

@@ -243,7 +243,7 @@ def test_folders_that_are_no_runs_are_one_sentence(trained: Path, tmp_path: Path
     copy = tmp_path / "run"
     copy.mkdir()
     for content, sentence in (
-        (None, "is no folder of a training"),
+        (None, "folder of a training"),
         ("{", "is damaged"),
         ("[1]", "no options"),
     ):

@@ -139,9 +139,10 @@ class RunRecord:
 
     @property
     def best(self) -> Best | None:
-        """The newest best model."""
-        found = [match for line in self.notes if (match := BEST.match(line))]
-        return Best(found[-1][1], int(found[-1][2]), found[-1][3]) if found else None
+        """The newest best model, as it was first written: it may have been made again."""
+        lines = [match for line in self.notes if (match := BEST.match(line))]
+        first = next((line for line in lines if line[2] == lines[-1][2]), None)
+        return None if first is None else Best(first[1], int(first[2]), first[3])
 
     @property
     def seconds(self) -> float:
