@@ -86,6 +86,20 @@ def test_evaluate_an_ageing_model(weights: Path, tmp_path: Path) -> None:
     for part in ("Spearman correlation", "judge_identity: vgg, 32 px", "two photos of different people"):
         assert part in text and part in result.stdout
     assert Image.open(out / "curves.png").size[0] > 400
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count('class="chart"') == 2 and page.count("<img ") == 1
+    for part in (
+        "--n_images",
+        "Spearman correlation",
+        "pictures by age",
+        "passed over 1 file",
+    ):
+        assert part in page
+    again = run("report", str(out), f"--output={tmp_path / 'again.html'}")
+    assert again.returncode == 0 and (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    (out / "evaluation.json").write_text("{", encoding="utf-8")
+    damaged = run("report", str(out))
+    assert damaged.returncode == 2 and "evaluation.json is damaged" in damaged.stderr
 
 
 def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
@@ -114,6 +128,8 @@ def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
     run("evaluate", f"--checkpoint_path={files[0]}", f"--exp_dir={tmp_path / 'alone'}", *common)
     single = json.loads((tmp_path / "alone" / "evaluation.json").read_text(encoding="utf-8"))
     assert single["identity"] == found[first]["identity"]  # its faces are the largest, so it sees the same
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'href="pair/report.html"' in page and page.count('class="chart"') == 2
     for more in ("--global_checkpoint=x.pt", "--encoder_path=x.pt", "--personalized_checkpoint=x.pt"):
         refused = run("evaluate", together, f"--exp_dir={out}", *common, more)
         assert refused.returncode == 2 and more.partition("=")[0] in refused.stderr
@@ -207,6 +223,10 @@ def test_evaluate_people(weights: Path, people: Path, tmp_path: Path) -> None:
     trained_on = {path.resolve().name for path in (out / "anna" / "fold_1_of_2" / "photos").iterdir()}
     assert trained_on == {"20_1.png", "40_3.png"}, "left-out photos are never trained on"
     assert (out / "anna" / "fold_1_of_2" / "life_span.png").is_file()
+
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("<img ") == 2  # a life span of each fold
+    assert 'href="anna/fold_1_of_2/run/00000/report.html"' in page
 
     again = run("evaluate_people", *command)  # nothing is trained a second time
     assert again.returncode == 0 and "CoachPersonalized" not in again.stderr

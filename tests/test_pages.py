@@ -4,6 +4,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,3 +264,33 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     film = PageJPEGs().film("a", [*files, ("gone", tmp_path / "gone.png")])
     assert [frame.label for frame in film.frames] == ["step 1"]
     assert "000.png" in film.note and "no such picture" in film.note
+
+
+# ---------------------------------------------------------------- in a browser
+
+
+@pytest.mark.browser
+def test_sliders_and_values_under_the_pointer(browser: Any, tmp_path: Path) -> None:
+    films = [PageJPEGs().film(name, sheets(tmp_path, 4), group="together") for name in ("a", "b")]
+    chart = Charts([Panel("t", "step", "y", [Curve("up", [0, 5, 10], [1, 2, 3]), Curve("one", [10], [7])])])
+    path = write_page(page_of(chart, *films), tmp_path / "page.html")
+    page = browser.new_page(viewport={"width": 360, "height": 700})
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("request", lambda request: troubles.append(request.url) if "http" in request.url else None)
+    page.goto(path.as_uri())
+    assert page.locator(".slider output").all_inner_texts() == ["step 3", "step 3"]
+    page.locator(".slider input").first.press("ArrowLeft")
+    assert page.locator(".slider output").all_inner_texts() == ["step 2", "step 2"]
+    shown = page.locator(".frame.shown")
+    assert [shown.nth(i).get_attribute("data-label") for i in range(shown.count())] == ["step 2"] * 2
+    box = page.locator(".chart svg").first.bounding_box()
+    for share, said in ((0.55, "step 5\nup: 2"), (0.95, "step 10\nup: 3\none: 7")):
+        page.mouse.move(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+        assert page.locator("#tip").inner_text() == said
+    assert page.evaluate("document.documentElement.scrollWidth") == 360  # nothing is wider than a phone
+    page.emulate_media(media="print")
+    assert page.locator(".frame:visible").count() == 4  # the first and the chosen one of each film
+    assert not troubles
+    page.close()

@@ -1,10 +1,12 @@
 """The parts of a report that tell what was run: command, options, versions, data, starts, files."""
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.paths_config import REPOSITORY
 from datasets.age_parsing import age_or_nan
 from options.given import Option
 from options.train_options import COACHES
@@ -92,10 +94,10 @@ def options_table(options: Iterable[Option]) -> Table:
 
 
 def shown(value: Any) -> str:
-    """A value of an option for people."""
+    """A value of an option for people; files of the repository without its place."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value.removeprefix(f"{REPOSITORY}{os.sep}") if isinstance(value, str) else json.dumps(value)
 
 
 def _starts(record: RunRecord) -> Table:

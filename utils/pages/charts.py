@@ -8,7 +8,7 @@ from typing import Any
 from utils.pictures.curves import Curve, Panel
 
 WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 52, 10, 8, 36  # space about the axes, for their numbers
+LEFT, RIGHT, TOP, BOTTOM = 52, 18, 8, 36  # space about the axes, for their numbers
 COLOURS = 8  # of `page.css`
 POINTS = 240  # of a curve; a longer one is drawn by means, within a band from least to most
 HELPS_FROM = 30  # largest over smallest value
