@@ -29,7 +29,7 @@ from utils.pages.blocks import (
     Table,
     Text,
 )
-from utils.pages.charts import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, drawn, log_helps
+from utils.pages.charts import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, drawn, log_helps, shown
 from utils.pages.markdown import markdown_blocks
 from utils.pages.page import html_of, write_page
 from utils.pages.pictures import PageJPEGs
@@ -162,6 +162,11 @@ def test_a_logarithmic_axis_where_it_helps() -> None:
     assert {"0.1", "1", "10"} & {text for _, text in drawing.y_ticks}
     below = drawn(Panel("t", "x", "y", [Curve("a", [0, 1], [-1, 5])], log=True))
     assert below is not None and not below.values["log"]
+
+
+def test_numbers_are_short() -> None:
+    values = (0, 1.23456, 15000, 0.00025, -0.0001625, 1e-9, 123456.7)
+    assert list(map(shown, values)) == ["0", "1.235", "15k", "2.5e-4", "-1.63e-4", "1e-9", "1.235e+05"]
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e-9, 1e12])

@@ -118,7 +118,7 @@ def comparison_page(runs: Runs, panels: Sequence[Panel]) -> Page:
 
 
 def glance(runs: Runs) -> Table:
-    """State, steps, time and best model of each run."""
+    """State, steps, time and best model of each run, and the versions in which they differ."""
     header = ["", *runs]
     rows = {
         "folder": [str(record.path) for record in runs.values()],
@@ -134,7 +134,9 @@ def glance(runs: Runs) -> Table:
         if name != "step":
             rows[f"least {name} in validation"] = [_least(record, name) for record in runs.values()]
     for name in dict.fromkeys(name for record in runs.values() for name in record.environment):
-        rows[name] = [str(record.environment.get(name, "")) for record in runs.values()]
+        values = [str(record.environment.get(name, "")) for record in runs.values()]
+        if len(set(values)) > 1:
+            rows[name] = values
     return Table(header, [[name, *cells] for name, cells in rows.items() if any(cells)])
 
 
@@ -143,7 +145,7 @@ def different_options(runs: Runs) -> Block:
     rows = []
     for name in dict.fromkeys(name for record in runs.values() for name in record.options):
         cells = [shown(record.value(name)) for record in runs.values()]
-        if len(set(cells)) > 1:
+        if len(set(cells)) > 1 and name != "exp_dir":
             rows.append([f"--{name}", *cells])
     return Table(["option", *runs], rows) if rows else Text("None.")
 

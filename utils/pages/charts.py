@@ -104,6 +104,9 @@ def shown(value: float) -> str:
     """A number for people."""
     if abs(value) >= 10_000 and value % 100 == 0:
         return f"{value / 1000:g}k"
+    if 1e-12 < abs(value) < 1e-3:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
     return f"{0.0 if abs(value) < 1e-12 else value:.4g}"
 
 
