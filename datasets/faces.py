@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
-from utils.diary import DATA, by_age, enter
+from utils.ages import counted_by_year
+from utils.diary import DATA, enter
 from utils.errors import InputError
 from utils.notes import note
 from utils.pictures.listing import list_images
@@ -151,7 +152,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         return {
             "folder": str(self.folder),
             "pictures": len(self.paths),
-            "ages": by_age(self.ages.tolist()),
+            "ages": counted_by_year(self.ages.tolist()),
             "skipped": len(self.skipped),
             "reasons": [reason for _, reason in self.skipped[:_LISTED]],
         }

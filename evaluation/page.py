@@ -10,7 +10,7 @@ from evaluation.curves import ageing_panels, classifier_panels, methods_panels, 
 from options.given import Option
 from training.reports.record import RunRecord, run_in, understood
 from training.reports.run_options import OPTIONS
-from training.reports.run_page import NAME, run_page
+from training.reports.run_page import PAGE_FILE, run_page
 from training.reports.sections import data_blocks, notes_blocks, options_table
 from utils.errors import InputError
 from utils.files.text import read_text
@@ -70,7 +70,7 @@ def report_of(folder: str | Path, output: str | Path | None = None) -> Path:
     with understood(path):
         record.update()
         page = run_page(record)
-    return write_page(page, output or path / NAME)
+    return write_page(page, output or path / PAGE_FILE)
 
 
 def write_evaluation_page(folder: str | Path, output: str | Path | None = None) -> Path:
@@ -83,7 +83,7 @@ def write_evaluation_page(folder: str | Path, output: str | Path | None = None) 
     reports = reports_in(path)
     with understood(path):
         page = _page(path, reports)
-    return write_page(page, output or path / NAME)
+    return write_page(page, output or path / PAGE_FILE)
 
 
 def _page(path: Path, reports: Mapping[str, Figures]) -> Page:
@@ -119,9 +119,9 @@ def _sections(folder: Path, name: str, figures: Figures, jpegs: PageJPEGs, budge
     """What a report says, its diagrams and its pictures."""
     blocks = markdown_blocks(read_text(folder / f"{name}.md", "the table of an evaluation"))
     title = blocks[0].text if blocks and isinstance(blocks[0], Heading) else name
-    shown = REPORTS.get(name, Shown())
-    films = _films(folder, figures, shown.picture, jpegs, budget) if shown.picture else []
-    panels = list(shown.panels(figures))
+    kind = REPORTS.get(name, Shown())
+    films = _films(folder, figures, kind.picture, jpegs, budget) if kind.picture else []
+    panels = list(kind.panels(figures))
     charts: list[Block] = [Charts(panels)] if panels else []
     return [Section(title, [*films, *blocks[2:], *charts])]  # after title and command
 
@@ -168,7 +168,7 @@ def _said(figures: Figures) -> list[str]:
 
 def _links(folder: Path, below: Sequence[Path]) -> list[Block]:
     """The pages below, such as those of the trainings of an evaluation."""
-    pages = sorted(path.relative_to(folder) for place in below for path in place.rglob(NAME))
+    pages = sorted(path.relative_to(folder) for place in below for path in place.rglob(PAGE_FILE))
     if not pages:
         return []
     more: list[Block] = [Text(f"The first {MOST_LINKS} of {len(pages)}.")] if len(pages) > MOST_LINKS else []

@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.page import write_evaluation_page
 from options.given import given_options
+from training.reports.run_page import PAGE_FILE
 from utils.diary import begin_anew, data_since, notes_since
 from utils.files.writing import write_json, write_text
 from utils.notes import note
@@ -62,4 +63,4 @@ def write_report(
     try:
         write_evaluation_page(folder)
     except Exception as error:
-        note(f"{Path(folder) / 'report.html'} was not written: {error}")
+        note(f"{Path(folder) / PAGE_FILE} was not written: {error}")

@@ -29,7 +29,7 @@ from utils.pages.blocks import (
     Table,
     Text,
 )
-from utils.pages.charts import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, drawn, log_helps, shown
+from utils.pages.charts import BOTTOM, HEIGHT, LEFT, POINTS, RIGHT, TOP, WIDTH, drawn, log_helps, short_number
 from utils.pages.markdown import markdown_blocks
 from utils.pages.page import html_of, write_page
 from utils.pages.pictures import PageJPEGs
@@ -165,8 +165,8 @@ def test_a_logarithmic_axis_where_it_helps() -> None:
 
 
 def test_numbers_are_short() -> None:
-    values = (0, 1.23456, 15000, 0.00025, -0.0001625, 1e-9, 123456.7)
-    assert list(map(shown, values)) == ["0", "1.235", "15k", "2.5e-4", "-1.63e-4", "1e-9", "1.235e+05"]
+    values = (0, 1.23456, 15000, 0.00025, -0.000163, 1e-9, 123456.7)
+    assert list(map(short_number, values)) == ["0", "1.235", "15k", "2.5e-4", "-1.63e-4", "1e-9", "1.235e+05"]
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, 1e-9, 1e12])

@@ -29,7 +29,7 @@ from training.reports.run_page import run_page
 from training.run_folder import RunFolder
 from utils.errors import InputError, StoppedError
 from utils.notes import note
-from utils.pages.blocks import Bars, Charts, Command, Film, Notes, Section, Table
+from utils.pages.blocks import Bars, Charts, Command, Film, Folded, Notes, Section, Table
 from utils.pictures.curves import Curve, Panel
 
 SHORT = ("--max_steps=6", "--val_interval=3", "--board_interval=1", "--image_interval=2", "--save_interval=3")
@@ -103,6 +103,21 @@ def test_a_report_counts_the_pictures_by_age(trained: Path, files: SimpleNamespa
 def _by_five(ages: tuple[int, ...]) -> Iterator[tuple[int, int]]:
     for start in range(min(ages) // 5 * 5, max(ages) + 1, 5):
         yield start, sum(start <= age < start + 5 for age in ages)
+
+
+def test_a_report_names_what_was_skipped_and_said(files: SimpleNamespace, tmp_path: Path) -> None:
+    faces = toys.make_faces(tmp_path / "faces", range(20, 32))
+    (faces / "40_1.png").write_bytes(b"nothing")
+    run = tmp_path / "run"
+    command = toys.arguments(COACH, files, run, *SHORT, f"--train_dataset={faces}", "--seed=1")
+    toys.train(command)
+    toys.train([*command, "--max_steps=8", "--seed=2"])
+    loud, quiet = blocks(run, "Warnings, skipped files and notes", Notes)
+    assert loud.warning and len(loud.lines) == 2  # at each start
+    assert all(line.startswith("skipped: cannot read") and "40_1.png" in line for line in loud.lines)
+    assert quiet.lines == ["note: --seed is 2 from step 7 on; it was 1 (step 6)"]
+    (folded,) = blocks(run, "Data", Folded)
+    assert folded.title == "skipped: 1" and "40_1.png" in folded.blocks[0].lines[0]
 
 
 def test_a_report_has_the_curves_and_the_sheets(trained: Path) -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections import deque
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +49,3 @@ def data_since(begin: float = 0.0) -> list[dict[str, Any]]:
         if entry.time >= begin and entry.kind == DATA:
             found[entry.content["folder"], entry.content["pictures"]] = entry.content
     return list(found.values())
-
-
-def by_age(ages: Iterable[float]) -> dict[str, int]:
-    """How many of some ages lie in each whole year; ``unknown`` counts what is no number."""
-    counts: dict[str, int] = {}
-    for age in sorted(ages, key=lambda age: (age != age, age)):
-        name = "unknown" if age != age else str(int(age))
-        counts[name] = counts.get(name, 0) + 1
-    return counts

@@ -12,8 +12,7 @@ from training.reports.sections import duration, shown, state_of
 from utils.errors import InputError
 from utils.files.outputs import distinct
 from utils.pages.blocks import Block, Charts, Columns, Notes, Page, Section, Table, Text
-from utils.pages.charts import log_helps
-from utils.pages.charts import shown as number
+from utils.pages.charts import log_helps, short_number
 from utils.pages.page import write_page
 from utils.pages.pictures import BUDGET, SIDE
 from utils.pictures.curves import Curve, Panel, draw_panels
@@ -169,4 +168,4 @@ def _sheets(runs: Runs) -> Block:
 
 def _least(record: RunRecord, name: str) -> str:
     values = [row[name] for row in record.validation if isinstance(row.get(name), (int, float))]
-    return number(min(filter(math.isfinite, values), default=math.nan)) if values else ""
+    return short_number(min(filter(math.isfinite, values), default=math.nan)) if values else ""

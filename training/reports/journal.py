@@ -25,7 +25,7 @@ class Journal:
 
     def __init__(self, log: LineLog, begun: float) -> None:
         self._log, self._begun = log, begun
-        self._said = 0
+        self._said: set[tuple[str, str]] = set()
 
     def start(self, step: int, **facts: Any) -> None:
         """Begins: where the run stands, and what is known of this start."""
@@ -40,10 +40,10 @@ class Journal:
 
     def notes(self, step: int) -> None:
         """Adds what was said since the last call."""
-        said = notes_since(self._begun)
-        for entry in said[self._said :]:
-            self._write(NOTE, step, kind=entry.kind, text=entry.content)
-        self._said = len(said)
+        for entry in notes_since(self._begun):
+            if (entry.kind, entry.content) not in self._said:
+                self._said.add((entry.kind, entry.content))
+                self._write(NOTE, step, kind=entry.kind, text=entry.content)
 
     def end(self, step: int, state: str, text: str = "") -> None:
         """Ends: as one of :data:`FINISHED`, :data:`STOPPED` and :data:`FAILED`, and why."""

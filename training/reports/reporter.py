@@ -10,7 +10,7 @@ import torch
 from training.reports.journal import FAILED, FINISHED, STOPPED, Journal
 from training.reports.parts import Part, save_parts
 from training.reports.record import RunRecord
-from training.reports.run_page import NAME, run_page
+from training.reports.run_page import PAGE_FILE, run_page
 from training.run_folder import RunFolder
 from utils.distributed import is_main
 from utils.errors import InputError, StoppedError
@@ -62,6 +62,7 @@ class Reporter:
         self._journal = Journal(coach.run.logs.journal, self._begun)
         facts = {"device": str(coach.device), "precision": str(coach.precision).removeprefix("torch.")}
         self._journal.start(coach.step, command=opts.command_line, **facts)
+        self._journal.notes(coach.step)
 
     def saved(self) -> None:
         """Writes the report after a save, where it costs no more than a small share of the time."""
@@ -89,7 +90,7 @@ class Reporter:
         self._coach.run.logs.events.flush()
         self._journal.notes(self._coach.step)
         self._record.update()
-        write_page(run_page(self._record), self._coach.run.path / NAME)
+        write_page(run_page(self._record), self._coach.run.path / PAGE_FILE)
 
     def _try(self, work: Callable[[], None]) -> float:
         """Does something for the report; what goes wrong is said once. Returns the seconds that it took."""
@@ -98,7 +99,7 @@ class Reporter:
             work()
         except Exception as error:
             if not self._is_told:
-                note(f"{self._coach.run.path / NAME} is not up to date: {_words(error)}")
+                note(f"{self._coach.run.path / PAGE_FILE} is not up to date: {_words(error)}")
             self._is_told = True
         took = time.monotonic() - begin
         self._spent += took

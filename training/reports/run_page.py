@@ -17,12 +17,12 @@ from training.reports.sections import (
     what_was_run,
 )
 from utils.pages.blocks import Block, Charts, Folded, Page, Section, Table, Text
-from utils.pages.charts import log_helps, shown
+from utils.pages.charts import log_helps, short_number
 from utils.pages.pictures import BUDGET
 from utils.pictures.curves import Curve, Panel
 from utils.spacing import evenly
 
-NAME = "report.html"
+PAGE_FILE = "report.html"
 MOST_PANELS = 100
 MOST_FILMS = 12
 MOST_ROWS = 12  # of the validation that are shown at once
@@ -170,5 +170,5 @@ def _figures(rows: list[dict[str, Any]], best: int | None) -> Table:
 
 def _cell(value: Any) -> str:
     if isinstance(value, float):
-        return shown(value)
+        return short_number(value)
     return "" if value is None else str(value)

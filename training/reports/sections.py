@@ -12,7 +12,7 @@ from options.given import Option
 from options.train_options import COACHES
 from training.reports.journal import FAILED, FINISHED, RUNNING, STOPPED
 from training.reports.record import RunRecord, clock
-from utils.diary import by_age
+from utils.ages import counted_by_year
 from utils.errors import InputError
 from utils.pages.blocks import Bars, Block, Command, Facts, Folded, Heading, Notes, Section, Table, Text
 from utils.pictures.listing import find_pictures
@@ -157,7 +157,7 @@ def data_blocks(card: dict[str, Any], flag: str = "") -> list[Block]:
         blocks.append(Bars("pictures by class", list(card["classes"].items())))
     if skipped:
         reasons = list(card.get("reasons") or ())
-        blocks.append(Folded(f"{skipped} skipped files", [Notes(reasons)]))
+        blocks.append(Folded(f"skipped: {skipped}", [Notes(reasons)]))
     return blocks
 
 
@@ -169,7 +169,7 @@ def _counted_now(record: RunRecord) -> Iterable[dict[str, Any]]:
                 pictures = find_pictures(folder).pictures
             except InputError:
                 continue
-            ages = by_age(map(age_or_nan, pictures))
+            ages = counted_by_year(map(age_or_nan, pictures))
             yield {"folder": folder, "pictures": len(pictures), "ages": ages}
 
 

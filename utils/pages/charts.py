@@ -97,10 +97,10 @@ class Axis:
             found = MaxNLocator(_TICKS, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         inside = (value for value in map(float, found) if not self._log or value > 0)
         kept = [value for value in inside if self.low <= self._scaled(value) <= self.high]
-        return [(self(value), shown(value)) for value in kept]
+        return [(self(value), short_number(value)) for value in kept]
 
 
-def shown(value: float) -> str:
+def short_number(value: float) -> str:
     """A number for people."""
     if abs(value) >= 10_000 and value % 100 == 0:
         return f"{value / 1000:g}k"
@@ -164,7 +164,7 @@ def _line(curve: Curve, number: int, x: Axis, y: Axis) -> Line:
         path="M" + "L".join(f"{a} {b}" for a, b in places),
         band=band,
         dots=places if "o" in curve.style or len(places) == 1 else (),
-        last=shown(curve.y[-1]),
+        last=short_number(curve.y[-1]),
     )
 
 
