@@ -8,7 +8,13 @@ from options.evaluate_options import names
 from utils.errors import InputError
 from utils.typed_options import Options, number, option, path
 
+PAGES = (".html", ".htm")
 RUN = "folder of a training (of numbered runs the newest counts)"
+
+
+def is_page(name: str) -> bool:
+    """Whether a file is to be a page."""
+    return Path(name).suffix.lower() in PAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +31,11 @@ class ReportOptions(Options):
     )
 
     def check(self) -> None:
-        """Raises ``InputError`` if the pages of several folders would be one file."""
+        """Raises ``InputError`` if the pages of several folders would be one file, or it is no page."""
         if self.output and len(self.folders) > 1:
             raise InputError("--output names one file; give one folder, or leave it out")
+        if self.output and not is_page(self.output):
+            raise InputError(f"--output={self.output} is no page; give a name that ends in .html")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +58,7 @@ class CompareOptions(Options):
     @property
     def is_picture(self) -> bool:
         """Whether a picture is wanted, and no page."""
-        return Path(self.output).suffix.lower() not in (".html", ".htm")
+        return not is_page(self.output)
 
     def check(self) -> None:
         """Raises ``InputError`` if it is not said which curves are wanted."""

@@ -269,6 +269,8 @@ def test_folders_that_are_no_runs_are_one_sentence(trained: Path, tmp_path: Path
             assert done.returncode == 2 and sentence in done.stderr and str(copy) in done.stderr
     done = commands.run("report", str(trained), str(copy), "--output=a.html")
     assert done.returncode == 2 and "--output names one file" in done.stderr
+    done = commands.run("report", str(trained), f"--output={tmp_path / 'photo.jpg'}")
+    assert done.returncode == 2 and "is no page" in done.stderr and not (tmp_path / "photo.jpg").exists()
 
 
 def test_names_and_options_are_shown_as_text(tmp_path: Path) -> None:
