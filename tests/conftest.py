@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +100,17 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
         pytest.skip("no nvcc here (pip install 'cuda-toolkit[nvcc,cccl]' brings one)")
     yield Machine(device, request.getfixturevalue("cpu_operators") if device == "cpu" else None)
     choose_ops("auto")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; skips where playwright or the program is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium on the path (apt install chromium)")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()

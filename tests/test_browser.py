@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
@@ -21,10 +20,6 @@ from toy_photos import group_photo
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PATIENCE = 180_000  # milliseconds, on a busy machine
 PRESET = "@{}\n--max_steps=2\n--val_interval=2\n"
-
-
-def chromium() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +46,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(60)
     left = [path.name for path in folder.glob("agelab_*")]
     assert not left, f"files of visitors stayed: {left}"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if chromium() is None:
-        pytest.skip("no Chromium on the path (apt install chromium)")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
-        yield running
-        running.close()
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import torch
 from commands import run
 from toy_photos import PERSON
 
-from evaluation import dlib_judges
-from evaluation.judges import load_judges
+from models import dlib_judges
+from models.judges import load_judges
 from utils.errors import InputError
 from utils.pictures.reading import read_image
 

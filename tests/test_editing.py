@@ -14,8 +14,8 @@ from PIL import Image
 from toy_networks import SMALL_FACE, SMALL_VGG, directed_checkpoint, network_file, reaging_content
 
 from evaluation.editing import DirectionFigures, ranked, score
-from evaluation.judges import load_judges
 from inference.editing import read_directions
+from models.judges import load_judges
 from models.psp_aging import PSPAgingModel
 from models.stylegan2.directions import closed_form_directions, modulations, one_deviation
 from utils.errors import InputError

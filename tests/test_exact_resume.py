@@ -57,7 +57,8 @@ def leavings(run: Path) -> dict[str, Any]:
     found["checkpoints/timestamp.txt"] = re.sub(
         rb"(?m)^[-\d]+ [:\d]+ ", b"", found["checkpoints/timestamp.txt"]
     )
-    del found["opt.json"]  # names the folder of the run
+    for name in ("opt.json", "report.html", "logs/journal.jsonl"):  # name the folder, the clock and the kills
+        del found[name]
     return found
 
 

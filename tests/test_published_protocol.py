@@ -11,8 +11,8 @@ from torch import Tensor
 from toy_networks import SMALL_FACE, SMALL_VGG, network_file
 
 from configs.personalization import VARIANTS
+from datasets.person_photos import PersonPhotos
 from evaluation.folds import given_split
-from evaluation.person_photos import PersonPhotos
 from evaluation.published_people import published_table
 from evaluation.published_protocol import judged_task, make_task, mean_of_tasks, summarize_task
 from models.aging_model import Ages, AgingModel, age_grid

@@ -118,7 +118,7 @@ def test_without_test_pictures_a_note_says_what_is_missing(
     files: SimpleNamespace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     toys.train(toys.arguments("sam", files, tmp_path / "run", "--test_dataset=", "--max_steps=2"))
-    assert "no validation and no best_model.pt" in capsys.readouterr().out
+    assert "no validation and no best_model.pt" in capsys.readouterr().err
     assert not (tmp_path / "run/checkpoints/best_model.pt").exists()
     assert (tmp_path / "run/logs/images/train/faces/ages_0000002.jpg").is_file()
 
