@@ -1,5 +1,6 @@
 """The age in a file name, `{age}_{idx}.ext`."""
 
+import math
 import re
 from pathlib import Path
 
@@ -36,3 +37,11 @@ def parse_age(path: str | Path, official: bool = False) -> float:
     if age > OLDEST_LABEL:
         raise InputError(f"{match[1]} in the file name {path} is not an age (0 to {OLDEST_LABEL:.0f} years)")
     return min(age, OLDEST)
+
+
+def age_or_nan(path: str | Path, official: bool = False) -> float:
+    """The same; NaN where the name tells no age."""
+    try:
+        return parse_age(path, official)
+    except InputError:
+        return math.nan

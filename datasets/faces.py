@@ -15,6 +15,8 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from datasets.age_parsing import parse_age
+from utils.ages import counted_by_year
+from utils.diary import DATA, enter
 from utils.errors import InputError
 from utils.notes import note
 from utils.pictures.listing import list_images
@@ -23,7 +25,7 @@ from utils.pictures.tensors import to_float
 
 CACHE_BYTES = 4 * 2**30
 MAX_BAD_SHARE = 0.1
-_NAMED = 10  # bad files named one by one
+_NAMED, _LISTED = 10, 100  # bad files named one by one, and in a report
 _BAR_FROM = 2000  # pictures
 
 Item = int | tuple[int, bool]
@@ -91,6 +93,7 @@ class FaceFolder(Dataset[dict[str, Any]]):
         self.paths = paths
         self.ages = torch.tensor(ages, dtype=torch.float32)
         self._report()
+        enter(DATA, self.card())
 
     def _scan(self, require_age: bool, official_ages: bool) -> tuple[list[Path], list[float]]:
         """Lists the pictures and reads their ages; files whose age is needed and missing are bad."""
@@ -143,6 +146,16 @@ class FaceFolder(Dataset[dict[str, Any]]):
         for _, reason in self.skipped[:_NAMED]:
             note(reason, kind="skipped")
         print(f"{bad} of {total} pictures in {self.folder} skipped", file=sys.stderr)
+
+    def card(self) -> dict[str, Any]:
+        """What a report says of the pictures: how many there are of each age, and what was skipped."""
+        return {
+            "folder": str(self.folder),
+            "pictures": len(self.paths),
+            "ages": counted_by_year(self.ages.tolist()),
+            "skipped": len(self.skipped),
+            "reasons": [reason for _, reason in self.skipped[:_LISTED]],
+        }
 
     @property
     def images(self) -> Tensor | None:

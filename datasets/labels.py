@@ -337,6 +337,11 @@ class LabelledFaces(FaceFolder):
             labels.require_pictures([0] * len(labels), 1, self.folder)
         return [paths[index] for index in kept], [ages[index] for index in kept]
 
+    def card(self) -> dict[str, Any]:
+        classes = [self.classes.of[name] for name in names_in(self.folder, self.paths)]
+        counts = counted(classes, len(self.classes))
+        return {**super().card(), "classes": dict(zip(self.classes.names, counts, strict=True))}
+
     def _check_agreement(self, names: Sequence[str], labels: ClassLabels) -> None:
         """Raises ``InputError`` for labels without a picture, and for pictures that should have one."""
         there = set(names)

@@ -19,8 +19,8 @@ from evaluation.figures import (
     similarity_within,
     spearman,
 )
-from evaluation.judges import Judges
 from models.aging_model import AgingModel
+from models.judges import Judges
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
 from utils.pictures.listing import find_pictures

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets.faces import FaceFolder
-from evaluation.judges import Judges
-from evaluation.life_span import life_span_picture
-from evaluation.person_photos import load_person, middle_photo
+from datasets.person_photos import load_person, middle_photo
 from evaluation.personal import evaluate_personalization
 from evaluation.summaries import summarize_pairs
 from evaluation.tables import personalization_table
 from models.aging_model import load_aging_model
+from models.judges import Judges
 from options.demo_options import DemoOptions
+from training.life_span import life_span
 from training.start import make_coach
 from utils.device import select_device
 from utils.files.writing import write_json, write_text
@@ -61,7 +61,7 @@ def compare(options: DemoOptions, checkpoint: Path, judges: Judges) -> DemoResul
     figures = summarize_pairs(pairs, (float(ages.min()), float(ages.max())))
     folder = Path(options.exp_dir)
     table, picture = personalization_table(figures), folder / "life_span.png"
-    save_pil(life_span_picture(global_model, personal_model, middle_photo(truths), truths), picture)
+    save_pil(life_span(global_model, personal_model, middle_photo(truths), truths).picture(), picture)
     write_json({**figures, "judges": judges.cards()}, folder / "figures.json")
     write_text(table + "\n", folder / "table.md")
     return DemoResult(table, picture, figures["overall"]["gain"])

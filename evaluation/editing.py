@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evaluation.judges import Judges, load_judges
 from evaluation.markdown import markdown_table, number
 from evaluation.report import write_report
 from inference.editing import (
@@ -23,6 +22,7 @@ from inference.editing import (
 )
 from inference.run import InferenceRun
 from models.aging_model import StyleModel
+from models.judges import Judges, load_judges
 from options.edit_options import EditOptions
 from utils.distributed import everyone, is_main
 
@@ -88,13 +88,13 @@ def score(picture_change: float, identity: float, absolute_age_change: float) ->
     return picture_change / max(1 - identity + absolute_age_change / YEARS, LEAST_LOSS)
 
 
-def report_edits(run: InferenceRun[StyleModel], opts: EditOptions, made_by: Mapping[str, str]) -> None:
+def report_edits(run: InferenceRun[StyleModel], opts: EditOptions, made_by: Mapping[str, Any]) -> None:
     """Writes a grid for each photo and direction, the directions, and ``directions.json`` and ``.md``.
 
     Args:
         run: the photos and their target ages.
         opts: the directions.
-        made_by: command and date, which the figures begin with.
+        made_by: command, date and versions, which the figures begin with.
 
     Raises:
         InputError: a direction or the photos cannot be used, or a file cannot be written.
@@ -173,7 +173,7 @@ def _write(
     figures: Mapping[str, Mapping[str, Any]],
     judges: Judges,
     opts: EditOptions,
-    made_by: Mapping[str, str],
+    made_by: Mapping[str, Any],
 ) -> None:
     """Writes the figures and their table."""
     notes = [

@@ -22,12 +22,12 @@ from utils.pictures.writing import save_pil
 Row = dict[str, Any]
 
 
-def report_generator(options: GeneratorEvaluationOptions, made_by: Mapping[str, str]) -> None:
+def report_generator(options: GeneratorEvaluationOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``generator.json``, ``generator.md`` and ``generator.png``.
 
     Args:
         options: what is measured.
-        made_by: command and date, which the figures begin with.
+        made_by: command, date and versions, which the figures begin with.
 
     Raises:
         InputError: a file or the photos cannot be used.

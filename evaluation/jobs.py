@@ -5,31 +5,33 @@ from pathlib import Path
 from typing import Any
 
 from datasets.faces import FaceFolder
+from datasets.person_photos import load_person, middle_photo
 from evaluation.ageing import AgeingEvaluation, evaluate_ageing, methods_sheet, spread_photos
 from evaluation.classifiers import evaluate_age_classifiers
-from evaluation.curves import ageing_curves, personal_curves
-from evaluation.judges import Judges, chosen_judges, independence_notes
-from evaluation.life_span import life_span_picture
-from evaluation.person_photos import load_person, middle_photo
-from evaluation.personal import check_models, evaluate_personalization, global_name
+from evaluation.curves import ageing_panels, personal_panels
+from evaluation.judges import chosen_judges, independence_notes
+from evaluation.personal import check_models, evaluate_personalization
 from evaluation.report import write_report
 from evaluation.summaries import summarize_pairs
 from evaluation.tables import ageing_table, classifier_table, methods_table, personalization_table
 from inference.path_model import with_given_codes
 from inference.target_years import ages_of_photos
 from models.aging_model import AgingModel, load_aging_model
+from models.judges import Judges
 from options.evaluate_options import EvaluateOptions
+from training.life_span import global_name, life_span
 from utils.device import select_device
 from utils.errors import InputError
+from utils.pictures.curves import draw_panels
 from utils.pictures.writing import save_pil
 
 
-def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
+def report_ageing(options: EvaluateOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``evaluation.json``, ``evaluation.md``, ``curves.png`` and ``examples.png``.
 
     Args:
         options: what is measured.
-        made_by: command and date, which the figures begin with.
+        made_by: command, date and versions, which the figures begin with.
 
     Raises:
         InputError: a file or the photos cannot be used.
@@ -40,7 +42,7 @@ def report_ageing(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
     _report_one(options, made_by, options.model_path, model, photos, judges, Path(options.exp_dir))
 
 
-def report_methods(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
+def report_methods(options: EvaluateOptions, made_by: Mapping[str, Any]) -> None:
     """Sets methods side by side on the same photos, each with a report of its own in a sub-folder.
 
     Writes ``methods.json``, ``methods.md`` and ``methods.png``; arguments as in :func:`report_ageing`.
@@ -95,7 +97,7 @@ def _loaded(options: EvaluateOptions, path: str) -> AgingModel:
 
 def _report_one(
     options: EvaluateOptions,
-    made_by: Mapping[str, str],
+    made_by: Mapping[str, Any],
     path: str,
     model: AgingModel,
     photos: FaceFolder,
@@ -121,14 +123,14 @@ def _report_one(
         "judges": judges.cards(),
         **result.figures(),
     }
-    save_pil(ageing_curves(figures), folder / "curves.png")
+    save_pil(draw_panels(ageing_panels(figures)), folder / "curves.png")
     save_pil(result.sheet(), folder / "examples.png")
     table, notes = ageing_table(figures), independence_notes(judges, path)
     write_report(folder, "evaluation", f"Ageing by {path}", figures, table, notes)
     return result, figures
 
 
-def report_age_classifiers(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
+def report_age_classifiers(options: EvaluateOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``age_classifiers.json`` and ``age_classifiers.md``; arguments as in :func:`report_ageing`.
 
     Raises:
@@ -143,7 +145,7 @@ def report_age_classifiers(options: EvaluateOptions, made_by: Mapping[str, str])
     write_report(options.exp_dir, "age_classifiers", "Age classifiers", figures, table, notes)
 
 
-def report_personalization(options: EvaluateOptions, made_by: Mapping[str, str]) -> None:
+def report_personalization(options: EvaluateOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``personalization.{json,md,png}`` and ``life_span.png``; arguments as in :func:`report_ageing`.
 
     Raises:
@@ -175,8 +177,9 @@ def report_personalization(options: EvaluateOptions, made_by: Mapping[str, str])
         **summarize_pairs(pairs, options.training_ages),
     }
     folder = Path(options.exp_dir)
-    life_span = life_span_picture(global_model, personal_model, middle_photo(inputs), truths)
-    save_pil(life_span, folder / "life_span.png")
-    save_pil(personal_curves(figures, global_name(global_model)), folder / "personalization.png")
+    span = life_span(global_model, personal_model, middle_photo(inputs), truths)
+    save_pil(span.picture(), folder / "life_span.png")
+    panels = personal_panels(figures, global_name(global_model))
+    save_pil(draw_panels(panels), folder / "personalization.png")
     title = f"{personalized} against {options.model_path}"
     write_report(folder, "personalization", title, figures, personalization_table(figures), notes)

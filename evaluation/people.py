@@ -6,31 +6,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from datasets.person_photos import PersonPhotos, load_person, middle_photo
 from evaluation.folds import Fold, given_split, make_folds, personalized_model
-from evaluation.judges import Judges, chosen_judges, independence_notes
-from evaluation.life_span import life_span_picture
-from evaluation.person_photos import PersonPhotos, load_person, middle_photo
+from evaluation.judges import chosen_judges, independence_notes
 from evaluation.personal import Pair, evaluate_personalization
 from evaluation.published_people import report_published
 from evaluation.report import write_report
 from evaluation.summaries import mean_over_people, summarize_pairs
 from evaluation.tables import people_table, personalization_table, variants_table
 from models.aging_model import AgingModel, load_aging_model
+from models.judges import Judges
 from options.evaluate_options import PeopleOptions
+from training.life_span import life_span
 from utils.device import select_device
 from utils.errors import InputError
 from utils.pictures.listing import list_images
 from utils.pictures.writing import save_pil
 
 
-def report_people(options: PeopleOptions, made_by: Mapping[str, str]) -> None:
+def report_people(options: PeopleOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``people.json``, ``people.md`` and for each person a folder with runs and pictures.
 
     With ``--variants`` every one of them has such a folder of its own, and a row in one table.
 
     Args:
         options: who is evaluated, and how.
-        made_by: command and date, which the figures begin with.
+        made_by: command, date and versions, which the figures begin with.
 
     Raises:
         InputError: a file cannot be used, or not one person could be evaluated.
@@ -129,8 +130,8 @@ def evaluate_person(
         found = evaluate_personalization(
             global_model, personal_model, held, judges, batch_size=options.test_batch_size
         )
-        picture = life_span_picture(global_model, personal_model, middle_photo(held), held)
-        save_pil(picture, fold.folder / "life_span.png")
+        span = life_span(global_model, personal_model, middle_photo(held), held)
+        save_pil(span.picture(), fold.folder / "life_span.png")
         means = summarize_pairs(found, fold.training_range, keep_pairs=False)
         rows.append({"left_out": list(fold.left_out), **means})
         pairs += found

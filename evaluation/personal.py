@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from evaluation.judges import Judges
-from evaluation.person_photos import PersonPhotos
+from datasets.person_photos import PersonPhotos
 from models.aging_model import AgingModel, HasAdapter
+from models.judges import Judges
 from utils.errors import InputError
 
 # What is compared with the true photo: the input photo as it is, and the outputs of both models.
@@ -32,11 +32,6 @@ def check_models(global_model: AgingModel, personal_model: AgingModel) -> None:
             "a SAM in --checkpoint_path is compared with a MyTimeMachine in --personalized_checkpoint; "
             f"here they are {global_model.kind} and {personal_model.kind}"
         )
-
-
-def global_name(global_model: AgingModel) -> str:
-    """What pictures call the global model."""
-    return "global SAM" if global_model.kind == "sam" else f"global {global_model.kind}"
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from datasets.person_photos import PersonPhotos, load_person
 from evaluation.folds import Fold, given_split, personalized_model
-from evaluation.judges import Judges, chosen_judges, independence_notes
+from evaluation.judges import chosen_judges, independence_notes
 from evaluation.markdown import markdown_table, number
-from evaluation.person_photos import PersonPhotos, load_person
 from evaluation.published_protocol import (
     COLUMNS,
     TASKS,
@@ -20,6 +20,7 @@ from evaluation.published_protocol import (
 )
 from evaluation.report import write_report
 from models.aging_model import AgingModel
+from models.judges import Judges
 from options.evaluate_options import PeopleOptions
 from utils.errors import InputError
 
@@ -31,13 +32,13 @@ LABELS = {
 
 
 def report_published(
-    options: PeopleOptions, made_by: Mapping[str, str], global_model: AgingModel, folders: list[Path]
+    options: PeopleOptions, made_by: Mapping[str, Any], global_model: AgingModel, folders: list[Path]
 ) -> None:
     """Writes ``people.json`` and ``people.md``, and the trainings below a folder for each person.
 
     Args:
         options: how people are evaluated.
-        made_by: command and date, which the figures begin with.
+        made_by: command, date and versions, which the figures begin with.
         global_model: the SAM.
         folders: of the people.
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from datasets.age_parsing import parse_age
-from evaluation.judges import Judges
-from evaluation.person_photos import PersonPhotos
+from datasets.person_photos import PersonPhotos
 from models.aging_model import AgingModel
+from models.judges import Judges
 from utils.errors import InputError
 from utils.spacing import evenly
 

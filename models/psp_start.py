@@ -1,11 +1,12 @@
 """Where the weights of a fresh pSp network come from: generator, prior, face network, or a smaller pSp."""
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.adapters import build_adapter
 from models.blender import BlenderConfig
@@ -13,6 +14,16 @@ from models.kinds import checkpoint_kind, what_is
 from models.loading import load_into, mean_latent, subset, weights_of
 from models.psp import pSp
 from utils.errors import InputError
+
+
+def before_personalization(net: pSp, encoder: nn.Module | None = None) -> pSp:
+    """The same network without its adapter, or with another encoder; all other parts are shared."""
+    before = copy(net)
+    before._modules = dict(net._modules)
+    before.blender = None
+    if encoder is not None:
+        before._modules["encoder"] = encoder
+    return before
 
 
 def load_generator(net: pSp, checkpoint: Mapping[str, Any], source: str) -> None:

@@ -1,12 +1,14 @@
 """Options that every training shares: run folder, data, machine, logging and saving."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from criteria.objective import TermGroup
 from options.machine_options import CompileOptions, MachineOptions
+from utils.distributed import launcher
 from utils.errors import InputError
 from utils.typed_options import Options, Unread, count, group, option, path, positive, processes, weight
 
@@ -84,6 +86,7 @@ class TrainOptions(RunOptions, DataOptions, CompileOptions, MachineOptions, LogO
 
     Attributes:
         objective: the groups of terms whose weights belong to this command, see ``criteria.objective``.
+        arguments: the command line that they were read from; it is no part of their record.
     """
 
     objective: ClassVar[Sequence[TermGroup]] = ()
@@ -93,6 +96,12 @@ class TrainOptions(RunOptions, DataOptions, CompileOptions, MachineOptions, LogO
     )
 
     title = "machine"
+    arguments: Sequence[str] = field(default=(), repr=False, compare=False)
+
+    @property
+    def command_line(self) -> str:
+        """The command that they were read from."""
+        return shlex.join([*launcher(), "scripts/train.py", *self.arguments])
 
     @property
     def own_output(self) -> list[Path]:

@@ -13,6 +13,7 @@ from options.encoder_options import (
     OptimizerOptions,
     TargetAgeOptions,
 )
+from options.judge_options import JudgeOptions
 from utils.errors import InputError
 from utils.typed_options import Unread, count, option, path, positive, unread_flags, width
 
@@ -28,6 +29,7 @@ class MyTimeMachineOptions(
     LossNetworkOptions,
     MyTimeMachineWeights,
     TargetAgeOptions,
+    JudgeOptions,
 ):
     """What the coach of MyTimeMachine reads; the sizes of the network come from `--checkpoint_path`."""
 

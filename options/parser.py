@@ -136,14 +136,20 @@ def parse_known_options(
     return filled(options, values), unknown
 
 
-def filled(options: type[OptionsType], parsed: argparse.Namespace) -> OptionsType:
-    """The options with the values that a parser found; flags without effect are named in one note."""
+def filled(options: type[OptionsType], parsed: argparse.Namespace, **further: Any) -> OptionsType:
+    """The options with the values that a parser found; flags without effect are named in one note.
+
+    Args:
+        options: the class to fill.
+        parsed: the values of its flags.
+        further: values of fields that are no flags.
+    """
     values = vars(parsed)
     unread = {flag.name: values.pop(flag.name) for flag in options.unread}
     given = [
         f"--{flag.name}" for flag in options.unread if unread[flag.name] not in (flag.default, None, False)
     ]
-    result = options(**values, without_effect=unread)
+    result = options(**values, without_effect=unread, **further)
     if given:
         print(
             f"note: {', '.join(given)} {'have' if len(given) > 1 else 'has'} no effect here", file=sys.stderr

@@ -19,11 +19,16 @@ class CoachEntry:
         coach: ``module:class`` of the coach.
         options: ``module:class`` of its options.
         summary: what it trains, for the help.
+        use: a script with arguments that uses its ``{weights}``, for a report; capitals stand for yours.
     """
 
     coach: str
     options: str
     summary: str
+    use: str = ""
+
+
+_AGES = "inference.py --align --data_path=PHOTOS --exp_dir=RESULTS --checkpoint_path={weights}"
 
 
 # A new coach is one line here; its modules are imported only when it is chosen.
@@ -32,37 +37,46 @@ COACHES = {
         "training.coach_stylegan2:CoachStyleGAN2",
         "options.stylegan2_options:StyleGAN2Options",
         "generator and discriminator (docs/conditional_training.md: NVIDIA's flags, too)",
+        "evaluate_generator.py --data_path=FACES --exp_dir=RESULTS --checkpoint_path={weights}",
     ),
     "age_classifier": CoachEntry(
         "training.coach_age_classifier:CoachAgeClassifier",
         "options.age_classifier_options:AgeClassifierOptions",
         "DEX age classifier, also as a judge",
+        "evaluate.py --data_path=FACES --exp_dir=RESULTS --age_classifier={weights}",
     ),
     "identity": CoachEntry(
         "training.coach_identity:CoachIdentity",
         "options.identity_options:IdentityOptions",
         "identity network, also as a judge",
+        "train.py --coach=psp --exp_dir=RUN --train_dataset=FACES --identity_network={weights}",
     ),
     "latent_encoder": CoachEntry(
         "training.coach_latent_encoder:CoachLatentEncoder",
         "options.latent_encoder_options:LatentEncoderOptions",
         "encoder of a conditional generator, for directed generation",
+        _AGES,
     ),
     "reaging_gan": CoachEntry(
         "training.coach_reaging_gan:CoachReAgingGAN",
         "options.reaging_gan_options:ReAgingOptions",
         "Re-Aging GAN, from labelled faces alone",
+        _AGES,
     ),
     "psp": CoachEntry(
-        "training.coach_psp:CoachPSP", "options.psp_options:PSPOptions", "pSp inversion encoder"
+        "training.coach_psp:CoachPSP",
+        "options.psp_options:PSPOptions",
+        "pSp inversion encoder",
+        "train.py --coach=sam --exp_dir=RUN --train_dataset=FACES --pretrained_psp_path={weights}",
     ),
     "sam": CoachEntry(
-        "training.coach_aging:CoachAging", "options.sam_options:SAMOptions", "SAM ageing encoder"
+        "training.coach_aging:CoachAging", "options.sam_options:SAMOptions", "SAM ageing encoder", _AGES
     ),
     "mytimemachine": CoachEntry(
         "training.coach_personalized:CoachPersonalized",
         "options.mytimemachine_options:MyTimeMachineOptions",
         "SAM personalised to one person",
+        _AGES,
     ),
 }
 
@@ -100,6 +114,7 @@ def parse_train_options(arguments: Sequence[str] | None = None) -> TrainOptions:
     Raises:
         InputError: a flag is unknown or its value cannot be used, or two contradict each other.
     """
-    command = with_nvidia_names(words(with_presets(sys.argv[1:] if arguments is None else arguments)))
+    given = tuple(sys.argv[1:] if arguments is None else arguments)
+    command = with_nvidia_names(words(with_presets(given)))
     coach = choose_coach(command)
-    return filled(options_class(coach), build_train_parser(coach).parse_args(command))
+    return filled(options_class(coach), build_train_parser(coach).parse_args(command), arguments=given)

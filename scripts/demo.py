@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from evaluation.demo import compare, personalize
-from evaluation.judges import load_judges
+from models.judges import load_judges
 from options.demo_options import DemoOptions
 from options.parser import parse_options
 from utils.errors import run_command

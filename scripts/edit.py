@@ -8,7 +8,7 @@ import _bootstrap  # noqa: F401
 from collections.abc import Sequence
 
 from evaluation.editing import report_edits
-from evaluation.report import command_and_date
+from evaluation.report import how_made
 from inference.loading import load_style_model
 from inference.run import InferenceRun
 from options.edit_options import EditOptions
@@ -19,7 +19,7 @@ from utils.errors import run_command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes ``editing/DIRECTION/NAME``, ``editing/directions.json`` and ``.md`` below ``exp_dir``."""
     opts = parse_inference_options(EditOptions, arguments, __doc__ or "")
-    report_edits(InferenceRun(opts, load_style_model(opts)), opts, command_and_date("edit", arguments))
+    report_edits(InferenceRun(opts, load_style_model(opts)), opts, how_made("edit", opts, arguments))
 
 
 if __name__ == "__main__":

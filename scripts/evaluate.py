@@ -15,7 +15,7 @@ from evaluation.jobs import (
     report_methods,
     report_personalization,
 )
-from evaluation.report import command_and_date
+from evaluation.report import how_made
 from options.evaluate_options import parse_evaluate_options
 from utils.errors import run_command
 
@@ -23,7 +23,7 @@ from utils.errors import run_command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs what the command line asks for; files are written when everything is measured."""
     options = parse_evaluate_options(arguments, __doc__ or "")
-    made_by = command_and_date("evaluate", arguments)
+    made_by = how_made("evaluate", options, arguments)
     if options.personalized_checkpoint:
         report_personalization(options, made_by)
     else:

@@ -12,7 +12,7 @@ import _bootstrap  # noqa: F401
 from collections.abc import Sequence
 
 from evaluation.people import report_people
-from evaluation.report import command_and_date
+from evaluation.report import how_made
 from options.evaluate_options import parse_people_options
 from utils.errors import run_command
 
@@ -20,7 +20,7 @@ from utils.errors import run_command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes ``people.json``, ``people.md`` and for each person a folder with runs and pictures."""
     options = parse_people_options(arguments, __doc__ or "")
-    report_people(options, command_and_date("evaluate_people", arguments))
+    report_people(options, how_made("evaluate_people", options, arguments))
     print(f"results in {options.exp_dir}")
 
 

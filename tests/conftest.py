@@ -1,6 +1,8 @@
 """Shared test setup: repository root first on the path, few threads, ``--slow`` for the large networks."""
 
+import multiprocessing
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +24,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker; one thread per pytest-xdist worker, as many as there are cores otherwise."""
+    """Registers the marker; one thread per pytest-xdist worker, as many as there are cores otherwise.
+
+    ``AGELAB_START_METHOD`` says how worker processes start, as for the commands.
+    """
+    if method := os.environ.get("AGELAB_START_METHOD"):
+        multiprocessing.set_start_method(method, force=True)
     config.addinivalue_line("markers", "slow: needs the full-size official networks; run with --slow")
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)
@@ -101,3 +108,17 @@ def machine(request: pytest.FixtureRequest) -> Iterator[Any]:
         pytest.skip("no nvcc here (pip install 'cuda-toolkit[nvcc,cccl]' brings one)")
     yield Machine(device, request.getfixturevalue("cpu_operators") if device == "cpu" else None)
     choose_ops("auto")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; skips where playwright or the program is missing."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("no Chromium on the path (apt install chromium)")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield running
+        running.close()

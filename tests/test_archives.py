@@ -16,8 +16,8 @@ from inference_toys import files_below, make_photo, save_toy, toy
 from PIL import Image
 
 from datasets.faces import FaceFolder
+from datasets.person_photos import load_person
 from datasets.personal.album import open_album
-from evaluation.person_photos import load_person
 from training.batches import BatchSource
 from training.earlier_run import fingerprint
 from utils.errors import InputError

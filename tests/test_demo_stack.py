@@ -10,8 +10,8 @@ from torch import Tensor
 
 from configs.paths_config import dataset_paths, model_paths
 from datasets.faces import FaceFolder
-from evaluation.judges import load_judges
 from models.aging_model import AgingModel, KeepsBackground, load_aging_model
+from models.judges import load_judges
 from models.loading import load_into
 from models.stylegan2.model import Generator, StyleGAN2Config
 from utils.faces.alignment import align_photo

@@ -10,17 +10,19 @@ from torch import Tensor
 from toy_networks import SMALL_VGG, network_file
 
 from datasets.faces import FaceFolder
+from datasets.person_photos import PersonPhotos, middle_photo
 from evaluation import curves, figures, personal, tables
 from evaluation.ageing import evaluate_ageing, spread_photos
-from evaluation.judges import NetworkCard, independence, loss_network_cards
-from evaluation.life_span import life_span_picture, picture_columns
+from evaluation.judges import independence, loss_network_cards
 from evaluation.markdown import markdown_table, number
-from evaluation.person_photos import PersonPhotos, middle_photo
 from evaluation.summaries import mean_over_people, summarize_pairs
 from models.aging_model import Ages, AgingModel, HasAdapter, age_grid
+from models.judges import NetworkCard
+from training.life_span import global_name, life_span, picture_columns
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
 from utils.files.writing import write_json
+from utils.pictures.curves import draw_panels
 from utils.pictures.writing import write_image
 from utils.spacing import evenly
 
@@ -77,7 +79,10 @@ def test_report_text(tmp_path: Path) -> None:
         "+3.0",
     ]
     write_json({"a": float("nan"), "b": [1.5, Path("x")]}, tmp_path / "deep" / "a.json")
-    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == {"a": None, "b": [1.5, "x"]}
+    assert json.loads((tmp_path / "deep" / "a.json").read_text(encoding="utf-8")) == {
+        "a": None,
+        "b": [1.5, "x"],
+    }
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.json"]
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"):
@@ -151,7 +156,7 @@ def test_a_perfect_model_has_perfect_figures(colourful: FaceFolder) -> None:
     assert [row["judged_age"]["mean"] for row in found["per_age"]] == pytest.approx([10, 50, 80], abs=1e-3)
     assert len(result.examples) == 2 and result.examples[0].shape == (4, 3, 8, 8)
     assert result.sheet().width == 4 * 8 + 3 * 2
-    assert "| 50 " in tables.ageing_table(found) and curves.ageing_curves(found).width > 400
+    assert "| 50 " in tables.ageing_table(found) and draw_panels(curves.ageing_panels(found)).width > 400
 
 
 def test_a_model_without_ages_or_people_is_found_out(colourful: FaceFolder) -> None:
@@ -209,7 +214,7 @@ def test_personalisation_is_compared_pair_by_pair() -> None:
     assert found["inside_training_range"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 4
     table = tables.personalization_table(found).splitlines()
     assert table[-1].startswith("| all") and "+0.040" in table[-1] and "outside 20-40" in table[-2]
-    assert curves.personal_curves(found).width > 400
+    assert draw_panels(curves.personal_panels(found)).width > 400
     json.dumps(found)
 
 
@@ -239,7 +244,7 @@ def test_life_span_has_three_rows(age: float) -> None:
     truths = person(20, 40, 60)
     photo = PersonPhotos(truths.images[1:2], torch.tensor([age]), ("40_0.png",))
     bright = Brightness(), Brightness(0.5)
-    picture = np.asarray(life_span_picture(*bright, photo, truths, (0, 20, 40, 60)))
+    picture = np.asarray(life_span(*bright, photo, truths, (0, 20, 40, 60)).picture())
     cells = picture[-28:, -48:].reshape(28, 48, 3)[:, :, 0].astype(int)
     assert cells.shape[1] == 5 * 8 + 4 * 2
     rows = [cells[y, 4::10] for y in (4, 14, 24)]
@@ -268,8 +273,8 @@ def test_only_a_global_and_a_personalised_model_are_compared() -> None:
     ):
         with pytest.raises(InputError, match=f"here they are {kinds}"):
             personal.check_models(*models)
-    assert personal.global_name(Brightness()) == "global SAM"
-    assert personal.global_name(Adapted()) == "global toy"
+    assert global_name(Brightness()) == "global SAM"
+    assert global_name(Adapted()) == "global toy"
 
 
 def test_every_person_counts_once() -> None:

@@ -21,7 +21,10 @@ pytest.importorskip("onnxscript")
 
 from models.aging_model import load_aging_model
 from models.exported import session
+from options.web_options import WebOptions
 from utils.errors import InputError
+from webpage.choices import find_choices
+from webpage.desk import AgeingDesk
 
 
 @pytest.fixture
@@ -69,6 +72,17 @@ def test_inference_runs_it_without_any_network(
                     pixels(place / "inference_results" / age / photo.name) for place in (found, expected)
                 ]
                 assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
+def test_the_page_offers_it(folder: Path, photos: Path, tmp_path: Path) -> None:
+    (choice,) = [found for found in find_choices(folder.parent) if found.path == folder]
+    assert choice.label == "exported model (sam)" and choice.licence.startswith("not ")
+    desk = AgeingDesk(WebOptions(device="cpu"))
+    shown = [
+        desk.open(photos / "20_0.png", str(model), True, tmp_path).at((0,), 70)
+        for model in (folder, folder.parent.parent / "sam.pt")
+    ]
+    assert shown[0] == shown[1] or abs(len(shown[0]) - len(shown[1])) < 100
 
 
 def test_side_by_side_life_spans_and_evaluation(folder: Path, photos: Path, tmp_path: Path) -> None:

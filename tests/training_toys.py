@@ -129,6 +129,8 @@ def arguments(coach: str, files: SimpleNamespace, exp_dir: Path, *more: str) -> 
     elif coach in ("psp", "sam", "mytimemachine"):
         rate = 3e-2 if coach == "mytimemachine" else 3e-3
         own += [f"--learning_rate={rate}", "--batch_size=2"]
+    if coach == "mytimemachine":
+        own += [f"--judge_age={files.age_classifier}", f"--judge_identity={files.identity}"]
     if coach == "sam":
         own += [f"--pretrained_psp_path={files.psp}", "--encoder_start=prior"]
     return [f"--coach={coach}", f"--exp_dir={exp_dir}", *COMMON, *data, *own, *more]

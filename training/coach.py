@@ -5,7 +5,7 @@ import math
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
@@ -18,12 +18,14 @@ from models.stylegan2.op import choose_ops
 from options.base_options import TrainOptions
 from training.accumulation import check_parts, split
 from training.batches import BatchSource
-from training.earlier_run import check_data, fingerprint, reconciled, settings
+from training.earlier_run import data_taken_over, taken_over
 from training.figures import first_broken
 from training.forecast import tell_forecast
 from training.guard import Guard, KeptBuffers, NotFiniteError, broken_entry
 from training.logs import progress_bar, shown
 from training.randomness import seed_everything, seed_process
+from training.reports.parts import Part
+from training.reports.reporter import Reporter
 from training.run_folder import RunFolder, newest_run
 from training.state import TrainingState
 from training.stopping import StopRequests
@@ -74,6 +76,7 @@ class Coach(ABC, Generic[OptionsType]):
 
     def __init__(self, opts: OptionsType) -> None:
         self.opts = opts
+        self.reporter = Reporter(self)
         if opts.deterministic:
             be_deterministic()
         self.device = own_device(select_device(opts.device))
@@ -105,9 +108,12 @@ class Coach(ABC, Generic[OptionsType]):
         self.start_step = saved["step"] if saved else 0
         if told(self.start_step) != self.start_step:
             raise InputError(f"the processes see different states of {self.run.path}; use one shared folder")
-        self._take_over_options(saved)
+        self.record = taken_over(self.opts, saved, self.state.coach, self.run.path)
         self.build()
-        self._take_over_data(saved)
+        data, batches = None, getattr(self, "batches", None)
+        if batches is not None:
+            data = data_taken_over(batches.dataset, saved, self.belongs_to_its_data, self.run.path)
+        self.state.record = {"options": self.record, "data": data}
         if saved:
             self.state.restore(saved, str(self.run.path))
         self._newest_sound = self._saved_at = self.step
@@ -117,26 +123,6 @@ class Coach(ABC, Generic[OptionsType]):
             self.guard.watch(optimizer)
         self._buffers = KeptBuffers(self.state.networks.values())
         compile_networks(self.compiled(), self.opts.compile)
-
-    def _take_over_options(self, saved: dict[str, Any] | None) -> None:
-        """Compares the options with those of the run so far."""
-        opts, self.record, notes = self.opts, settings(self.opts), list[str]()
-        earlier = (saved or {}).get("record", {}).get("options")
-        if saved and earlier and saved["coach"] == self.state.coach:
-            self.record, notes = reconciled(opts, earlier, self.start_step, self.run.path)
-        for note in notes:
-            say(f"note: {note}", file=sys.stderr)
-
-    def _take_over_data(self, saved: dict[str, Any] | None) -> None:
-        """Compares the pictures with those of the run so far."""
-        data, batches = None, getattr(self, "batches", None)
-        if batches is not None:
-            data = fingerprint(batches.dataset)
-            known, folder = (saved or {}).get("record", {}).get("data"), batches.dataset.folder
-            note = check_data(data, known, folder, self.belongs_to_its_data, self.run.path)
-            if note is not None:
-                say(f"note: {note}", file=sys.stderr)
-        self.state.record = {"options": self.record, "data": data}
 
     # ---------------------------------------------------------------- what a coach provides
 
@@ -173,6 +159,10 @@ class Coach(ABC, Generic[OptionsType]):
         """Returns pictures that show the state of training, by their place below `logs/images`."""
         return {}
 
+    def report_parts(self) -> Sequence[Part]:
+        """What a finished training shows in its report besides curves, sheets and validation."""
+        return ()
+
     def begin(self) -> None:
         """Does what comes before the first step, once the run folder is there."""
 
@@ -196,7 +186,8 @@ class Coach(ABC, Generic[OptionsType]):
                     self.run.create({"exp_dir": self.opts.exp_dir, **self.record})
                     self.run.tidy()
                     self.run.logs.cut(self.step)
-                self._loop()
+                with self.reporter:
+                    self._loop()
             leave()
             self._say_how_it_ended()
         finally:
@@ -391,6 +382,7 @@ class Coach(ABC, Generic[OptionsType]):
             self.run.logs.events.flush()
             self.run.save_state(state)
             self._saved_at, self._last_save = self.step, time.monotonic()
+            self.reporter.saved()
 
     def _sound(self, content: dict[str, Any]) -> dict[str, Any]:
         """What is about to be written, if its numbers are finite; else the run ends before that."""

@@ -22,12 +22,15 @@ from criteria.id_loss import IDLoss
 from criteria.nearest_neighbor_id_loss import ReferenceBank
 from criteria.objective import Objective, Targets, needs_of, weighted_terms
 from datasets.faces import FaceFolder
+from datasets.person_photos import PersonPhotos
 from models.adapters import MOST_AGES, GaussianProcessAdapter
 from models.blender import BlenderConfig
+from models.judges import load_judges
 from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
+from models.psp_aging import PSPAgingModel
 from models.psp_files import load_psp, psp_checkpoint
-from models.psp_start import add_blender
+from models.psp_start import add_blender, before_personalization
 from options.mytimemachine_options import MyTimeMachineOptions
 from training.accumulation import mean_of
 from training.batches import BatchSource
@@ -38,6 +41,8 @@ from training.measures import load_measures, loss_files, networks_of
 from training.needed_files import NeededFile, data_folders, require_files
 from training.optimizers import build_optimizer, cosine_share, parameters_of, set_share
 from training.randomness import step_generator
+from training.reports.life_span_part import life_span_part
+from training.reports.parts import Part
 from training.steps_mytimemachine import mytimemachine_step
 from training.two_passes import plain_backward
 from training.watched_pictures import WatchedPictures, load_test_pictures, sheet_of_ages
@@ -50,6 +55,11 @@ from utils.spacing import evenly
 LEAST_PHOTOS = 2
 VALIDATION_PHOTOS = 16
 WARM_UP_STEPS = 50
+REPORT_PHOTOS = 100
+TRAINED_ON = (
+    "These are the photos that it was trained on, which flatters the personalised model; scripts/evaluate.py "
+    "--personalized_checkpoint=FILE measures it on photos that it never saw."
+)
 
 
 class CoachPersonalized(Coach[MyTimeMachineOptions]):
@@ -282,6 +292,17 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         with self.autocast():
             sheet = sheet_of_ages(self.net, images, images)
         return {self.watched.sheet_name("ages"): sheet}
+
+    def report_parts(self) -> list[Part]:
+        """The life span before and after."""
+        data, opts = self.batches.dataset, self.opts
+        some = evenly(len(data), REPORT_PHOTOS)
+        photos = PersonPhotos(
+            data.batch(some)["image"], data.ages[some], tuple(data.paths[i].name for i in some)
+        )
+        before = PSPAgingModel(before_personalization(self.net, self.global_encoder), self.precision)
+        judges = load_judges(opts.judge_age, opts.judge_identity, self.device)
+        return [life_span_part(before, PSPAgingModel(self.net, self.precision), photos, judges, TRAINED_ON)]
 
     def weights(self) -> dict[str, Any]:
         return psp_checkpoint(self.net, self.record)

@@ -36,10 +36,11 @@ from training.needed_files import NeededFile, require_files
 from training.optimizers import set_share
 from training.steps_reaging import Faces, reaging_step
 from training.watched_pictures import sheet_of_columns
-from utils.distributed import is_main, say, told
+from utils.distributed import is_main, told
 from utils.errors import InputError, naming
 from utils.faces.masks import blended, face_only
 from utils.files.checkpoints import load_checkpoint
+from utils.notes import note
 from utils.spacing import evenly
 
 ADA_KIMG = 500.0  # NVIDIA's speed of a training from scratch
@@ -60,8 +61,8 @@ class CoachReAgingGAN(Coach[ReAgingOptions]):
         self.crop = opts.crop if opts.crop != AUTO else ("ffhq" if opts.output_size >= 256 else "tight")
         data = self._load(opts.train_dataset, "train")
         self.test = self._load(opts.test_dataset, "test") if opts.test_dataset else None
-        if self.test is None:
-            say("note: without --test_dataset there is no validation")
+        if self.test is None and is_main():
+            note("without --test_dataset there is no validation")
         groups = data.classes.age_groups
         assert groups is not None  # see `_load`
         self.groups, self.centres = groups, torch.tensor(groups.centres, device=self.device)

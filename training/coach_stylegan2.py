@@ -36,8 +36,8 @@ from training.file_names import SnapshotNames
 from training.generator_metrics import GeneratorMetrics
 from training.guard import backward_pass
 from utils.compilation import eagerly
-from utils.distributed import average, is_main, say
-from utils.notes import listed
+from utils.distributed import average, is_main
+from utils.notes import listed, note
 from utils.pictures.sheets import image_sheet
 from utils.pictures.writing import save_pil
 
@@ -122,8 +122,8 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
             networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema}
             for entry, network in networks.items():
                 stayed = transfer(network, self.config, checkpoint, entry, path)
-                if stayed and not self.start_step:
-                    say(f"note: {path}, {entry}: new are {listed(stayed)}")
+                if stayed and not self.start_step and is_main():
+                    note(f"{path}, {entry}: new are {listed(stayed)}")
         elif smaller:
             small = load_trainable(smaller)
             # The averaged generator is the better start; the first steps would pull the other one there.

@@ -9,7 +9,9 @@ from typing import Any
 from datasets.faces import FaceFolder
 from datasets.labels import LabelledFaces
 from options.base_options import TrainOptions
+from utils.distributed import is_main
 from utils.errors import InputError
+from utils.notes import note
 from utils.pictures.archives import file_size, names_count_from
 from utils.typed_options import flags_of
 
@@ -19,6 +21,7 @@ APPLIED = {
     *("activation_checkpointing", "memory_forecast"),
     *("image_interval", "board_interval", "val_interval", "save_interval", "save_minutes"),
     *("keep_checkpoints", "keep_sheets", "n_samples"),
+    *("judge_age", "judge_identity"),
     "train_dataset",  # its pictures are compared, not its name
 }
 # Read at the beginning only; what they gave is in the state.
@@ -43,6 +46,49 @@ def settings(opts: TrainOptions) -> dict[str, Any]:
     """The options as plain values, without the place of the run, so that two of its runs write the same."""
     record = json.loads(json.dumps(opts.record(), default=str))
     return {name: value for name, value in record.items() if name != "exp_dir"}
+
+
+def taken_over(
+    opts: TrainOptions, saved: Mapping[str, Any] | None, coach: str, place: Path
+) -> dict[str, Any]:
+    """The options that a run goes on with; what changed is said.
+
+    Args:
+        opts: as asked for.
+        saved: the state of the run so far.
+        coach: name of the class that trains.
+        place: folder of the run, for messages.
+
+    Raises:
+        InputError: an option cannot be changed any more.
+    """
+    earlier = (saved or {}).get("record", {}).get("options")
+    if not saved or not earlier or saved["coach"] != coach:
+        return settings(opts)
+    record, notes = reconciled(opts, earlier, saved["step"], place)
+    for text in notes if is_main() else ():
+        note(text)
+    return record
+
+
+def data_taken_over(
+    data: FaceFolder, saved: Mapping[str, Any] | None, refuse: bool, place: Path
+) -> dict[str, Any]:
+    """What tells the pictures of a run; that they are others than those of the run so far is said.
+
+    Args:
+        data: the pictures.
+        saved, place: as of :func:`taken_over`.
+        refuse: whether the run belongs to its pictures.
+
+    Raises:
+        InputError: it does, and they are others.
+    """
+    now = fingerprint(data)
+    text = check_data(now, (saved or {}).get("record", {}).get("data"), data.folder, refuse, place)
+    if text is not None and is_main():
+        note(text)
+    return now
 
 
 def reconciled(

@@ -6,7 +6,8 @@ from datasets.faces import FaceFolder
 from options.encoder_options import EncoderTrainOptions
 from training.batches import BatchSource
 from training.watched_pictures import WatchedPictures, load_test_pictures, test_folder
-from utils.distributed import say
+from utils.distributed import is_main
+from utils.notes import note
 
 
 def load_face_data(
@@ -27,6 +28,6 @@ def load_face_data(
         device=device,
     )
     test = load_test_pictures(test_folder(opts), size, opts.n_test, opts.own_output)
-    if test is None:
-        say("note: without --test_dataset there is no validation and no best_model.pt")
+    if test is None and is_main():
+        note("without --test_dataset there is no validation and no best_model.pt")
     return batches, WatchedPictures(test, data, device)

@@ -20,7 +20,7 @@ from utils.pictures.writing import save_pil
 
 MUCH_WAITING = 0.05  # share of the time
 EVENTS = "events.out.tfevents."
-_HEADER, _FOOTER = 12, 4  # bytes about a record of TensorBoard: length and its checksum, checksum of the data
+HEADER, FOOTER = 12, 4  # bytes about a record of TensorBoard: length and its checksum, checksum of the data
 _STEP_TAG, _CLOCK = 0x10, 9  # an event begins with its clock time, then its step
 
 
@@ -46,6 +46,12 @@ class LineLog:
     def steps(self) -> set[int]:
         """The steps that have a line."""
         return {step for line in self._lines() if (step := self._step(line)) is not None}
+
+    def rows(self) -> tuple[list[dict[str, Any]], int]:
+        """The lines of a file of JSON, and how many others there are."""
+        lines = self._lines()
+        rows = [json.loads(line) for line in lines if self._step(line) is not None]
+        return rows, len(lines) - len(rows)
 
     def cut(self, step: int) -> None:
         """Leaves out what is said of later steps, and what an interruption left of a line."""
@@ -147,9 +153,9 @@ def _cut_events(path: Path, step: int) -> None:
     size = path.stat().st_size
     with path.open("rb+") as file:
         end = 0
-        while end + _HEADER <= size:
-            (length,) = struct.unpack("<Q", file.read(_HEADER)[:8])
-            following = end + _HEADER + length + _FOOTER
+        while end + HEADER <= size:
+            (length,) = struct.unpack("<Q", file.read(HEADER)[:8])
+            following = end + HEADER + length + FOOTER
             if following > size or _step_of_event(file.read(min(length, 32))) > step:
                 break
             end = following
@@ -199,6 +205,7 @@ class RunLogs:
         self.images = logs / "images"
         self.validation = LineLog(logs / "validation.jsonl", step_of_row)
         self.skipped = LineLog(logs / "skipped_steps.jsonl", step_of_row)
+        self.journal = LineLog(logs / "journal.jsonl", step_of_row)  # starts, notes, ends: it is never cut
         self.weights = LineLog(checkpoints / "timestamp.txt", step_of_note)
         self._keep_sheets = keep_sheets
 

@@ -1,11 +1,6 @@
 """The folder of a training run: options, logs, pictures, weights and resume state."""
 
-import contextlib
-import platform
-import subprocess
-import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +10,15 @@ from training.file_names import FileNames
 from training.logs import RunLogs
 from training.run_lock import RunLock
 from training.state import is_training_state
-from utils.distributed import say
+from utils.distributed import is_main
 from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
 from utils.files.writing import write_json
+from utils.notes import note
+from utils.provenance import environment
 
 NEWEST, PREVIOUS = "resume_state.pt", "resume_state_previous.pt"
 NEXT = "resume_state_next.pt"  # written whole before it takes the place of the newest
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "lpips", "pytorch-optimizer")
 Signature = tuple[int, int, int]
 
 
@@ -170,7 +166,8 @@ class RunFolder:
             try:
                 state = read_state(path)
             except InputError as error:
-                say(f"warning: {error}; trying the state before it", file=sys.stderr)
+                if is_main():
+                    note(f"{error}; trying the state before it", "warning")
                 continue
             self._loaded, self._sound = path, signature(path)
             return state
@@ -241,22 +238,3 @@ def newest_run(exp_dir: str | Path, max_steps: int) -> Path:
     state = run.load_state()
     finished = state is not None and state["step"] >= max_steps and run.weights_file(state["step"]).exists()
     return Path(exp_dir) / f"{max(numbers) + 1:05d}" if finished else newest
-
-
-def environment() -> dict[str, str]:
-    """Versions and revision of what runs, for the record beside the options."""
-    known = {"python": platform.python_version(), "machine": platform.machine(), "git": git_revision()}
-    for name in LIBRARIES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            known[name] = metadata.version(name)
-    return known
-
-
-def git_revision() -> str:
-    """Revision of the checkout; `unknown` without git or a repository."""
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return result.stdout.strip()

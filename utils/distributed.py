@@ -31,6 +31,15 @@ def world_size() -> int:
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
+def launcher() -> list[str]:
+    """The words that start as many processes."""
+    if world_size() == 1:
+        return ["python"]
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", world_size()))
+    machines = ["--standalone"] if here == world_size() else [f"--nnodes={world_size() // here}"]
+    return ["torchrun", *machines, f"--nproc_per_node={here}"]
+
+
 def is_main() -> bool:
     """Whether this process writes files and prints."""
     return rank() == 0

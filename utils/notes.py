@@ -6,6 +6,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from utils.diary import enter
 from utils.distributed import is_main
 from utils.errors import one_line
 
@@ -13,7 +14,8 @@ NAMED = 10  # things that a note names before it only counts
 
 
 def note(text: str, kind: str = "note") -> None:
-    """Says something that does not end the work; ``kind`` begins the line."""
+    """Says something that does not end the work, and keeps it for a report; ``kind`` begins the line."""
+    enter(kind, one_line(text))
     above_bars(one_line(f"{kind}: {text}"), sys.stderr)
 
 

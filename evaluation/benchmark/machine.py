@@ -1,15 +1,13 @@
 """What a benchmark ran on, and the most that this machine gives: arithmetic and memory."""
 
-import platform
-import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 
 from evaluation.benchmark.timing import clock, seconds
+from utils.provenance import processor
 
 _ENOUGH = 0.25  # seconds that a ceiling is measured
 _CPU_FEATURES = {
@@ -34,7 +32,7 @@ def describe_machine(device: torch.device, ops: str, precisions: Sequence[torch.
     """Device, processor, threads, versions and precisions, as a dictionary."""
     found: dict[str, Any] = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "processor": _processor(),
+        "processor": processor(),
         "features": processor_features(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -45,14 +43,6 @@ def describe_machine(device: torch.device, ops: str, precisions: Sequence[torch.
         found["cuda"] = torch.version.cuda
         found["memory_gb"] = torch.cuda.get_device_properties(device).total_memory / 2**30
     return found
-
-
-def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
 
 
 def ceilings(device: torch.device, precisions: Sequence[torch.dtype]) -> dict[str, float]:

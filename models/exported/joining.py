@@ -32,6 +32,10 @@ def join_graphs(encoder: Path, generator: Path, target: Path, signature: Signatu
     graph.node.append(node("Concat", ["faces", "picture"], ["shape"], axis=0))
     graph.node.append(node("Reshape", [pictures, "shape"], [signature.output]))
     graph.initializer.extend(rest.initializer)
+    for value in rest.value_info:
+        for axis in value.type.tensor_type.shape.dim:  # a word of both graphs would be one number
+            if axis.dim_param:
+                axis.dim_param = f"{_PREFIX}{axis.dim_param}"
     graph.value_info.extend(rest.value_info)
     del graph.output[:]
     output = onnx.helper.make_tensor_value_info(

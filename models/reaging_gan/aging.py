@@ -72,20 +72,32 @@ class ReAgingModel(AgingModel, KeepsBackground):
     def face_masks(self, images: Tensor) -> Tensor | None:
         return None if self.masks is None else self.masks(images, self.output_size)
 
-    def age_path(self, images: Tensor, ages: Ages) -> Tensor:
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The faces (B, 3, R, R) at the size of the network, their masks, and their features."""
         images = self._prepared(images)
-        return self.age_within(images, ages, self.face_masks(images))
+        return self._encoded(images, self.face_masks(images))
+
+    def age_path(self, images: Tensor, ages: Ages) -> Tensor:
+        return self.age_encoded(self.encode(images), ages)
 
     @torch.no_grad()
     def age_within(self, images: Tensor, ages: Ages, masks: Tensor | None) -> Tensor:
-        images = self._prepared(images)
+        return self.age_encoded(self._encoded(self._prepared(images), masks), ages)
+
+    @torch.no_grad()
+    def age_encoded(self, encoded: tuple[Tensor, Tensor | None, Tensor], ages: Ages) -> Tensor:
+        images, masks, identity = encoded
         grid = age_grid(ages, images)
         codes = self.codes(grid.flatten())
         with autocast(images.device, self.precision):
-            identity = self.generator.identity_encoder(face_only(images, masks))
             pictures = self._rendered(repeated(identity, grid.shape[1]), codes)
         masks = None if masks is None else masks[:, None]
         return blended(images[:, None], pictures.unflatten(0, grid.shape), masks)
+
+    def _encoded(self, images: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None, Tensor]:
+        with autocast(images.device, self.precision):
+            return images, masks, self.generator.identity_encoder(face_only(images, masks))
 
     def _prepared(self, images: Tensor) -> Tensor:
         return resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()

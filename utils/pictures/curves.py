@@ -21,12 +21,13 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """One diagram."""
+    """One diagram; ``log``: the second axis is logarithmic."""
 
     title: str
     x_label: str
     y_label: str
     curves: Sequence[Curve]
+    log: bool = False
 
 
 def draw_panels(panels: Sequence[Panel], height: float = 4.2, dpi: int = 110) -> Image.Image:
@@ -44,6 +45,7 @@ def draw_panels(panels: Sequence[Panel], height: float = 4.2, dpi: int = 110) ->
                     curve.x, curve.low, curve.high, color=line.get_color(), alpha=0.18, linewidth=0
                 )
         axes.set(title=panel.title, xlabel=panel.x_label, ylabel=panel.y_label)
+        axes.set_yscale("log" if panel.log else "linear")
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
     canvas.draw()

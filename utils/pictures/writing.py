@@ -62,6 +62,13 @@ def save_pil(image: Image.Image, path: str | Path, metadata: Mapping[str, bytes]
     _save(image, Path(path), kind, options)
 
 
+def jpeg_of(image: Image.Image, side: int, quality: int = 82) -> bytes:
+    """The content of a JPEG file of a picture, reduced to at most ``side`` pixels, for use within a page."""
+    file = BytesIO()
+    fit(image.convert("RGB"), side).save(file, format="JPEG", quality=quality, optimize=True)
+    return file.getvalue()
+
+
 def save_original(values: np.ndarray, original: Original, path: str | Path) -> None:
     """Writes changed values of a photo as its file was: mode, depth, profile, EXIF data and encoding.
 
