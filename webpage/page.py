@@ -71,6 +71,7 @@ def build(opts: WebOptions, visitors: Visitors, trainings: Trainings) -> Any:
         owner = gr.BrowserState("", storage_key="agelab", secret=_secret(trainings.root))
         gr.Markdown("# AgeLab")
         gr.Markdown(CONSENT, elem_id="consent")
+
         def licence(file: str) -> str:
             choice = as_choice(Path(file))
             return UNKNOWN if choice is None else choice.licence
