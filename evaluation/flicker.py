@@ -178,12 +178,13 @@ def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, str]) -> 
 
 
 NOTES = [
-    "flicker: how far the main face of each frame lies off the mean of the frames before and after, brought to "
-    f"one place by its steady landmarks; mean over an oval at {SIDE} pixels, blurred a little, in levels of 255",
-    "beyond the input: what, added in squares to the flicker of the input (movement and noise), gives that of "
-    "the result; 0 where it flickers less",
-    f"follows: correlation of the changes over {CHANGE_SECONDS:g} seconds with those of the input; a face that "
-    "stands still does not flicker, and does not follow",
+    "flicker: how far the main face of each frame lies off the mean of the frames before and after, brought "
+    f"to one place by its steady landmarks; mean over an oval at {SIDE} pixels, blurred a little, in levels "
+    "of 255",
+    "beyond the input: what, added in squares to the flicker of the input (movement and noise), gives that "
+    "of the result; 0 where it flickers less",
+    f"follows: correlation of the changes over {CHANGE_SECONDS:g} seconds with those of the input; a face "
+    "that stands still does not flicker, and does not follow",
 ]
 
 

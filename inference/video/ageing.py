@@ -12,6 +12,7 @@ from torch import Tensor
 from models.aging_model import AgingModel, KeepsBackground, StyleModel
 
 KNOT_YEARS = 5.0  # between two ages at which a direction is computed, where the age changes in a shot
+AT_ONCE = 8  # codes that an encoder makes together
 Model = TypeVar("Model", bound=AgingModel)
 
 
@@ -85,8 +86,11 @@ class CodeAgeing(TemporalAgeing[StyleModel]):
     def prepare(self, samples: Tensor, years: np.ndarray) -> Directions:
         low, high = float(years.min()), float(years.max())
         ages = np.linspace(low, high, 1 + int(np.ceil((high - low) / KNOT_YEARS)))
-        steps = self.model.codes(samples, torch.tensor(ages)) - self.model.photo_codes(samples)[:, None]
-        return Directions(ages, steps.mean(0))
+        total: Tensor | float = 0.0
+        for part in samples.split(max(1, AT_ONCE // len(ages))):
+            aged = self.model.codes(part, torch.tensor(ages))
+            total = total + (aged - self.model.photo_codes(part)[:, None]).sum(0)
+        return Directions(ages, torch.as_tensor(total) / len(samples))
 
     def features(self, images: Tensor, years: np.ndarray) -> Tensor:
         return self.model.photo_codes(images)

@@ -16,7 +16,7 @@ from inference.video.clip import Clip, UnusableClipError
 from inference.video.frames import Frames, Timeline, read_timeline
 from inference.video.shots import with_cuts
 from inference.video.tracking import SingleFrames, Tracker
-from inference.video.tracks import STEADY_SECONDS, Track, steady_anchors
+from inference.video.tracks import STEADY_SECONDS, Track, shares, steady_anchors
 from utils.faces.alignment import Crop, anchor_square, warp_square
 from utils.files.writing import write_json, written_atomically
 from utils.notes import note
@@ -32,13 +32,15 @@ class Face:
 
     Attributes:
         start: number of its first frame.
-        anchors: (N, 3, 2) eyes and mouth in all its frames; NaN where it is not aged.
+        anchors: (N, 3, 2) eyes and mouth in all its frames.
+        shares: (N,) how far it is aged in each, 0 to 1.
         samples: uint8 (K, S, S, 3), its aligned picture in some of them.
         weight: how much of the shot it fills.
     """
 
     start: int
     anchors: np.ndarray
+    shares: np.ndarray
     samples: np.ndarray
     weight: float
 
@@ -184,10 +186,13 @@ class _ShotFinder:
         return Shot(self._start, self._start + self._count, [self._face(track) for track in tracks])
 
     def _face(self, track: Track) -> Face:
-        followed = self._settings.followed
-        anchors = steady_anchors(track, STEADY_SECONDS * self._rate) if followed else np.array(track.anchors)
         samples = np.stack(self._samples[id(track)].kept)
-        return Face(track.start, anchors, samples, track.weight)
+        if not self._settings.followed:
+            anchors = np.array(track.anchors)
+            return Face(track.start, anchors, 1.0 - np.isnan(anchors[:, 0, 0]), samples, track.weight)
+        anchors = steady_anchors(track, STEADY_SECONDS * self._rate)
+        aged = shares(track, self._start, self._start + self._count, self._rate)
+        return Face(track.start, anchors, aged, samples, track.weight)
 
 
 class _Samples:
@@ -249,6 +254,7 @@ def _read_shot(path: Path) -> Shot | None:
                 Face(
                     int(content[f"start_{number}"]),
                     content[f"anchors_{number}"],
+                    content[f"shares_{number}"],
                     content[f"samples_{number}"],
                     float(content[f"weight_{number}"]),
                 )

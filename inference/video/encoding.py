@@ -17,6 +17,7 @@ from utils.notes import note
 # Sound that MP4 files hold and players know there; other sound is encoded anew.
 COPIED_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
 NEW_SOUND = ("aac", "192k")
+QUOTED = r"'\''"  # an apostrophe in a name of a list for ffmpeg
 
 
 class FilmWriter:
@@ -114,7 +115,7 @@ def join_films(
     """Writes one film of some without encoding them anew, with the sound of a clip.
 
     Args:
-        parts: films of :func:`film`, in order.
+        parts: films of :func:`film`, in order, of one folder.
         starts: number of the first frame of each.
         timeline: when the frames are shown.
         clip: whose sound and metadata the film gets.
@@ -126,11 +127,12 @@ def join_films(
     ticks = [int(timeline.ticks[start]) for start in starts]
     lengths = np.diff([*ticks, timeline.end])
     entries = [
-        f"file 'file:{str(part.resolve()).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'\n"
-        f"duration {float(length * timeline.base):.6f}"
+        f"file '{part.name.replace(chr(39), QUOTED)}'\nduration {float(length * timeline.base):.6f}"
         for part, length in zip(parts, lengths, strict=True)
     ]
-    listing = write_text("\n".join(["ffconcat version 1.0", *entries, ""]), parts[0].with_name("parts.txt"))
+    listing = write_text(
+        "\n".join(["ffconcat version 1.0", *entries, ""]), parts[0].with_name("segments.txt")
+    )
     sound, anew = _sound(clip.sounds)
     if anew:
         note(f"{clip.path}: MP4 files do not hold its sound ({', '.join(anew)}), which is encoded as AAC")

@@ -14,7 +14,6 @@ from utils.pictures.animation import has_video_writer
 from utils.signals import held_signals
 
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
-_PATIENCE = 10.0  # seconds for a program that was ended
 _MESSAGES = 1 << 16  # bytes of what it says that are read: the last
 
 
@@ -110,7 +109,7 @@ class Ffmpeg:
                     stream.close()
                 except OSError:
                     continue
-        self._process.wait(_PATIENCE)
+        self._process.wait()
         self._messages.close()
 
 

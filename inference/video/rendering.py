@@ -24,7 +24,6 @@ class Role:
     Attributes:
         face: where it is.
         years: (N,) its target age in each of its frames.
-        shares: (N,) how far it is aged in each, 0 to 1.
         prepared: of :meth:`TemporalAgeing.prepare`; None before it is needed.
         features: by number of the frame.
         images: (3, S, S), by number of the frame.
@@ -32,16 +31,15 @@ class Role:
 
     face: Face
     years: np.ndarray
-    shares: np.ndarray
     prepared: Directions | None = None
     features: dict[int, Tensor] = field(default_factory=dict)
     images: dict[int, Tensor] = field(default_factory=dict)
 
     def anchors(self, frame: int) -> np.ndarray | None:
         """Where the face is in a frame; None where it is not aged."""
-        inside = self.face.start <= frame < self.face.stop
-        anchors = self.face.anchors[frame - self.face.start] if inside else None
-        return None if anchors is None or np.isnan(anchors[0, 0]) else anchors
+        place = frame - self.face.start
+        inside = 0 <= place < len(self.face.shares) and self.face.shares[place] > 0
+        return self.face.anchors[place] if inside else None
 
     def forget(self, frame: int) -> None:
         """Forgets what is known of the frames before one; what was prepared too when all are."""
@@ -60,10 +58,13 @@ class Renderer:
         crop: how the model's faces are cut.
         deviation: of the average over time, in frames.
         device: where the model computes.
+        at_once: faces that it sees together.
     """
 
-    def __init__(self, ageing: TemporalAgeing, crop: Crop, deviation: float, device: torch.device) -> None:
-        self._ageing, self._crop, self._device = ageing, crop, device
+    def __init__(
+        self, ageing: TemporalAgeing, crop: Crop, deviation: float, device: torch.device, at_once: int
+    ) -> None:
+        self._ageing, self._crop, self._device, self._at_once = ageing, crop, device, at_once
         self._weights = bell(deviation)
         self.reach = len(self._weights) // 2
 
@@ -109,8 +110,10 @@ class Renderer:
             return
         images = as_images(crops).to(self._device)
         years = np.array([role.years[number - role.face.start] for role, number in found])
+        places = range(self._at_once, len(years), self._at_once)
         with torch.inference_mode():
-            features = self._ageing.features(images, years)
+            parts = zip(images.split(self._at_once), np.split(years, places), strict=True)
+            features = torch.cat([self._ageing.features(*part) for part in parts])
         for (role, number), feature, image in zip(found, features, images, strict=True):
             role.features[number], role.images[number] = feature, image
 
@@ -146,7 +149,11 @@ class Renderer:
                 number,
                 self._square(role.face.anchors[place]),
                 as_pixels(pictures[index]),
-                _mask(None if masks is None else masks[index], float(role.shares[place]), pictures.shape[-1]),
+                _mask(
+                    None if masks is None else masks[index],
+                    float(role.face.shares[place]),
+                    pictures.shape[-1],
+                ),
             )
 
     def _average(self, role: Role, number: int) -> Tensor:

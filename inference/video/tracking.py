@@ -87,12 +87,14 @@ class Tracker:
         """Adds this frame to a track; one that was out of sight is not looked for where another face is."""
         last = track.estimates[-1]
         motion = face_motion(self._recent[-1][1], grey, anchor_square(last, *TIGHT))
+        if track.unseen and any(same_place(last, other) for other in seen):
+            motion = None  # that of the face before it
         guess = last if motion is None else moved(last, motion)
         taken = track.unseen > 0 and any(same_place(guess, other) for other in seen)
         anchors = None if taken else _look(pixels, guess)
         if anchors is not None:
             seen.append(anchors)
-        track.add(anchors, guess if anchors is None else anchors, UNKNOWN if motion is None else motion)
+        track.add(anchors, guess, UNKNOWN if motion is None else motion)
 
     def _part_twins(self, pixels: np.ndarray) -> None:
         """Where two tracks have come to one face, the one that is less like it loses sight of its own."""
@@ -103,11 +105,7 @@ class Tracker:
                     continue
                 portrait = _portrait(pixels, first.anchors[-1])
                 distances = [self._people.distance(portrait, track.portrait) for track in (first, second)]
-                self._lose(second if distances[0] <= distances[1] else first)
-
-    def _lose(self, track: Track) -> None:
-        track.anchors[-1] = np.full((3, 2), np.nan)
-        track.unseen += 1
+                (second if distances[0] <= distances[1] else first).lose()
 
     def _search(self, pixels: np.ndarray, grey: np.ndarray) -> None:
         """Takes up the faces that no track has: one that was lost, or a further one."""
@@ -118,7 +116,7 @@ class Tracker:
             portrait = _portrait(pixels, anchors)
             lost = self._lost(portrait)
             if lost is not None:
-                lost.found_again(anchors)
+                lost.found(anchors, lost=True)
                 continue
             track = Track(self._frame, portrait)
             track.add(anchors, anchors, UNKNOWN)

@@ -1,5 +1,6 @@
 """One face through a shot: where it was seen, how it moved, and the smooth way that follows from both."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ NOT_SEEN = np.full((3, 2), np.nan)
 UNKNOWN = np.full((2, 3), np.nan)  # a motion
 STEADY_SECONDS = 0.25  # deviation in time over which landmarks are averaged, beside the motion of the face
 FADE_SECONDS = 0.16  # in which ageing comes and goes where a face appears or leaves within a shot
+BRIDGED_SECONDS = 0.2  # for which a face may be unseen and is aged nevertheless: it is blurred, or turns
 _OUTLIERS = 3  # frames before and after: of these the middle is taken before the mean
 TIGHT = 0.58, 0.5  # of the square that is looked at
 
@@ -52,17 +54,31 @@ class Track:
 
     def add(self, anchors: np.ndarray | None, estimate: np.ndarray, motion: np.ndarray) -> None:
         """Adds a frame; without anchors the face is not seen there."""
-        self.anchors.append(NOT_SEEN if anchors is None else anchors)
+        self.anchors.append(NOT_SEEN)
         self.estimates.append(estimate)
         self.motions.append(motion)
-        self.unseen = self.unseen + 1 if anchors is None else 0
+        self.unseen += 1
+        if anchors is not None:
+            lost = any(np.isnan(motion[0, 0]) for motion in self.motions[-self.unseen :])
+            self.found(anchors, lost)
 
-    def found_again(self, anchors: np.ndarray) -> None:
-        """Puts the last frame right, in which the face was found elsewhere; how it came there is unknown."""
-        for index in range(len(self.motions) - self.unseen, len(self.motions)):
-            self.motions[index] = UNKNOWN
+    def found(self, anchors: np.ndarray, lost: bool) -> None:
+        """Tells where the face is in the last frame.
+
+        Args:
+            anchors: of the face.
+            lost: it is not where it was followed to: how it came there since it was seen is unknown.
+        """
+        if lost:
+            self.motions[-self.unseen :] = [UNKNOWN] * self.unseen
         self.anchors[-1] = self.estimates[-1] = anchors
         self.unseen = 0
+
+    def lose(self) -> None:
+        """Tells that the last frame does not show the face after all, which is thought to be where it was."""
+        self.anchors[-1], self.motions[-1] = NOT_SEEN, UNKNOWN
+        self.estimates[-1] = self.estimates[max(-2, -len(self.estimates))]
+        self.unseen += 1
 
     def put_before(self, anchors: np.ndarray, motion: np.ndarray) -> None:
         """Adds a frame at the start, and the motion from it to the frame that was first."""
@@ -173,16 +189,33 @@ def bell(deviation: float) -> np.ndarray:
     return np.exp(-0.5 * (shifts / max(deviation, 1e-6)) ** 2)
 
 
-def fades(track_start: int, track_stop: int, start: int, stop: int, frames: float) -> np.ndarray:
-    """How far a face is aged in each of its frames: less where it appears or leaves within a shot.
+def shares(track: Track, start: int, stop: int, rate: float) -> np.ndarray:
+    """How far a face is aged in each frame, (N,) from 0 to 1: less where it appears or leaves in a shot.
 
     Args:
-        track_start, track_stop: of its frames.
-        start, stop: of those of the shot.
-        frames: in which it comes or goes.
+        track: the face.
+        start, stop: of the frames of the shot.
+        rate: frames a second.
     """
-    numbers = np.arange(track_start, track_stop)
-    in_ = (numbers - track_start + 1) / (frames + 1) if track_start > start else np.ones(len(numbers))
-    out = (track_stop - numbers) / (frames + 1) if track_stop < stop else np.ones(len(numbers))
-    ramp = np.clip(np.minimum(in_, out), 0, 1)
-    return ramp * ramp * (3 - 2 * ramp)
+    seen = [not np.isnan(anchors[0, 0]) for anchors in track.anchors]
+    runs = _runs(seen, round(BRIDGED_SECONDS * rate))
+    result = np.zeros(len(seen))
+    for first, last in runs:
+        numbers = np.arange(first, last)
+        whole = np.full(len(numbers), np.inf)
+        comes = numbers - first + 1 if track.start + first > start else whole
+        goes = last - numbers if track.start + last < stop else whole
+        ramp = np.clip(np.minimum(comes, goes) / (FADE_SECONDS * rate + 1), 0, 1)
+        result[first:last] = ramp * ramp * (3 - 2 * ramp)
+    return result
+
+
+def _runs(seen: Sequence[bool], bridged: int) -> list[tuple[int, int]]:
+    """Where something is seen, first frame and the one after the last; short gaps do not count."""
+    runs: list[tuple[int, int]] = []
+    for number, there in enumerate(seen):
+        if there and runs and number - runs[-1][1] <= bridged:
+            runs[-1] = (runs[-1][0], number + 1)
+        elif there:
+            runs.append((number, number + 1))
+    return runs

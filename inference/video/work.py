@@ -14,12 +14,11 @@ from tqdm import tqdm
 from datasets.input_age import InputAges
 from inference.target_years import input_ages
 from inference.video.ageing import temporal_ageing
-from inference.video.analysis import Analysis, Face, Settings, Shot, analyse
+from inference.video.analysis import Analysis, Face, Settings, analyse
 from inference.video.clip import Clip, UnusableClipError
 from inference.video.encoding import FilmWriter, film, join_films
 from inference.video.frames import Frames, Timeline
 from inference.video.rendering import Renderer, Role, as_images
-from inference.video.tracks import FADE_SECONDS, fades
 from models.aging_model import AgingModel
 from options.video_options import SHOT, VideoOptions
 from utils.faces.alignment import CROPS
@@ -94,7 +93,8 @@ class ClipWork:
         analysis = analyse(self._clip, self._files.parts, settings, as_stored(self._source))
         ages = input_ages(self._opts, model.crop, device)
         deviation = self._opts.smoothing * analysis.timeline.rate if followed else 0.0
-        renderer = Renderer(temporal_ageing(model, by_codes=followed), crop, deviation, device)
+        ageing = temporal_ageing(model, by_codes=followed)
+        renderer = Renderer(ageing, crop, deviation, device, self._opts.test_batch_size)
         roles, told = self._roles(analysis, ages)
         segments = spans(len(analysis.timeline), SEGMENT)
         self._render(analysis.timeline, segments, roles, renderer)
@@ -102,8 +102,8 @@ class ClipWork:
             parts = [self._segment(number, kind) for number in range(len(segments))]
             join_films(parts, [span.start for span in segments], analysis.timeline, self._clip, path)
         self._report(analysis, told)
-        for path in (*self._files.parts.glob("segment_*"), *self._files.parts.glob(RENDERING)):
-            path.unlink()
+        for path in (*self._files.parts.glob("segment*"), self._files.parts / RENDERING):
+            path.unlink(missing_ok=True)
 
     # ------------------------------------------------------------ who is aged, and how far
 
@@ -114,7 +114,7 @@ class ClipWork:
         for number, shot in enumerate(analysis.shots, start=1):
             chosen = shot.chosen(which)
             faces = [
-                self._role(shot, face, f"shot {number}, face {index}", analysis, ages, len(chosen))
+                self._role(face, f"shot {number}, face {index}", analysis, ages, len(chosen))
                 for index, face in enumerate(chosen, start=1)
             ]
             roles += [role for role, _ in faces]
@@ -131,7 +131,7 @@ class ClipWork:
         return roles, told
 
     def _role(
-        self, shot: Shot, face: Face, name: str, analysis: Analysis, ages: InputAges, together: int
+        self, face: Face, name: str, analysis: Analysis, ages: InputAges, together: int
     ) -> tuple[Role, dict[str, Any]]:
         """One face, and what the report tells of it."""
         timeline, path = analysis.timeline, self._opts.age_path
@@ -141,10 +141,7 @@ class ClipWork:
             own = told["own_age"] = self._own_age(face, name, ages, together)
         length = float((timeline.end - timeline.ticks[0]) * timeline.base)
         years = path.years(timeline.seconds[face.start : face.stop], length, own)
-        followed = self._opts.temporal == SHOT
-        frames = FADE_SECONDS * timeline.rate if followed else 0.0
-        shares = fades(face.start, face.stop, shot.start, shot.stop, frames)
-        return Role(face, years, shares), {**told, "target_ages": [float(years[0]), float(years[-1])]}
+        return Role(face, years), {**told, "target_ages": [float(years[0]), float(years[-1])]}
 
     def _own_age(self, face: Face, name: str, ages: InputAges, together: int) -> float:
         """The age of a person: the middle of what some frames tell; the name of a clip tells one person's."""
