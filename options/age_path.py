@@ -60,7 +60,7 @@ def parse_age_path(text: str | None) -> AgePath:
         raise InputError(f"--target_age={text}: a clip takes one age, or ages with times such as 20:0,60:10s")
     targets = tuple(_target(entry[0]) for entry in entries)
     words = [entry[1].strip() if len(entry) > 1 else "0" for entry in entries]
-    shares = {word.endswith("%") for word in words}
+    shares = {word.endswith("%") for word in words if word != "0"} or {False}
     if len(shares) > 1:
         raise InputError(f"--target_age={text}: give all times in seconds, or all in % of the clip")
     times = tuple(_time(word, text) for word in words)

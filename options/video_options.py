@@ -75,7 +75,7 @@ class TemporalOptions(Options):
         None,
         str,
         "one age in years, or relative as in +20; or a path through the clip such as 20:0,60:10s, "
-        "20:0,60:1:30 or 20:0%%,60:100%%, whose times count from --start",
+        "20:0,60:1:30 or 20:0,60:100%%, whose times count from --start",
         metavar="YEARS[:TIME],...",
     )
     faces: str | int = option(

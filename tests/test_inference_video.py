@@ -11,7 +11,7 @@ import pytest
 import toy_aging
 from PIL import Image
 
-from inference.video import work
+from inference.video import segments
 from inference.video.clip import open_clip
 from inference.video.frames import read_timeline
 from models.kinds import KINDS, Kind
@@ -88,18 +88,18 @@ def test_every_method_ages_clips_and_a_second_run_knows_what_is_done(
 def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
     clip: Path, tint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "SEGMENT", 6)
+    monkeypatch.setattr(segments, "SEGMENT", 6)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     assert age(tint, clip, whole, "--test_batch_size=4")[0] == 0
-    write, written = work.ClipWork._write_segment, []
+    write, written = segments.Segments._write, []
 
-    def stop(self: work.ClipWork, number: int, *more: object) -> None:
+    def stop(self: segments.Segments, number: int, *more: object) -> None:
         if number == 2 and not written:
             written.append(number)
             raise KeyboardInterrupt
         write(self, number, *more)
 
-    monkeypatch.setattr(work.ClipWork, "_write_segment", stop)
+    monkeypatch.setattr(segments.Segments, "_write", stop)
     code, told = age(tint, clip, stopped, "--test_batch_size=4")
     assert code == 3 and "what was finished is kept" in told
     parts = stopped / "inference_videos" / "a.parts"
@@ -117,13 +117,13 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_bytes(
 def test_what_was_rendered_with_other_options_is_made_anew(
     clip: Path, tint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(work, "SEGMENT", 6)
+    monkeypatch.setattr(segments, "SEGMENT", 6)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(work, "join_films", full)
+        patch.setattr(segments, "join_films", full)
         code, told = age(tint, clip, tmp_path / "out")
         assert code == 2 and "No space left on device" in told
     code, told = age(tint, clip, tmp_path / "out", "--target_age=20")
@@ -182,7 +182,7 @@ def test_results_never_land_on_inputs(clip: Path, tint: Path, tmp_path: Path) ->
     ("more", "problem"),
     [
         ("--target_age=20,60", "takes one age, or ages with times"),
-        ("--start=9", "--start=9: "),
+        ("--start=9 --end=10", "--start=9: "),
         ("--end=0", "--end=0 does not come after --start=0"),
         ("--faces=3", "--faces=3: no shot of"),
         ("--data_path=absent.mp4", "no such"),
@@ -194,7 +194,7 @@ def test_results_never_land_on_inputs(clip: Path, tint: Path, tmp_path: Path) ->
 def test_a_wrong_command_line_is_one_sentence(
     clip: Path, tint: Path, tmp_path: Path, more: str, problem: str
 ) -> None:
-    code, told = age(tint, clip, tmp_path, "--end=0.2", more)
+    code, told = age(tint, clip, tmp_path, "--end=0.2", *more.split())
     last = told.strip().splitlines()[-1]
     assert code == 2 and last.startswith("error: ") and problem in last and "Traceback" not in told
 

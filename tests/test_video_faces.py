@@ -193,7 +193,7 @@ def passing(count: int) -> Iterator[np.ndarray]:
 
 
 def test_faces_keep_their_tracks_past_one_another() -> None:
-    tracker, count = Tracker(0, 25.0, every=True), 40
+    tracker, count = Tracker(0, 25.0, every=True), 28
     for frame in passing(count):
         tracker.add(frame)
     tracks = tracker.tracks()

@@ -205,7 +205,7 @@ def test_a_film_is_whole_or_not_there(tmp_path: Path) -> None:
 def test_ages_go_straight_from_one_to_the_next() -> None:
     path = parse_age_path("20:0, 60:10s,30:1:00")
     assert path.years(np.array([-1.0, 0, 5, 10, 35, 99]), 100.0).tolist() == [20, 20, 40, 60, 45, 30]
-    share = parse_age_path("20:0%,60:100%")
+    share = parse_age_path("20:0,60:100%")
     assert share.years(np.array([0.0, 4.0, 8.0]), 8.0).tolist() == [20, 40, 60]
     assert parse_age_path("35").years(np.array([0.0, 9.0]), 9.0).tolist() == [35, 35]
 
@@ -225,7 +225,7 @@ def test_relative_ages_count_from_that_of_the_person() -> None:
         ("20,60", "takes one age, or ages with times"),
         ("20:0,60", "takes one age, or ages with times"),
         ("20:5s,60:5s", "the times must rise"),
-        ("20:0,60:50%", "all times in seconds, or all in %"),
+        ("20:1,60:50%", "all times in seconds, or all in %"),
         ("20:x", "'x' is no time"),
         ("20:1:50%", "is no time"),
         ("old:0", "'old' is no age"),

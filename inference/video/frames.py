@@ -45,7 +45,12 @@ class Timeline:
     @property
     def rate(self) -> float:
         """Frames a second, on average."""
-        return len(self) / float((self.end - self.ticks[0]) * self.base)
+        return len(self) / self.length
+
+    @property
+    def length(self) -> float:
+        """Seconds from the first frame to the end of the last."""
+        return float((self.end - self.ticks[0]) * self.base)
 
     @property
     def end(self) -> int:

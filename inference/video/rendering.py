@@ -17,7 +17,7 @@ from utils.faces.paste import fit_square, paste_squares
 from utils.pictures.tensors import to_float, to_uint8
 
 
-@dataclass
+@dataclass(eq=False)
 class Role:
     """A face that is aged in a shot, and what is known of it while its frames are rendered.
 

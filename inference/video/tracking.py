@@ -87,8 +87,8 @@ class Tracker:
         """Adds this frame to a track; one that was out of sight is not looked for where another face is."""
         last = track.estimates[-1]
         motion = face_motion(self._recent[-1][1], grey, anchor_square(last, *TIGHT))
-        if track.unseen and any(same_place(last, other) for other in seen):
-            motion = None  # that of the face before it
+        if track.unseen and any(same_place(last, other, within=1.0) for other in seen):
+            motion = None  # it is that of the face before this one
         guess = last if motion is None else moved(last, motion)
         taken = track.unseen > 0 and any(same_place(guess, other) for other in seen)
         anchors = None if taken else _look(pixels, guess)

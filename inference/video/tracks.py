@@ -17,7 +17,7 @@ _OUTLIERS = 3  # frames before and after: of these the middle is taken before th
 TIGHT = 0.58, 0.5  # of the square that is looked at
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """A face through a shot, as it is found frame by frame.
 
@@ -102,10 +102,15 @@ def face_side(anchors: np.ndarray) -> float:
     return float(np.hypot(*(square[3] - square[0])))
 
 
-def same_place(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two faces (3, 2) of one frame are one: the middle of one lies well within the other."""
+def same_place(first: np.ndarray, second: np.ndarray, within: float = 0.3) -> bool:
+    """Whether two faces (3, 2) of one frame are one: the middle of one lies well within the other.
+
+    Args:
+        first, second: anchors.
+        within: how far apart they may be, as a share of the side; with 1 they only touch.
+    """
     apart = np.hypot(*(first.mean(0) - second.mean(0)))
-    return bool(apart < 0.3 * max(face_side(first), face_side(second)))
+    return bool(apart < within * max(face_side(first), face_side(second)))
 
 
 # ---------------------------------------------------------------- the smooth way
