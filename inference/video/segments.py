@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from tqdm import tqdm
@@ -53,11 +53,13 @@ class Segments:
         batches = [batch for span in self._spans for batch in parts_of(span, batch_size)]
         batches = [batch for batch in batches if batch.stop > first - renderer.reach]
         what, count = f"ageing {self._clip.path.name}", len(self._timeline)
-        with Frames(self._clip, batches[0].start) as frames:
+        with (
+            tqdm(desc=what, total=count, initial=first, unit="frame") as bar,
+            Frames(self._clip, batches[0].start) as frames,
+        ):
             results = renderer.frames(frames, batches, first, roles)
-            shown = iter(tqdm(results, what, count, initial=first, unit="frame"))
             for number in range(done, len(self._spans)):
-                self._write(number, shown)
+                self._write(number, results, bar)
 
     def join(self, number: int, path: Path) -> None:
         """Writes the film of all parts of one kind: 0 is the result, 1 the clip beside it.
@@ -71,7 +73,7 @@ class Segments:
     def _path(self, number: int, kind: str) -> Path:
         return self._folder / f"segment_{number:05d}{kind}.mp4"
 
-    def _write(self, number: int, results: Results) -> None:
+    def _write(self, number: int, results: Results, bar: "tqdm[Any]") -> None:
         """Encodes the next frames as one part."""
         with contextlib.ExitStack() as stack:
             writers: list[FilmWriter] = []
@@ -83,6 +85,7 @@ class Segments:
                     writers = [stack.enter_context(one) for one in films]
                 for writer, pixels in zip(writers, shown, strict=True):
                     writer.add(pixels)
+                bar.update()
 
     def _film(
         self, number: int, kind: str, pixels: np.ndarray
