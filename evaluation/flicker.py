@@ -26,7 +26,7 @@ from utils.pictures.curves import Curve, Panel, draw_panels
 from utils.pictures.writing import save_pil
 
 SIDE = 128  # pixels of the stabilised face that is looked at
-BLUR = 1.0  # of these, a deviation: grain is not flicker
+BLUR = 2.0  # of these, a deviation: grain, of the sensor or of the encoder, is not flicker
 CHANGE_SECONDS = 0.2  # over which the movement of a face is compared
 REPORT, CURVES = "flicker", "flicker.png"
 CROP = CROPS["tight"]
@@ -179,8 +179,8 @@ def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, str]) -> 
 
 NOTES = [
     "flicker: how far the main face of each frame lies off the mean of the frames before and after, brought "
-    f"to one place by its steady landmarks; mean over an oval at {SIDE} pixels, blurred a little, in levels "
-    "of 255",
+    f"to one place by its steady landmarks; mean over an oval at {SIDE} pixels, blurred by {BLUR:g}, in "
+    "levels of 255",
     "beyond the input: what, added in squares to the flicker of the input (movement and noise), gives that "
     "of the result; 0 where it flickers less",
     f"follows: correlation of the changes over {CHANGE_SECONDS:g} seconds with those of the input; a face "

@@ -150,7 +150,7 @@ def test_means_and_fades_by_value() -> None:
 def seen_in(*frames: int, start: int = 10) -> Track:
     """A face that is seen in some of its frames."""
     anchors = [FACE if number in frames else NOT_SEEN for number in range(max(frames) + 1)]
-    track = track_of(anchors, [UNKNOWN] * len(anchors))
+    track = track_of(anchors, [UNKNOWN, *[np.eye(2, 3)] * (len(anchors) - 1)])
     track.start = start
     return track
 
@@ -171,6 +171,13 @@ def test_a_short_gap_is_aged_and_a_long_one_is_not() -> None:
     parted = shares(seen_in(*range(10), *range(18, 30)), 10, 40, 25.0)
     assert not parted[10:18].any() and parted[9] == parted[18] == pytest.approx(0.104)
     assert parted[0] == parted[-1] == 1
+
+
+def test_a_face_is_not_aged_where_it_is_not_known_to_be() -> None:
+    track = seen_in(*range(10), *range(12, 24))
+    track.motions[11] = UNKNOWN  # it was found elsewhere
+    found = shares(track, 10, 34, 25.0)
+    assert not found[10:12].any() and 0 < found[12] < 1
 
 
 # ---------------------------------------------------------------- who is where

@@ -162,6 +162,42 @@ def test_a_film_in_parts_has_the_times_and_the_sound_of_its_clip(
     assert audio_of(tmp_path / name) == audio_of(tmp_path / "joined.mp4")
 
 
+def test_sound_stays_with_its_pictures_in_a_part_of_a_clip(tmp_path: Path) -> None:
+    """White pictures and a tone that begin together."""
+    white = (
+        "-f",
+        "lavfi",
+        "-i",
+        "color=black:s=64x64:r=25:d=1.2",
+        "-vf",
+        "drawbox=c=white:t=fill:enable='gte(t,0.6)'",
+    )
+    tone = (
+        "-f",
+        "lavfi",
+        "-i",
+        "aevalsrc='0.8*sin(3000*t)*gte(t,0.6)':d=1.2:s=48000",
+        "-c:a",
+        "aac",
+        "-g",
+        "30",
+    )
+    path = clip_toys.make(tmp_path / "a.mp4", *white[:4], *tone[:4], *white[4:], *tone[4:])
+    clip = open_clip(path, 0.41, 1.1)
+    with Frames(clip) as frames:
+        part = clip_toys.write_clip(tmp_path / "part.mp4", list(frames))
+    join_films([part], [0], read_timeline(clip), clip, tmp_path / "joined.mp4")
+    result = open_clip(tmp_path / "joined.mp4")
+    levels = [frame.mean() for frame in clip_toys.read_clip(result.path)]
+    flash = float(read_timeline(result).seconds[int(np.argmax(np.array(levels) > 128))])
+    raw = clip_toys.make(
+        tmp_path / "a.raw", "-i", str(result.path), "-f", "s16le", "-ac", "1", "-ar", "48000"
+    )
+    samples = np.abs(np.frombuffer(raw.read_bytes(), np.int16).astype(int))
+    assert flash == pytest.approx(0.6 - 0.41, abs=0.03)
+    assert int(np.argmax(samples > 3000)) / 48000 == pytest.approx(flash, abs=0.03)
+
+
 def audio_of(path: Path) -> str:
     """Checksum of the encoded sound of a clip."""
     sums = path.with_suffix(".sum")

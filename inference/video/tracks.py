@@ -1,6 +1,5 @@
 """One face through a shot: where it was seen, how it moved, and the smooth way that follows from both."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -202,10 +201,8 @@ def shares(track: Track, start: int, stop: int, rate: float) -> np.ndarray:
         start, stop: of the frames of the shot.
         rate: frames a second.
     """
-    seen = [not np.isnan(anchors[0, 0]) for anchors in track.anchors]
-    runs = _runs(seen, round(BRIDGED_SECONDS * rate))
-    result = np.zeros(len(seen))
-    for first, last in runs:
+    result = np.zeros(len(track.anchors))
+    for first, last in _runs(track, round(BRIDGED_SECONDS * rate)):
         numbers = np.arange(first, last)
         whole = np.full(len(numbers), np.inf)
         comes = numbers - first + 1 if track.start + first > start else whole
@@ -215,12 +212,20 @@ def shares(track: Track, start: int, stop: int, rate: float) -> np.ndarray:
     return result
 
 
-def _runs(seen: Sequence[bool], bridged: int) -> list[tuple[int, int]]:
-    """Where something is seen, first frame and the one after the last; short gaps do not count."""
+def _runs(track: Track, bridged: int) -> list[tuple[int, int]]:
+    """Where a face is seen, first frame and the one after the last; not parted by short gaps.
+
+    A gap is short only if the face was followed through it: elsewhere nothing is known to be there.
+    """
     runs: list[tuple[int, int]] = []
-    for number, there in enumerate(seen):
-        if there and runs and number - runs[-1][1] <= bridged:
+    followed = True
+    for number, (anchors, motion) in enumerate(zip(track.anchors, track.motions, strict=True)):
+        followed &= not np.isnan(motion[0, 0])
+        if np.isnan(anchors[0, 0]):
+            continue
+        if runs and number - runs[-1][1] <= (bridged if followed else 0):
             runs[-1] = (runs[-1][0], number + 1)
-        elif there:
+        else:
             runs.append((number, number + 1))
+        followed = True
     return runs
