@@ -18,7 +18,7 @@ from options.ageing_options import (
 from options.inference_options import CoupleOptions, ResultFileOptions
 from utils.errors import InputError
 from utils.faces.alignment import predictor_path
-from utils.pictures.animation import has_video_writer
+from utils.pictures.animation import require_video_writer
 from utils.typed_options import Options, at_least, group, option, path, weight
 
 SHOT, FRAME = "shot", "frame"
@@ -45,8 +45,7 @@ class PartOptions(Options):
         """Raises ``InputError`` for an end that is not after the start, or where no clip can be read."""
         if self.end is not None and self.end <= self.start:
             raise InputError(f"--end={self.end:g} does not come after --start={self.start:g}")
-        if not has_video_writer():
-            raise InputError("video needs imageio-ffmpeg; run: pip install imageio-ffmpeg")
+        require_video_writer(otherwise=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pytest
 from skimage.data import astronaut
 
 from inference.video.clip import Colours, open_clip
@@ -14,6 +15,7 @@ from inference.video.ffmpeg import run
 from inference.video.frames import Frames
 
 RATE = 25
+pytest.importorskip("imageio_ffmpeg", reason="video needs the extra imageio-ffmpeg")
 
 
 def make(path: Path, *arguments: str) -> Path:

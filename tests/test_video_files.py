@@ -235,6 +235,17 @@ def test_a_film_is_whole_or_not_there(tmp_path: Path) -> None:
         pass
 
 
+def test_a_damaged_clip_gives_the_frames_that_can_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = clip_toys.pattern(tmp_path / "whole.mkv", "-c:v", "libx264")
+    path = tmp_path / "cut.mkv"
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    count = len(read_timeline(open_clip(path)))
+    assert 0 < count < 25 and len(clip_toys.read_clip(path)) == count
+    assert f"cut.mkv is damaged (File ended prematurely); {count} frames" in capsys.readouterr().err
+
+
 # ---------------------------------------------------------------- target ages in time
 
 

@@ -16,7 +16,7 @@ from utils.notes import note
 
 # Sound that MP4 files hold and players know there; other sound is encoded anew.
 COPIED_SOUNDS = frozenset({"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"})
-NEW_SOUND = ("aac", "192k")
+NEW_SOUND = "192k"  # bits a second of sound that is encoded anew
 QUOTED = r"'\''"  # an apostrophe in a name of a list for ffmpeg
 
 
@@ -69,36 +69,31 @@ def film(
     width, height = (side - side % 2 for side in size)
     if not width or not height:
         raise InputError(f"cannot write {path}: a film needs two rows and two columns of pixels")
-    matrix = MATRICES.get(colours.matrix, colours.matrix)
-    names = zip(
-        ("colorspace", "color_primaries", "color_trc"),
-        (colours.matrix, colours.primaries, colours.transfer),
-        strict=True,
-    )
-    labels = "".join(f":{name}={value}" for name, value in names if value not in UNKNOWN)
     step = usual_step(ticks, base)
-    filters = (
-        f"settb={base},setpts={_expression(ticks)},scale=out_color_matrix={matrix}:out_range=tv:{SCALING},"
-        f"format=yuv420p,setparams=range=tv{labels}"
-    )
-    with written_atomically(path) as temporary:
-        given = (
-            "-f",
-            "rawvideo",
-            "-pix_fmt",
-            "rgb24",
-            "-s",
-            f"{width}x{height}",
-            "-r",
-            f"{1 / (step * base)}",
-        )
-        times = ("-fps_mode", "passthrough", "-enc_time_base", f"{base}")
-        scale = ("-video_track_timescale", f"{base.denominator}", "-f", "mp4", "-y", f"file:{temporary}")
-        coded = ("-c:v", "libx264", "-crf", f"{crf}", "-preset", "medium")
-        with Ffmpeg([*given, "-i", "pipe:0", "-vf", filters, *times, *coded, *scale], fed=True) as program:
-            writer = FilmWriter(program, path)
-            yield writer
-            writer.end()
+    given = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {1 / (step * base)} -i pipe:0".split()
+    filters = f"settb={base},setpts={_expression(ticks)},{_into(colours)}"
+    coded = f"-fps_mode passthrough -enc_time_base {base} -c:v libx264 -crf {crf} -preset medium".split()
+    held = f"-video_track_timescale {base.denominator} -f mp4".split()
+    with (
+        written_atomically(path) as temporary,
+        Ffmpeg([*given, "-vf", filters, *coded, *held, "-y", f"file:{temporary}"], fed=True) as program,
+    ):
+        writer = FilmWriter(program, path)
+        yield writer
+        writer.end()
+
+
+def _into(colours: Colours) -> str:
+    """Filters that bring RGB into some colours, with labels that say so."""
+    matrix = MATRICES.get(colours.matrix, colours.matrix)
+    values = {
+        "colorspace": colours.matrix,
+        "color_primaries": colours.primaries,
+        "color_trc": colours.transfer,
+    }
+    labels = "".join(f":{name}={value}" for name, value in values.items() if value not in UNKNOWN)
+    scaled = f"scale=out_color_matrix={matrix}:out_range=tv:{SCALING}"
+    return f"{scaled},format=yuv420p,setparams=range=tv{labels}"
 
 
 def _expression(ticks: Sequence[int]) -> str:
@@ -130,20 +125,17 @@ def join_films(
         f"file '{part.name.replace(chr(39), QUOTED)}'\nduration {float(length * timeline.base):.6f}"
         for part, length in zip(parts, lengths, strict=True)
     ]
-    listing = write_text(
-        "\n".join(["ffconcat version 1.0", *entries, ""]), parts[0].with_name("segments.txt")
-    )
+    text = "\n".join(["ffconcat version 1.0", *entries, ""])
+    listing = write_text(text, parts[0].with_name("segments.txt"))
     sound, anew = _sound(clip.sounds)
     if anew:
         note(f"{clip.path}: MP4 files do not hold its sound ({', '.join(anew)}), which is encoded as AAC")
     delay = float(timeline.ticks[0] * timeline.base)
-    pictures = ("-itsoffset", f"{delay:.6f}", "-f", "concat", "-safe", "0", "-i", f"file:{listing}")
-    chosen = ("-map", "0:v", "-map", "1:a?", "-map_metadata", "1", "-c:v", "copy", *sound)
-    kept = ("-video_track_timescale", f"{timeline.base.denominator}", "-movflags", "+faststart")
+    pictures = f"-itsoffset {delay:.6f} -f concat -safe 0 -i".split() + [f"file:{listing}"]
+    chosen = ["-map", "0:v", "-map", "1:a?", "-map_metadata", "1", "-c:v", "copy", *sound]
+    held = f"-video_track_timescale {timeline.base.denominator} -movflags +faststart -f mp4 -y".split()
     with written_atomically(path) as temporary:
-        fine, messages = run(
-            [*pictures, *clip.seeking(), *chosen, *kept, "-f", "mp4", "-y", f"file:{temporary}"]
-        )
+        fine, messages = run([*pictures, *clip.seeking(), *chosen, *held, f"file:{temporary}"])
         if not fine:
             raise InputError(f"cannot write {path}: {reason(messages)}")
 
@@ -155,6 +147,6 @@ def _sound(codecs: Sequence[str]) -> tuple[list[str], list[str]]:
         if codec in COPIED_SOUNDS:
             arguments += [f"-c:a:{number}", "copy"]
         else:
-            arguments += [f"-c:a:{number}", NEW_SOUND[0], f"-b:a:{number}", NEW_SOUND[1]]
+            arguments += [f"-c:a:{number}", "aac", f"-b:a:{number}", NEW_SOUND]
             anew.append(codec)
     return arguments, anew

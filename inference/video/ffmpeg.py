@@ -10,21 +10,11 @@ from types import TracebackType
 from typing import IO
 
 from utils.errors import InputError
-from utils.pictures.animation import has_video_writer
+from utils.pictures.animation import require_video_writer
 from utils.signals import held_signals
 
 _QUIET = ("-hide_banner", "-nostdin", "-loglevel", "error")
 _MESSAGES = 1 << 16  # bytes of what it says that are read: the last
-
-
-def require_ffmpeg() -> None:
-    """Checks that clips can be read and written.
-
-    Raises:
-        InputError: imageio-ffmpeg is not installed.
-    """
-    if not has_video_writer():
-        raise InputError("video needs imageio-ffmpeg; run: pip install imageio-ffmpeg")
 
 
 def executable() -> str:
@@ -33,7 +23,7 @@ def executable() -> str:
     Raises:
         InputError: there is none.
     """
-    require_ffmpeg()
+    require_video_writer(otherwise=None)
     import imageio_ffmpeg
 
     try:

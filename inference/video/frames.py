@@ -10,6 +10,7 @@ import numpy as np
 
 from inference.video.clip import Clip, UnusableClipError
 from inference.video.ffmpeg import Ffmpeg, reason, run
+from utils.notes import note
 
 _VIDEO = ("-map", "0:V:0", "-fps_mode", "passthrough")  # every frame once, whatever the times between them
 SCALING = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
@@ -80,6 +81,8 @@ def read_timeline(clip: Clip) -> Timeline:
         raise UnusableClipError(f"{clip.path} has no frames{part}; choose another part or clip")
     if not words:
         raise UnusableClipError(f"{clip.path} cannot be decoded ({reason(messages)}); give another clip")
+    if messages:
+        note(f"{clip.path} is damaged ({reason(messages)}); {len(words)} frames of it can be read")
     base = Fraction(words[0][1])
     ticks = np.array([int(word) if word.lstrip("-").isdigit() else -1 for word, _ in words], np.int64)
     return Timeline(_rising(ticks), base)
