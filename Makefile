@@ -3,6 +3,7 @@
 #   make demo                      personalise the bundled model to the demo person; prints where the picture is
 #   make test                      the test suite
 #   make lint                      ruff and mypy
+#   make web                       a page in the browser with an age slider
 #   make install                   only the virtual environment .venv with what the programs need
 #   make demo-weights DATA=folder  train every bundled network again from a folder of {age}_{idx} faces
 #                                  (PROCESSES=2: with two processes a training)
@@ -12,19 +13,26 @@
 #   PYTHON=/path/to/python3.12 make demo                               a Python of your choice
 #   VENV=/somewhere/else make demo                                     another place for the environment
 
-SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PYTHON ?=
 TORCH ?= torch torchvision
 TORCH_INDEX_URL ?=
 PROCESSES ?= 1
-PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
+# On Windows: Git's bash, and the other place that a virtual environment has for its programs.
+ifeq ($(OS),Windows_NT)
+SHELL := bash.exe
+RUN := $(VENV)/Scripts/python
+else
+SHELL := /bin/bash
+RUN := $(VENV)/bin/python
+endif
+PIP := $(RUN) -m pip --disable-pip-version-check
 export PIP_NO_INPUT := 1
 # The programs find their packages through scripts/_bootstrap.py; a PYTHONPATH from outside could bring others first.
 unexport PYTHONPATH
 
-.PHONY: help install demo test test-slow lint demo-weights named-data clean
+.PHONY: help install demo web test test-slow lint demo-weights named-data clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -43,8 +51,12 @@ $(VENV)/.torch: $(VENV)/.created
 
 $(VENV)/.installed: $(VENV)/.torch pyproject.toml
 	$(PIP) install .
-	@$(VENV)/bin/python -c "import torch, torchvision, lpips, dlib, cv2" || { echo "error: the packages in $(VENV) do" \
+	@$(RUN) -c "import torch, torchvision, lpips, dlib, cv2" || { echo "error: the packages in $(VENV) do" \
 	  "not fit each other (see above); rm -rf $(VENV) and choose versions with TORCH=... or TORCH_INDEX_URL=..." >&2; exit 2; }
+	@touch $@
+
+$(VENV)/.web: $(VENV)/.installed
+	$(PIP) install ".[web]"
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
@@ -55,21 +67,24 @@ $(VENV)/.linted: $(VENV)/.installed
 	$(PIP) install --group lint
 	@touch $@
 
+web: $(VENV)/.web
+	@$(RUN) scripts/web.py --open_browser
+
 demo: $(VENV)/.installed
-	@$(VENV)/bin/python scripts/demo.py
+	@$(RUN) scripts/demo.py
 
 test: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest -n auto --maxprocesses 8 --dist worksteal $(TESTS)
+	$(RUN) -m pytest -n auto --maxprocesses 8 --dist worksteal $(TESTS)
 
 test-slow: $(VENV)/.tested
-	$(VENV)/bin/python -m pytest --slow $(TESTS)
+	$(RUN) -m pytest --slow $(TESTS)
 
 lint: $(VENV)/.linted
-	$(VENV)/bin/python -m ruff check .
-	$(VENV)/bin/python -m mypy
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
 
 demo-weights: named-data $(VENV)/.installed
-	@$(VENV)/bin/python scripts/make_demo_weights.py --data "$(DATA)" --processes "$(PROCESSES)"
+	@$(RUN) scripts/make_demo_weights.py --data "$(DATA)" --processes "$(PROCESSES)"
 
 named-data:
 	@if [ -z "$(DATA)" ]; then \

@@ -180,6 +180,17 @@ class Photos(Dataset[Sample]):
             else:
                 yield sample
 
+    def alone(self, index: int) -> PhotoBatch:
+        """The photo with this index as a batch of its own.
+
+        Raises:
+            InputError: it is unreadable or shows no face.
+        """
+        sample = self[index]
+        if sample.images is None:
+            raise InputError(sample.reason)
+        return self._batch([sample], index, [(1, len(sample.squares))])
+
     def skip(self, path: Path, reason: str) -> None:
         """Names a photo that has no results, and why."""
         self.skipped.append((path, reason))

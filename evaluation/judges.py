@@ -6,21 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from configs.paths_config import model_paths
+from evaluation.dlib_judges import AGE_LICENCE, AGE_SIZE, DLIB, IDENTITY_SIZE, DlibAge, DlibIdentity
 from models.auxiliary import AgeClassifier, IdentityNetwork, load_age_classifier, load_identity
 from models.kinds import checkpoint_kind
 from options.evaluate_options import JudgingOptions
 from utils.device import select_device
 from utils.errors import InputError
-from utils.faces.descriptor import FaceDescriptor
 from utils.files.checkpoints import load_checkpoint
-from utils.pictures.tensors import resize, to_uint8
 
 JUDGED_AT_ONCE = 64
-DLIB, DLIB_SIZE = "dlib", 150  # what --judge_identity calls it, and the pixels that it sees
 # Kind of judge -> option of a training that names the network of the losses, and its bundled file.
 LOSS_NETWORKS = {
     "age": ("age_classifier", "demo_age_classifier"),
@@ -75,33 +72,15 @@ class NetworkCard:
         return f"{self.file} ({self.kind}: {', '.join(facts)})"
 
 
-class DlibIdentity:
-    """dlib's public face descriptor in the place of a network; it computes on the CPU.
-
-    Cosines lie near 1 for everybody; compare them with each other only.
-
-    Raises:
-        InputError: dlib or its model files are not installed.
-    """
-
-    def __init__(self) -> None:
-        self._descriptor = FaceDescriptor()
-
-    def embed(self, images: Tensor) -> Tensor:
-        """Embeddings (B, 128) of unit length of aligned faces (B, 3, S, S) in [-1, 1]."""
-        pixels = to_uint8(resize(images, DLIB_SIZE)).permute(0, 2, 3, 1).cpu().numpy()
-        found = torch.stack([torch.from_numpy(self._descriptor(face)) for face in pixels])
-        return F.normalize(found, dim=1)
-
-
 @dataclass(frozen=True)
 class Judges:
-    """Both judges with their cards."""
+    """Both judges with their cards, and where networks of them compute."""
 
-    age: AgeClassifier
+    age: AgeClassifier | DlibAge
     identity: IdentityNetwork | DlibIdentity
     age_card: NetworkCard
     identity_card: NetworkCard
+    device: torch.device = torch.device("cpu")
 
     @torch.inference_mode()
     def measure(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,10 +92,9 @@ class Judges:
         Returns:
             Ages in years (...,) and unit embeddings (..., D), on the CPU.
         """
-        device = next(self.age.parameters()).device
         ages, embeddings = [], []
         for part in images.flatten(0, -4).split(JUDGED_AT_ONCE):
-            part = part.to(device).float().clamp(-1, 1)
+            part = part.to(self.device).float().clamp(-1, 1)
             ages.append(self.age.predict_age(part).float().cpu())
             embeddings.append(self.identity.embed(part).float().cpu())
         shape = images.shape[:-3]
@@ -130,20 +108,28 @@ class Judges:
 def load_judges(
     age: str | Path | None = None, identity: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> Judges:
-    """Loads both judges; the bundled ones where no file is named, dlib's descriptor for ``dlib``.
+    """Loads both judges; the bundled ones where no file is named, those of dlib for ``dlib``.
 
     Raises:
-        InputError: a file cannot be read or is something else.
+        InputError: a file cannot be read or is something else, or a package is missing.
     """
-    age = age or model_paths["demo_judge_age"]
-    identity = identity or model_paths["demo_judge_identity"]
-    age_judge = load_age_classifier(age, device)
-    age_card = NetworkCard.from_checkpoint(load_checkpoint(age), age)
-    if str(identity) == DLIB:
-        card = NetworkCard(DLIB, "judge_identity", "ResNet", DLIB_SIZE, teacher=DLIB)
-        return Judges(age_judge, DlibIdentity(), age_card, card)
-    identity_card = NetworkCard.from_checkpoint(load_checkpoint(identity), identity)
-    return Judges(age_judge, load_identity(identity, device), age_card, identity_card)
+    ages, age_card = _age_judge(str(age or model_paths["demo_judge_age"]), device)
+    people, identity_card = _identity_judge(str(identity or model_paths["demo_judge_identity"]), device)
+    return Judges(ages, people, age_card, identity_card, torch.device(device))
+
+
+def _age_judge(file: str, device: str | torch.device) -> tuple[AgeClassifier | DlibAge, NetworkCard]:
+    if file == DLIB:
+        return DlibAge(), NetworkCard(DLIB, "judge_age", "ResNet", AGE_SIZE, teacher=AGE_LICENCE)
+    return load_age_classifier(file, device), NetworkCard.from_checkpoint(load_checkpoint(file), file)
+
+
+def _identity_judge(
+    file: str, device: str | torch.device
+) -> tuple[IdentityNetwork | DlibIdentity, NetworkCard]:
+    if file == DLIB:
+        return DlibIdentity(), NetworkCard(DLIB, "judge_identity", "ResNet", IDENTITY_SIZE, teacher=DLIB)
+    return load_identity(file, device), NetworkCard.from_checkpoint(load_checkpoint(file), file)
 
 
 def chosen_judges(options: JudgingOptions) -> Judges:

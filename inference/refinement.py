@@ -52,6 +52,13 @@ class RefinedModel(WrappedModel):
         self.steps, self.learning_rate, self.progress = steps, learning_rate, progress
         self._own_ages = own_ages
 
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return images, self.offsets(images)
+
+    def age_encoded(self, encoded: tuple[Tensor, Tensor], ages: Ages) -> Tensor:
+        images, offsets = encoded
+        return self.render(self.model.codes(images, ages) + offsets[:, None])
+
     def codes(self, images: Tensor, ages: Ages) -> Tensor:
         return self.model.codes(images, ages) + self.offsets(images)[:, None]
 

@@ -231,7 +231,6 @@ class InferenceRun(Generic[Model]):
         Raises:
             InputError: the model makes no pictures.
         """
-        self._require_finite(results)
         images, path, name = batch.images[batch.faces[index]], batch.paths[index], batch.names[index]
         squares = [square for square in batch.squares[batch.faces[index]] if square is not None]
         return AgedPhoto(
@@ -242,11 +241,20 @@ class InferenceRun(Generic[Model]):
             images=images,
             faces=_as_bytes(self.resized(images)),
             ages=ages,
-            results=_as_bytes(self.resized(results.flatten(0, 1))).unflatten(0, results.shape[:2]),
+            results=self.as_shown(results),
             read_photo=None
             if self.crop is None
             else once(partial(_read_photo, path, squares, self._masks(images))),
         )
+
+    def as_shown(self, results: Tensor) -> Tensor:
+        """Results ``(F, A, 3, R, R)`` of the model as uint8 on the CPU, at the size that is wanted.
+
+        Raises:
+            InputError: the model makes no pictures.
+        """
+        self._require_finite(results)
+        return _as_bytes(self.resized(results.flatten(0, 1))).unflatten(0, results.shape[:2])
 
     def _masks(self, images: Tensor) -> list[np.ndarray] | None:
         """Where faces (F, 3, S, S) may change, uint8 (R, R) each; None for everywhere."""

@@ -9,7 +9,7 @@ What only some methods have is a small interface of its own, for which a command
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -53,6 +53,19 @@ class AgingModel(nn.Module, ABC):
         Returns:
             (B, A, 3, R, R) pictures, float32, not clamped.
         """
+
+    def encode(self, images: Tensor) -> Any:
+        """What of faces (B, 3, S, S) does not depend on the age, see :meth:`age_encoded`; here themselves."""
+        return images
+
+    def age_encoded(self, encoded: Any, ages: Ages) -> Tensor:
+        """What :meth:`age_path` gives for the same ages, for faces that are asked for age after age.
+
+        Args:
+            encoded: of :meth:`encode`.
+            ages: as there.
+        """
+        return self.age_path(encoded, ages)
 
     def transform(self, images: Tensor, target_ages: Ages) -> Tensor:
         """Each face at one age.

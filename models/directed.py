@@ -77,6 +77,14 @@ class DirectedModel(StyleModel):
 
     _fixed_z: Tensor
 
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        return self.identity(images)
+
+    @torch.no_grad()
+    def age_encoded(self, encoded: Tensor, ages: Ages) -> Tensor:
+        return self.render(self.at_ages(encoded, ages))
+
     def identity(self, images: Tensor) -> Tensor:
         """Latents (B, ...) of faces (B, 3, S, S), the same at every age."""
         with autocast(self._fixed_z.device, self.precision):

@@ -45,21 +45,31 @@ class PSPAgingModel(StyleModel):
         return resize(images.to(self.network.latent_avg.device), self.input_size)
 
     @torch.no_grad()
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The photos (B, 3, S, S) as the encoders see them, and their codes (B, n_styles, style_dim)."""
+        images = self._prepared(images)
+        with self._autocast():
+            return images, self.network.encode_photo(images).float()
+
+    def age_encoded(self, encoded: tuple[Tensor, Tensor], ages: Ages) -> Tensor:
+        return self.render(self._aged_codes(*encoded, ages))
+
     def codes(self, images: Tensor, ages: Ages) -> Tensor:
-        network, images = self.network, self._prepared(images)
+        return self._aged_codes(*self.encode(images), ages)
+
+    @torch.no_grad()
+    def _aged_codes(self, images: Tensor, photo_codes: Tensor, ages: Ages) -> Tensor:
+        network = self.network
         grid = age_grid(ages, images)
         years, count = grid.flatten(), grid.shape[1]
         with self._autocast():
-            photo_codes = network.encode_photo(images).float()
             x = append_age(images.repeat_interleave(count, dim=0), years)
             codes = network.encoder(x).float() + photo_codes.repeat_interleave(count, dim=0)
         codes = network.personalize(codes, years)
         return codes.view(images.shape[0], count, *codes.shape[1:])
 
-    @torch.no_grad()
     def photo_codes(self, images: Tensor) -> Tensor:
-        with self._autocast():
-            return self.network.encode_photo(self._prepared(images)).float()
+        return self.encode(images)[1]
 
     @torch.no_grad()
     def random_codes(self, count: int, generator: torch.Generator) -> Tensor:

@@ -12,7 +12,12 @@ class JudgeOptions(Options):
 
     title = "judges: networks that no loss used"
 
-    judge_age: str = option(model_paths["demo_judge_age"], path, "tells ages", metavar="FILE")
+    judge_age: str = option(
+        model_paths["demo_judge_age"],
+        path,
+        "tells ages; in evaluations also dlib, whose public network it is (the extra judges)",
+        metavar="FILE",
+    )
     judge_identity: str = option(
         model_paths["demo_judge_identity"],
         path,

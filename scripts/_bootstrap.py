@@ -1,11 +1,14 @@
 """Puts the repository root first on the import path, so that `datasets` is ours whatever is installed."""
 
+import multiprocessing
 import os
 import sys
 from pathlib import Path
 from types import TracebackType
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+if method := os.environ.get("AGELAB_START_METHOD"):  # of processes beside this one: fork, spawn, forkserver
+    multiprocessing.set_start_method(method, force=True)
 
 
 def _stop(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

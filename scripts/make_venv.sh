@@ -28,10 +28,12 @@ if [ -z "$python" ]; then
 fi
 
 rm -rf "$venv"
-if ! output=$("$python" -m venv "$venv" 2>&1) || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+bin=bin
+[ "${OS:-}" = Windows_NT ] && bin=Scripts
+if ! output=$("$python" -m venv "$venv" 2>&1) || ! "$venv/$bin/python" -m pip --version >/dev/null 2>&1; then
   rm -rf "$venv"
   echo "error: $python could not make a virtual environment in $venv (on Debian and Ubuntu:" \
     "apt-get install python3-venv): $(tail -n 1 <<<"$output")" >&2
   exit 2
 fi
-echo "made $venv with $("$venv/bin/python" --version)"
+echo "made $venv with $("$venv/$bin/python" --version)"

@@ -1,5 +1,6 @@
 """Shared test setup: repository root first on the path, few threads, ``--slow`` for the large networks."""
 
+import multiprocessing
 import os
 import sys
 from collections.abc import Iterator
@@ -22,7 +23,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marker; one thread per pytest-xdist worker, as many as there are cores otherwise."""
+    """Registers the marker; one thread per pytest-xdist worker, as many as there are cores otherwise.
+
+    ``AGELAB_START_METHOD`` says how worker processes start, as for the commands.
+    """
+    if method := os.environ.get("AGELAB_START_METHOD"):
+        multiprocessing.set_start_method(method, force=True)
     config.addinivalue_line("markers", "slow: needs the full-size official networks; run with --slow")
     if "PYTEST_XDIST_WORKER" in os.environ:
         torch.set_num_threads(1)

@@ -246,10 +246,10 @@ def main() -> None:
         sys.path.insert(0, folder)
     import commands  # noqa: F401
     import pytorch_optimizer  # noqa: F401
-    import tensorboard.compat.proto.event_pb2
+    import tensorboard.compat.proto.event_pb2  # noqa: F401
     import tensorboard.summary.writer.record_writer  # noqa: F401
     import torch
-    import torch._dynamo  # which every optimiser asks for
+    import torch._dynamo  # noqa: F401 - which every optimiser asks for
     import torch.utils.tensorboard.summary  # noqa: F401
 
     from options.train_options import COACHES

@@ -146,4 +146,4 @@ def run_plainly(notebook: dict[str, Any], folder: Path) -> None:
 
 if __name__ == "__main__":
     sys.path.pop(0)  # a notebook does not see the tests
-    run_plainly(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+    run_plainly(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))

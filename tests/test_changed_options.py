@@ -96,7 +96,7 @@ RATES = {
 @pytest.mark.parametrize("coach", RATES)
 def test_another_learning_rate_is_used(coach: str, go_on: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run = go_on(coach, *RATES[coach])
-    said, options = capsys.readouterr().err, json.loads((run / "opt.json").read_text())
+    said, options = capsys.readouterr().err, json.loads((run / "opt.json").read_text(encoding="utf-8"))
     groups = {name: state["param_groups"][0] for name, state in state_of(run)["optimizers"].items()}
     main = groups.get("main", groups.get("g"))
     for flag in RATES[coach]:
@@ -118,7 +118,7 @@ def test_start_files_are_kept_and_networks_refused(
     other = shutil.copy(files.sam, tmp_path / "other.pt")
     run = go_on("mytimemachine", f"--checkpoint_path={other}")
     assert f"--checkpoint_path={other} has no effect: the run goes on from its own" in capsys.readouterr().err
-    assert json.loads((run / "opt.json").read_text())["checkpoint_path"] == files.sam
+    assert json.loads((run / "opt.json").read_text(encoding="utf-8"))["checkpoint_path"] == files.sam
     assert load_checkpoint(run / "checkpoints/iteration_2.pt")["opts"]["checkpoint_path"] == files.sam
     for flag in ("--n_bottleneck=16", "--optim_name=adam"):
         with pytest.raises(InputError, match=f"{flag}: the run in .* was begun with"):

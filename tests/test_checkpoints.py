@@ -196,12 +196,16 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
         assert first != second
         first.write_text("first")
         second.write_text("second")
-    assert (tmp_path / "a.txt").read_text() == "first" and len(list(tmp_path.iterdir())) == 1
+    assert (tmp_path / "a.txt").read_text(encoding="utf-8") == "first" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_json_has_no_nan(tmp_path: Path) -> None:
     path = write_json({"a": float("nan"), 3: [float("inf"), 1.5], "folder": tmp_path}, tmp_path / "a.json")
-    assert json.loads(path.read_text()) == {"a": None, "3": [None, 1.5], "folder": str(tmp_path)}
+    assert json.loads(path.read_text(encoding="utf-8")) == {
+        "a": None,
+        "3": [None, 1.5],
+        "folder": str(tmp_path),
+    }
 
 
 def test_options_that_safetensors_cannot_hold(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from utils.errors import InputError
 from utils.files.checkpoints import load_checkpoint
 
 COUNT = int(os.environ.get("AGELAB_FUZZ_FILES", "3"))  # damaged files a command; docs/reliability.md has more
+pytestmark = pytest.mark.timeout(300 + 15 * COUNT)
 PHOTOS, OUT = "--data_path={photos}", "--exp_dir={out}"
 MYTIMEMACHINE = f"@{ROOT}/configs/demo/mytimemachine.args"
 DATA = "--train_dataset={photos}"

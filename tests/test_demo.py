@@ -29,13 +29,13 @@ def test_demo_leaves_picture_table_and_figures(tmp_path: Path) -> None:
     assert (tmp_path / "00000" / "checkpoints" / "iteration_2.pt").is_file()
     with Image.open(tmp_path / "life_span.png") as picture:
         assert picture.width > picture.height > 3 * 64
-    figures = json.loads((tmp_path / "figures.json").read_text())
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     # two steps of an adapter that starts at zero: next to nothing has moved yet
     assert abs(figures["overall"]["gain"]["similarity"]) < 0.02
     assert set(figures["judges"]) == {"age", "identity"}
     assert set(figures) == {*SUMMARY, "inside_training_range", "outside_training_range", "judges"}
     assert figures["training_range"] == [20, 60]
-    table = (tmp_path / "table.md").read_text()
+    table = (tmp_path / "table.md").read_text(encoding="utf-8")
     assert "personalised" in table and table in done.stdout
     assert f"Over global SAM: identity {figures['overall']['gain']['similarity']:+.3f}" in done.stdout
 

@@ -191,7 +191,7 @@ def test_all_ages_move_alike(edited: Path, place: SimpleNamespace) -> None:
 
 
 def test_the_figures(edited: Path) -> None:
-    content = json.loads((edited / "directions.json").read_text())
+    content = json.loads((edited / "directions.json").read_text(encoding="utf-8"))
     assert content["command"].startswith("python scripts/edit.py")
     scores = [row["score"] for row in content["directions"].values()]
     assert len(scores) == 3 and scores == sorted(scores, reverse=True) and scores[-1] > 0
@@ -199,7 +199,7 @@ def test_the_figures(edited: Path) -> None:
         assert [at["strength"] for at in row["strengths"]] == [-2.0, 1.5]
         assert row["picture_change"] > 0 and -1 <= row["lowest_identity"] <= row["identity"] <= 1
     first = next(iter(content["directions"]))
-    table = (edited / "directions.md").read_text()
+    table = (edited / "directions.md").read_text(encoding="utf-8")
     assert table.index(f"| {first}") == min(table.index(f"| {name}") for name in content["directions"])
 
 

@@ -79,12 +79,12 @@ WORK = "[print('line', i, flush=True) for i in range(2000)]; open(r'{}', 'w').wr
 def test_a_reader_who_leaves_does_not_end_the_work(stream: str, tmp_path: Path) -> None:
     result = ended(WORK.format(tmp_path / "result"), stream)
     assert result.returncode == 0 and "Traceback" not in result.stderr
-    assert (tmp_path / "result").read_text() == "finished"
+    assert (tmp_path / "result").read_text(encoding="utf-8") == "finished"
 
 
 def test_output_on_a_full_disk_is_said_after_the_work_is_done(tmp_path: Path) -> None:
     result = ended(WORK.format(tmp_path / "result"), "> /dev/full")
-    assert result.returncode == 2 and (tmp_path / "result").read_text() == "finished"
+    assert result.returncode == 2 and (tmp_path / "result").read_text(encoding="utf-8") == "finished"
     assert result.stderr == (
         "error: the output cannot be written: No space left on device; "
         "free some space or choose another folder\n"

@@ -76,13 +76,13 @@ def test_evaluate_an_ageing_model(weights: Path, tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert names(out) == {"evaluation.json", "evaluation.md", "curves.png", "examples.png"}
-    found = json.loads((out / "evaluation.json").read_text())
+    found = json.loads((out / "evaluation.json").read_text(encoding="utf-8"))
     assert found["photos"] == 3 and found["target_ages"] == [10, 80] and len(found["per_age"]) == 2
     assert (
         found["judges"]["age"]["data_share"] == "60-100" and found["judges"]["identity"]["teacher"] == "dlib"
     )
     assert found["command"].startswith("python scripts/evaluate.py --checkpoint_path=")
-    text = (out / "evaluation.md").read_text()
+    text = (out / "evaluation.md").read_text(encoding="utf-8")
     for part in ("Spearman correlation", "judge_identity: vgg, 32 px", "two photos of different people"):
         assert part in text and part in result.stdout
     assert Image.open(out / "curves.png").size[0] > 400
@@ -102,16 +102,16 @@ def test_methods_side_by_side(weights: Path, tmp_path: Path) -> None:
     first = f"{weights.name}_sam"
     second = f"{tmp_path.name}_sam"
     assert names(out) == {"methods.json", "methods.md", "methods.png", "pair", first, second}
-    found = json.loads((out / "methods.json").read_text())["methods"]
+    found = json.loads((out / "methods.json").read_text(encoding="utf-8"))["methods"]
     kinds = {name: row["kind"] for name, row in found.items()}
     assert kinds == {first: "sam", "pair": "directed", second: "sam"}
-    text = (out / "methods.md").read_text()
+    text = (out / "methods.md").read_text(encoding="utf-8")
     assert all(f"| {name}" in text for name in found) and text.count("| sam ") == 2
     sheet, alone = (Image.open(path) for path in (out / "methods.png", out / first / "examples.png"))
     assert sheet.height > 2.5 * alone.height
     assert names(out / "pair") == {"evaluation.json", "evaluation.md", "curves.png", "examples.png"}
     run("evaluate", f"--checkpoint_path={files[0]}", f"--exp_dir={tmp_path / 'alone'}", *common)
-    single = json.loads((tmp_path / "alone" / "evaluation.json").read_text())
+    single = json.loads((tmp_path / "alone" / "evaluation.json").read_text(encoding="utf-8"))
     assert single["identity"] == found[first]["identity"]  # its faces are the largest, so it sees the same
     for more in ("--global_checkpoint=x.pt", "--encoder_path=x.pt", "--personalized_checkpoint=x.pt"):
         refused = run("evaluate", together, f"--exp_dir={out}", *common, more)
@@ -130,7 +130,7 @@ def test_evaluate_age_classifiers_only(weights: Path, tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert names(tmp_path / "out") == {"age_classifiers.json", "age_classifiers.md"}
-    found = json.loads((tmp_path / "out" / "age_classifiers.json").read_text())["classifiers"]
+    found = json.loads((tmp_path / "out" / "age_classifiers.json").read_text(encoding="utf-8"))["classifiers"]
     assert [row["file"] for row in found] == files and found[0]["photos"] == 3
     assert [row["from_age"] for row in found[0]["decades"]] == [10, 30, 50]
     assert "50-59" in result.stdout
@@ -155,14 +155,14 @@ def test_evaluate_a_personalised_model(weights: Path, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     expected = {"personalization.json", "personalization.md", "personalization.png", "life_span.png"}
     assert names(out) == expected
-    found = json.loads((out / "personalization.json").read_text())
+    found = json.loads((out / "personalization.json").read_text(encoding="utf-8"))
     assert found["overall"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 2
     assert "personalised" in result.stdout
     one = tmp_path / "one"
     photo = photos / "40_1.png"
     result = run("evaluate", *common, f"--exp_dir={one}", f"--input_path={photo}")
     assert result.returncode == 0, result.stderr
-    again = json.loads((one / "personalization.json").read_text())
+    again = json.loads((one / "personalization.json").read_text(encoding="utf-8"))
     same = [pair for pair in found["pairs"] if pair["input"] == "40_1.png"]
     for ours, theirs in zip(again["pairs"], same, strict=True):
         assert ours["truth"] == theirs["truth"]
@@ -195,12 +195,12 @@ def test_evaluate_people(weights: Path, people: Path, tmp_path: Path) -> None:
     ]
     result = run("evaluate_people", *command)
     assert result.returncode == 0, result.stderr
-    found = json.loads((out / "people.json").read_text())
+    found = json.loads((out / "people.json").read_text(encoding="utf-8"))
     assert found["people"]["anna"]["overall"]["pairs"] == 4
     assert [fold["left_out"] for fold in found["people"]["anna"]["folds"]] == [[10, 30], [20, 40]]
     assert "too few for 2 folds" in found["people"]["few"]["failed"]
     assert found["overall"]["people"] == 1
-    lines = (out / "people.md").read_text()
+    lines = (out / "people.md").read_text(encoding="utf-8")
     assert "| anna " in lines and "| few " in lines and "mean over people" in lines
     assert {"fold_1_of_2", "fold_2_of_2"} == names(out / "anna")
     trained_on = {path.resolve().name for path in (out / "anna" / "fold_1_of_2" / "photos").iterdir()}
@@ -209,7 +209,7 @@ def test_evaluate_people(weights: Path, people: Path, tmp_path: Path) -> None:
 
     again = run("evaluate_people", *command)  # nothing is trained a second time
     assert again.returncode == 0 and "CoachPersonalized" not in again.stderr
-    assert json.loads((out / "people.json").read_text())["people"] == found["people"]
+    assert json.loads((out / "people.json").read_text(encoding="utf-8"))["people"] == found["people"]
 
     other = run("evaluate_people", *command, "--learning_rate=0.5")
     assert other.returncode == 2 and "other photos or options" in other.stderr

@@ -77,7 +77,10 @@ def test_report_text(tmp_path: Path) -> None:
         "+3.0",
     ]
     write_json({"a": float("nan"), "b": [1.5, Path("x")]}, tmp_path / "deep" / "a.json")
-    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == {"a": None, "b": [1.5, "x"]}
+    assert json.loads((tmp_path / "deep" / "a.json").read_text(encoding="utf-8")) == {
+        "a": None,
+        "b": [1.5, "x"],
+    }
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.json"]
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot write"):

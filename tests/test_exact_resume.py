@@ -79,10 +79,12 @@ def kill_and_finish(
         death = Death(unit, draws.uniform(0, 0.6 * whole[unit]))
         codes = lab.train(command, folder / "log", death, **more)["codes"]
         # of several processes the others end by themselves, and say that they can go on
-        assert codes[0] in (-signal.SIGKILL, 0) and set(codes[1:]) <= {0, 3}, (folder / "log").read_text()
+        assert codes[0] in (-signal.SIGKILL, 0) and set(codes[1:]) <= {0, 3}, (folder / "log").read_text(
+            encoding="utf-8"
+        )
         killed += codes[0] != 0
     codes = lab.train(command, folder / "log", **more)["codes"]
-    assert set(codes) == {0}, (folder / "log").read_text()
+    assert set(codes) == {0}, (folder / "log").read_text(encoding="utf-8")
     return killed
 
 
@@ -102,7 +104,7 @@ def whole_and_parts(
     command = toys.arguments(coach, files, folder / "whole", *SHORT, *flags)
     processes = {name: value for name, value in more.items() if name == "processes"}
     result = lab.train(command, folder / "log", **processes)
-    assert set(result["codes"]) == {0}, (folder / "log").read_text()
+    assert set(result["codes"]) == {0}, (folder / "log").read_text(encoding="utf-8")
     killed = 0
     for number in range(rounds):
         parts = folder / f"parts_{number}"

@@ -59,13 +59,13 @@ def test_a_pair_is_measured_in_every_age_group(
     out = tmp_path / "out"
     result = commands.run("evaluate_generator", *words(pair, files.faces, out, judges))
     assert result.returncode == 0, result.stderr
-    figures = json.loads((out / "generator.json").read_text())
+    figures = json.loads((out / "generator.json").read_text(encoding="utf-8"))
     assert [row["class"] for row in figures["rows"]] == [None, *GROUPS.split(",")]
     assert [row["photos"] for row in figures["rows"]] == [8, 2, 3, 3]
     assert figures["samples"] == {"frechet": 12} and figures["photos"] == 8
     total, rare, *_ = figures["rows"]
     assert total["frechet"] > 0 and total["frechet_halves"] > 0 and rare["frechet_halves"] is None
-    assert f"| 0-30 | 2 | {rare['frechet']:.4f} | - |" in (out / "generator.md").read_text()
+    assert f"| 0-30 | 2 | {rare['frechet']:.4f} | - |" in (out / "generator.md").read_text(encoding="utf-8")
     sheet = Image.open(out / "generator.png")
     assert sheet.height == 3 * 16 + 2 * 2 and sheet.width > 4 * 16
     first = {path.name: path.read_bytes() for path in out.iterdir()}
@@ -88,7 +88,9 @@ def test_classes_by_labels_and_by_given_groups_are_the_same(
             "evaluate_generator", *words(generator, photos, tmp_path / more[2:6], judges, more)
         )
         assert result.returncode == 0, result.stderr
-        found.append(json.loads((tmp_path / more[2:6] / "generator.json").read_text())["rows"])
+        found.append(
+            json.loads((tmp_path / more[2:6] / "generator.json").read_text(encoding="utf-8"))["rows"]
+        )
     assert found[0] == found[1]
 
 
@@ -98,7 +100,7 @@ def test_an_unconditional_generator_has_one_row(
     generator, out = write_generator(tmp_path, 0), tmp_path / "out"
     result = commands.run("evaluate_generator", *words(generator, files.faces, out, judges))
     assert result.returncode == 0, result.stderr
-    assert len(json.loads((out / "generator.json").read_text())["rows"]) == 1
+    assert len(json.loads((out / "generator.json").read_text(encoding="utf-8"))["rows"]) == 1
     result = commands.run("evaluate_generator", *words(generator, files.faces, out, judges, "--metrics=none"))
     assert result.returncode == 0 and (out / "generator.png").is_file()
 

@@ -55,7 +55,7 @@ def test_inference_writes_what_the_official_script_writes(
     assert files_below(out) == expected
     assert Image.open(out / "inference_results/0/20_0.png").size == (OUTPUT, OUTPUT)
     assert Image.open(out / "inference_coupled/0/20_0.png").size == (2 * OUTPUT, OUTPUT)
-    assert (out / "stats.txt").read_text().startswith("Runtime ")
+    assert (out / "stats.txt").read_text(encoding="utf-8").startswith("Runtime ")
     assert "3 photos aged" in result.stdout
     different = pixels(out / "inference_results/0/20_0.png") - pixels(out / "inference_results/62.5/20_0.png")
     assert abs(different).max() > 0, "the age changes nothing"

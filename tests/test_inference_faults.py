@@ -16,6 +16,7 @@ from utils.errors import InputError
 from utils.pictures.reading import read_pixels
 
 RUNS = int(os.environ.get("AGELAB_FUZZ_FOLDERS", "4"))  # folders a command; docs/reliability.md has more
+pytestmark = pytest.mark.timeout(300 + 15 * RUNS)
 SCRIPTS = ("inference", "inference_side_by_side", "style_mixing", "inference_lifespan")
 
 

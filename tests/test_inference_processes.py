@@ -90,7 +90,7 @@ def test_several_processes_write_the_files_of_one(
     assert alone.returncode == DONE and "10 photos aged, 2 unreadable skipped" in alone.stdout, alone.stderr
     log, command = tmp_path / "log", arguments(script, checkpoint, photos, tmp_path / "together")
     answer = lab.train(command, log, processes=processes, script=script)
-    said = log.read_text()
+    said = log.read_text(encoding="utf-8")
     assert answer["codes"] == [DONE] * processes, said
     assert said.count("10 photos aged, 2 unreadable skipped") == 1
     for name in ("0.png", "4.png"):
@@ -99,7 +99,7 @@ def test_several_processes_write_the_files_of_one(
     one, several = contents(tmp_path / "alone"), contents(tmp_path / "together")
     assert one == several and len(one) >= 10
     if script == "inference":
-        assert "6 batches" in (tmp_path / "together/stats.txt").read_text()
+        assert "6 batches" in (tmp_path / "together/stats.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -134,7 +134,7 @@ def test_photos_that_one_process_cannot_write(
         script="inference",
         patch=NO_SPACE.format(error=error),
     )
-    said = log.read_text()
+    said = log.read_text(encoding="utf-8")
     assert answer["codes"] == codes and "Traceback" not in said, said
     written = set(contents(tmp_path / "out" / "inference_results"))
     if error == "EACCES":
@@ -159,7 +159,7 @@ def test_what_stands_after_a_stop_is_whole(
     command = arguments("inference", checkpoint, many, out)[:3] + ["--target_age=70", "--write_workers=1"]
     patch = STOP_AT_THE_FIFTH_FILE.format(number=int(number))
     answer = lab.train(command, tmp_path / "log", script="inference", patch=patch)
-    said = (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text(encoding="utf-8")
     assert answer["codes"] == [STOPPED] and "stopped; what was finished is kept" in said, said
     assert "Traceback" not in said
     left = [path for path in out.rglob("*") if path.is_file()]

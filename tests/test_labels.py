@@ -45,7 +45,7 @@ def zipped(folder: Path) -> Path:
 
 
 def written(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 # ---------------------------------------------------------------- the command

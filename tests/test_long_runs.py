@@ -52,7 +52,7 @@ def test_two_runs_write_the_same_bytes(coach: str, lab: Lab, files: SimpleNamesp
         command = toys.arguments(coach, files, tmp_path / name, *more)
         assert lab.train(command, tmp_path / "log", cache=False)["codes"] == [0], (
             tmp_path / "log"
-        ).read_text()
+        ).read_text(encoding="utf-8")
         place = toys.run_folder(coach, tmp_path / name) / "checkpoints"
         bytes_of.append({path.name: path.read_bytes() for path in place.glob("*.pt")})
     one, two, three = bytes_of
@@ -65,7 +65,7 @@ def test_an_operation_without_deterministic_form_is_named(
 ) -> None:
     command = toys.arguments("psp", files, tmp_path / "run", *SHORT, "--deterministic")
     answer = lab.train(command, tmp_path / "log", patch=UNSTEADY)
-    said = (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text(encoding="utf-8")
     assert answer["codes"] == [BAD_INPUT] and "Traceback" not in said
     assert "error: --deterministic: put_ has no deterministic form on cpu; leave the flag out" in said
 
@@ -79,8 +79,8 @@ def grown(
     """Step, memory in bytes and open files, ten times in a training."""
     patch = WATCHED.format(every=steps // 10, report=str(folder / "report"))
     answer = lab.train([*command, f"--max_steps={steps}"], folder / "log", patch=patch, longest=longest)
-    assert answer["codes"] == [0], (folder / "log").read_text()
-    return json.loads((folder / "report").read_text())
+    assert answer["codes"] == [0], (folder / "log").read_text(encoding="utf-8")
+    return json.loads((folder / "report").read_text(encoding="utf-8"))
 
 
 def check_steady(rows: list[list[int]], allowed: float) -> None:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 import torch
 import training_toys as toys
@@ -128,7 +129,6 @@ def test_a_rehearsal_needs_what_a_step_needs_and_leaves_no_trace(
 
 def test_what_is_said(files: SimpleNamespace, tmp_path: Path) -> None:
     trainer = toys.coach(toys.arguments("psp", files, tmp_path / "a"))
-    assert sentence(Forecast(12_340_000_000, None), trainer) == "a step needs about 12.3 GB of memory"
     assert sentence(Forecast(1, 2_000_000_000), trainer).endswith("0.0 GB of memory, 2.0 GB are there")
     said = sentence(Forecast(3_000_000_000, 2_000_000_000), trainer)
     for flag in ("--activation_checkpointing", "--gradient_accumulation_steps", "--batch_size", "=bf16"):
@@ -166,8 +166,8 @@ def test_the_memory_that_containers_leave(tmp_path: Path, monkeypatch: pytest.Mo
     device = torch.device("cpu")
     monkeypatch.setattr(memory, "PROC", tmp_path / "proc")
     monkeypatch.setattr(memory, "GROUP", tmp_path / "cgroup")
-    assert memory.free(device) is None and memory.held(device) > 0
-    write("proc/meminfo", "MemTotal: 9000 kB\nMemAvailable: 8000 kB\n")
+    assert memory.free(device) > 0 < memory.held(device)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8000 * 1024))
     write("proc/self/cgroup", "0::/pods/one\n")
     assert memory.free(device) == 8000 * 1024
     write("cgroup/pods/one/memory.max", "max\n")

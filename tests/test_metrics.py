@@ -43,7 +43,7 @@ def flags(judges: dict[str, str], *more: str) -> list[str]:
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 class MeanColours(FeatureNetwork):

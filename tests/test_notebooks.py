@@ -24,7 +24,7 @@ each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path
 
 def read(path: Path) -> dict[str, Any]:
     """Reads a notebook."""
-    return json.loads(path.read_text())
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def code_cells(notebook: dict[str, Any]) -> list[dict[str, Any]]:
@@ -126,7 +126,7 @@ def test_train_sg2_ada(tmp_path: Path) -> None:
     shown = run("train_sg2_ada.ipynb", tmp_path, **settings)
     assert len(shown) == 4  # the photos; the sheet of samples; the curves; the ages between
     results = tmp_path / "results" / "example"
-    labels = json.loads((results / "faces" / "dataset.json").read_text())
+    labels = json.loads((results / "faces" / "dataset.json").read_text(encoding="utf-8"))
     assert labels["age_groups"] == "20-29,30-39,40-49,50-60" and len(labels["labels"]) == 38
     assert (results / "training" / "checkpoints" / "iteration_4.pt").is_file()
     assert not (results / "original").exists()  # a dry run
@@ -190,7 +190,7 @@ def test_setup_clones_into_an_empty_folder(tmp_path: Path) -> None:
     cells = [{**cell, "source": text}, {**cell, "id": "ask", "source": ask}]
     run_notebook({**notebook, "cells": cells}, empty, tmp_path / "shown")
     checkout = empty / "agelab"
-    assert (checkout / "found").read_text() == os.fspath(checkout / "utils" / "errors.py")
+    assert (checkout / "found").read_text(encoding="utf-8") == os.fspath(checkout / "utils" / "errors.py")
 
 
 def test_setup_without_an_address_says_what_to_do(tmp_path: Path) -> None:

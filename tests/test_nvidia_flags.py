@@ -234,7 +234,7 @@ def test_what_is_said(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_no_word_of_theirs_is_one_of_ours() -> None:
     """Else it could not tell which of the two command lines is meant."""
-    ours = json.loads((ROOT / "tests/fixtures/train_flags.json").read_text())["stylegan2"]
+    ours = json.loads((ROOT / "tests/fixtures/train_flags.json").read_text(encoding="utf-8"))["stylegan2"]
     assert not {f"--{name}" for name in THEIRS} & set(ours)
     for kind in THEIRS.values():
         with pytest.raises((argparse.ArgumentTypeError, ValueError)):

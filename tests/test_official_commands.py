@@ -108,7 +108,9 @@ def test_official_alignment_command_parses() -> None:
 )
 def test_official_flags_of_the_other_commands(repository: str, script: str) -> None:
     parser = build_parser(LifespanOptions if script == "helper.py" else AlignAllOptions)
-    flags = json.loads((ROOT / "tests/fixtures/official_flags.json").read_text())[repository][script]
+    flags = json.loads((ROOT / "tests/fixtures/official_flags.json").read_text(encoding="utf-8"))[repository][
+        script
+    ]
     assert flags
     for flag in flags:
         (name,) = flag["flags"]

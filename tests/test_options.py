@@ -24,7 +24,7 @@ from options.train_options import (
 from utils.errors import InputError
 
 FIXTURES = ROOT / "tests" / "fixtures"
-OFFICIAL = json.loads((FIXTURES / "official_flags.json").read_text())
+OFFICIAL = json.loads((FIXTURES / "official_flags.json").read_text(encoding="utf-8"))
 
 SAM_COMMAND = (
     "--dataset_type=ffhq_aging --exp_dir=/path/to/experiment --workers=6 --batch_size=6 --test_batch_size=6 "
@@ -282,7 +282,7 @@ def test_dry_run_prints_the_options_and_leaves_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("coach", COACHES)
 def test_flags_are_deliberate(coach: str) -> None:
     """A flag that comes or goes is a decision: change `fixtures/train_flags.json` with it."""
-    frozen = json.loads((FIXTURES / "train_flags.json").read_text())
+    frozen = json.loads((FIXTURES / "train_flags.json").read_text(encoding="utf-8"))
     assert sorted(build_train_parser(coach)._option_string_actions) == frozen[coach]
 
 
@@ -308,7 +308,7 @@ def test_every_option_of_a_coach_is_read(coach: str) -> None:
     read = {
         node.attr
         for path in files
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)
     }
     own = {item.name for item in fields(options_class(coach)) if "flag" in item.metadata}

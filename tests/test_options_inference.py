@@ -23,7 +23,7 @@ from utils.errors import InputError
 
 COMMANDS = (InferenceOptions, SideBySideOptions, StyleMixingOptions, ReferenceOptions)
 each_command = pytest.mark.parametrize("command", COMMANDS)
-OFFICIAL = json.loads((ROOT / "tests" / "fixtures" / "official_flags.json").read_text())
+OFFICIAL = json.loads((ROOT / "tests" / "fixtures" / "official_flags.json").read_text(encoding="utf-8"))
 NEEDED = ["--exp_dir=x", "--target_age=50", "--latent_mask=8,9"]  # by one command or another
 
 

@@ -39,7 +39,7 @@ def content(folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def manifest_of(folder: Path) -> dict:
-    return json.loads((folder / "manifest.json").read_text())
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
 
 
 def verdicts_of(folder: Path) -> dict[str, str]:
@@ -247,13 +247,11 @@ class Doubler:
 def test_enhanced_faces_stay_aligned_and_are_kept(
     crop: str, done: tuple[Album, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import prepare_personal
-
     doubler = Doubler()
     album, out = done
     weights = tmp_path / "weights.pth"
     weights.write_bytes(b"stands for a network")
-    monkeypatch.setattr(prepare_personal, "Restorer", lambda path, device: doubler)
+    monkeypatch.setattr("inference.personal_album.Restorer", lambda path, device: doubler)
     arguments = (SPLIT, f"--crop={crop}", "--size=128")
     prepare(album, out, *arguments)
     plain = [np.array(Image.open(out / name)).astype(float) for name in pictures(out)]

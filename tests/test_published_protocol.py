@@ -179,13 +179,13 @@ def test_the_published_protocol_on_toys(command: list[str], tmp_path: Path) -> N
     variants = "--variants=delta,fine_tuned"
     result = run("evaluate_people", *command, f"--exp_dir={out}", "--protocol=mytimemachine", variants)
     assert result.returncode == 0, result.stderr
-    found = json.loads((out / "people.json").read_text())
+    found = json.loads((out / "people.json").read_text(encoding="utf-8"))
     assert list(found["tasks"]["regression"]) == ["SAM", "delta", "fine_tuned"]
     anna = found["people"]["anna"]["progression"]
     assert anna["start"] == 40 and anna["training_photos"] == 2
     assert len(anna["methods"]["delta"]["rows"]) == 9
     assert "no photo is of about 40" in found["people"]["few"]["progression"]["failed"]
-    text = (out / "people.md").read_text()
+    text = (out / "people.md").read_text(encoding="utf-8")
     assert "| regression " in text and "| progression " in text and "(judge_age.pt)" in text
     assert {path.name for path in (out / "anna" / "regression").iterdir()} == {"delta", "fine_tuned"}
 
@@ -195,7 +195,7 @@ def test_variants_of_a_person_with_a_split(command: list[str], tmp_path: Path) -
     flags = [f"--people={people.parent / 'split'}", f"--exp_dir={tmp_path}", "--variants=blend,linear"]
     result = run("evaluate_people", *command, *flags)
     assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / "people.json").read_text())["variants"]
+    found = json.loads((tmp_path / "people.json").read_text(encoding="utf-8"))["variants"]
     assert list(found) == ["blend", "linear"] and found["blend"]["overall"]["pairs"] == 2
     photos = tmp_path / "blend" / "bert" / "given_split" / "photos"
     assert sorted(path.name for path in photos.iterdir()) == ["32_0.png", "44_1.png"]

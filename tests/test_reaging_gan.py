@@ -218,7 +218,7 @@ def test_without_dlib_an_oval_is_the_mask_and_one_note_says_so(
     def missing() -> Any:
         raise InputError("face alignment needs dlib; run: pip install dlib-bin")
 
-    monkeypatch.setattr("utils.faces.alignment._dlib", missing)
+    monkeypatch.setattr("utils.faces.alignment.dlib_module", missing)
     ours = model(tmp_path)
     first, second = ours.transform(faces(), 20), ours.transform(faces(), 20)
     assert torch.equal(first, second) and torch.equal(first[:, :, -1, 0], faces()[:, :, -1, 0])

@@ -211,7 +211,7 @@ def test_a_training_with_mask_files(files: SimpleNamespace, tmp_path: Path) -> N
     for path in (*Path(files.faces).iterdir(), *Path(files.test).iterdir()):
         Image.fromarray(np.zeros((16, 16), np.uint8)).save(masks / f"{path.stem}.png")
     folder = train(files, tmp_path / "run", *TWO, "--masks=files", f"--mask_folder={masks}")
-    (row,) = map(json.loads, (folder / "logs" / "validation.jsonl").read_text().splitlines())
+    (row,) = map(json.loads, (folder / "logs" / "validation.jsonl").read_text(encoding="utf-8").splitlines())
     assert row["loss_rec"] == row["loss_cyc"] == 0, "everything is background"
 
 

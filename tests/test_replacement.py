@@ -17,7 +17,11 @@ NEW = {"train/a": "new", "train/d": "new", "manifest.json": "new", "cache/x": "o
 
 def tree(folder: Path) -> dict[str, str]:
     """The files of a folder and what is in them; leftovers count too."""
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_text(encoding="utf-8")
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def fill(folder: Path, content: dict[str, str]) -> None:

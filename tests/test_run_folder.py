@@ -129,7 +129,7 @@ def test_what_the_end_should_have_left_is_made_up_for(files: SimpleNamespace, tm
         path.unlink()
     toys.train([*command, "--max_steps=4"])
     assert [path.read_bytes() for path in places] == before
-    rows = (tmp_path / "logs/validation.jsonl").read_text().splitlines()
+    rows = (tmp_path / "logs/validation.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(row)["step"] for row in rows] == [2, 4]
 
 
@@ -145,7 +145,7 @@ def test_a_stopped_run_ends_where_fewer_steps_are_asked_for(
     assert 0 < step < 9 and not weights.exists()
     toys.train([*command, f"--max_steps={step}"])
     assert weights.exists() and toys.scalars(tmp_path / "run", "train/cross_entropy")
-    rows = (tmp_path / "run/logs/validation.jsonl").read_text().splitlines()
+    rows = (tmp_path / "run/logs/validation.jsonl").read_text(encoding="utf-8").splitlines()
     assert json.loads(rows[-1])["step"] == step
 
 
@@ -159,7 +159,7 @@ def test_text_logs_end_at_the_step(tmp_path: Path) -> None:
         log = LineLog(tmp_path / "log", step_of_row)
         log.path.write_bytes(("".join(rows) + end).encode("latin-1"))
         log.cut(3)
-        assert log.path.read_text() == "".join(rows[:3]) and log.steps() == {1, 2, 3}
+        assert log.path.read_text(encoding="utf-8") == "".join(rows[:3]) and log.steps() == {1, 2, 3}
     log = LineLog(tmp_path / "timestamp.txt", step_of_note)
     for step in (2, 10, 30):
         log.append(f"2026-01-01 12:00:00 iteration_{step}: step {step}, loss 4")
@@ -224,7 +224,7 @@ def test_a_second_training_is_refused_while_the_first_runs(
             wait_until(lambda: (run / "opt.json").exists() or first.poll() is not None)
             answer = lab.train([*long, "--max_steps=2"], tmp_path / "second")
             assert answer["codes"] == [BAD_INPUT]
-            said = (tmp_path / "second").read_text().splitlines()[-1]
+            said = (tmp_path / "second").read_text(encoding="utf-8").splitlines()[-1]
             assert f"error: {run} is in use: process {first.pid} on " in said
             assert not list((run / "checkpoints").glob("*.pt"))
         finally:
@@ -245,7 +245,7 @@ def test_locks_of_other_machines(tmp_path: Path) -> None:
     old = time.time() - 2 * run_lock.STALE
     os.utime(path, (old, old))
     lock.acquire()
-    assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert json.loads(path.read_text(encoding="utf-8"))["pid"] == os.getpid()
     lock.release()
     for content in ("", "{", "[1]", json.dumps({"pid": 99999999, "host": platform.node()})):
         path.write_text(content)
@@ -306,7 +306,7 @@ def test_a_signal_to_all_processes_finishes_the_step(
     command += ["--val_interval=0", "--board_interval=0"]
     number = getattr(signal, name)
     answer = lab.train(command, tmp_path / "log", sent=(6, number, "all"), cache=False)
-    said = (tmp_path / "log").read_text()
+    said = (tmp_path / "log").read_text(encoding="utf-8")
     assert answer["codes"] == [STOPPED], said
     step = load_checkpoint(tmp_path / "run/checkpoints/resume_state.pt")["step"]
     assert f"stopped at step {step}; the same command continues" in said and "Traceback" not in said
@@ -338,4 +338,6 @@ def test_a_second_signal_ends_at_once(lab: Lab, files: SimpleNamespace, tmp_path
     """In the middle of a step that takes for ever."""
     command = toys.arguments("psp", files, tmp_path / "run", "--max_steps=4")
     answer = lab.train(command, tmp_path / "log", patch=TWICE.format(pause=1.5))
-    assert answer["codes"] == [STOPPED] and "stopped at once" in (tmp_path / "log").read_text()
+    assert answer["codes"] == [STOPPED] and "stopped at once" in (tmp_path / "log").read_text(
+        encoding="utf-8"
+    )

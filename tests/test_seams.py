@@ -69,7 +69,7 @@ def test_a_method_is_measured(tint: Path, files: SimpleNamespace, tmp_path: Path
     command = (f"--checkpoint_path={tint}", f"--data_path={files.faces}", f"--exp_dir={tmp_path / 'out'}")
     result = commands.run("evaluate", *command, "--target_age=20,60", "--n_images=4", "--device=cpu")
     assert result.returncode == 0, result.stderr
-    figures = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    figures = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
     assert (figures["kind"], figures["photos"], figures["target_ages"]) == ("tint", 4, [20.0, 60.0])
 
 

@@ -78,7 +78,10 @@ def flat(content: Any) -> list[Tensor]:
 
 
 def skipped(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "logs/skipped_steps.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)
+        for line in (run / "logs/skipped_steps.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
 
 
 # ---------------------------------------------------------------- a step

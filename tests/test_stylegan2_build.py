@@ -298,7 +298,7 @@ def test_failed_build_is_one_sentence_and_a_log(
     (log,) = cache.rglob("build.log")
     reason = "the build failed with 'ops.cu(7): error: no such thing'"
     assert str(caught.value) == f"{reason} (all of it is in {log})"
-    assert "ops.cu(7): error: no such thing" in log.read_text()
+    assert "ops.cu(7): error: no such thing" in log.read_text(encoding="utf-8")
     assert capfd.readouterr().err.count("building the StyleGAN2 operators, once, in") == 1
 
 
@@ -319,7 +319,7 @@ def test_kernels_compile(tmp_path: Path) -> None:
     command = [str(toolkit.nvcc), "-std=c++17", "-O3", "-Werror=all-warnings", "-ptx", str(build.SOURCE)]
     result = subprocess.run([*command, "-o", str(ptx)], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout + result.stderr
-    kernels = re.findall(r"\.entry (\w+)", ptx.read_text())
+    kernels = re.findall(r"\.entry (\w+)", ptx.read_text(encoding="utf-8"))
     for precision in ("f", "d", "6__half", "13__nv_bfloat16"):
         for operator, forms in FORMS.items():
             assert sum(f"{operator}I{precision}L" in kernel for kernel in kernels) == forms, (

@@ -93,21 +93,24 @@ def test_loss_falls(runs: dict[str, Path], coach: str) -> None:
 @pytest.mark.parametrize("coach", COACHES)
 def test_run_leaves_its_files(runs: dict[str, Path], coach: str) -> None:
     run = runs[coach]
-    options = json.loads((run / "opt.json").read_text())
+    options = json.loads((run / "opt.json").read_text(encoding="utf-8"))
     assert options["coach"] == coach and options["max_steps"] == 30
     assert {"torch", "python", "git", "numpy"} <= options["environment"].keys()
     names = {path.stem for path in (run / "checkpoints").glob("*.pt")}
     expected = {"iteration_20", "iteration_30", "resume_state", "resume_state_previous"}
     assert names == expected | (set() if coach in ADVERSARIAL else {"best_model"})
     assert not [path for path in run.rglob("*") if path.suffix == ".tmp"]
-    lines = (run / "checkpoints" / "timestamp.txt").read_text().splitlines()
+    lines = (run / "checkpoints" / "timestamp.txt").read_text(encoding="utf-8").splitlines()
     assert [line.split(": ")[1] for line in lines if "iteration" in line] == ["step 20", "step 30"]
     logged = {"sam": "train/loss", "mytimemachine": "train/loss"}.get(coach, FIGURES[coach])
     assert len(toys.scalars(run, logged)) == 30
     pictures = [p.relative_to(run / "logs" / "images") for p in run.rglob("*_0000030.jpg")]
     assert pictures == [Path(f"{sheet}_0000030.jpg") for sheet in SHEETS.get(coach, [])]
     if coach != "stylegan2":
-        rows = [json.loads(line) for line in (run / "logs" / "validation.jsonl").read_text().splitlines()]
+        rows = [
+            json.loads(line)
+            for line in (run / "logs" / "validation.jsonl").read_text(encoding="utf-8").splitlines()
+        ]
         assert [row["step"] for row in rows] == [10, 20, 30]
 
 
@@ -269,15 +272,15 @@ def test_terminated_process_saves_and_continues(files: SimpleNamespace, tmp_path
     with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream) as process:
         try:
             for _ in range(900):
-                if "step/s" in log.read_text() or process.poll() is not None:
+                if "step/s" in log.read_text(encoding="utf-8") or process.poll() is not None:
                     break
                 time.sleep(0.1)
             process.terminate()
-            assert process.wait(timeout=100) == STOPPED, log.read_text()
+            assert process.wait(timeout=100) == STOPPED, log.read_text(encoding="utf-8")
         finally:
             process.kill()
     step = state_of(tmp_path, "resume_state")["step"]
-    assert f"stopped at step {step}; the same command continues" in log.read_text()
+    assert f"stopped at step {step}; the same command continues" in log.read_text(encoding="utf-8")
     toys.train([*arguments, f"--max_steps={step + 2}"])
     assert state_of(tmp_path, f"iteration_{step + 2}")["kind"] == "age_classifier"
 

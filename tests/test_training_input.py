@@ -283,7 +283,7 @@ def test_versions_are_recorded_without_git(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     run = run_folder.RunFolder(tmp_path / "run")
     run.create({"b": 1, "a": None})
-    options = json.loads((run.path / "opt.json").read_text())
+    options = json.loads((run.path / "opt.json").read_text(encoding="utf-8"))
     assert options["environment"]["git"] == "unknown"
     assert options["environment"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert (options["a"], options["b"]) == (None, 1)
@@ -358,7 +358,9 @@ def test_dlib_teacher(files: SimpleNamespace, tmp_path: Path, cache_home: Path) 
     photos = toys.make_faces(tmp_path / "photos", (20, 30, 40, 50), size=96)
     folders = (f"--train_dataset={photos}", f"--test_dataset={photos}", "--teacher=auto")
     toys.train(toys.arguments("identity", files, tmp_path / "run", *folders, "--max_steps=3"))
-    row = json.loads((tmp_path / "run" / "logs" / "validation.jsonl").read_text().splitlines()[-1])
+    row = json.loads(
+        (tmp_path / "run" / "logs" / "validation.jsonl").read_text(encoding="utf-8").splitlines()[-1]
+    )
     assert {"validation_loss", "similarity_to_teacher", "pair_correlation"} < row.keys()
     data = FaceFolder(photos, 96)
     with pytest.MonkeyPatch.context() as patch:  # everything is in the cache

@@ -68,7 +68,7 @@ def preset_file(preset: str) -> Path:
 
 def preset_option(preset: str, name: str) -> str:
     """The value of an option of a preset, which has it."""
-    lines = preset_file(preset).read_text().splitlines()
+    lines = preset_file(preset).read_text(encoding="utf-8").splitlines()
     return next(line.split("=")[1] for line in lines if line.startswith(f"--{name}="))
 
 

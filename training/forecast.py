@@ -42,16 +42,16 @@ class Forecast:
 
     Attributes:
         needed: bytes that the process will hold at the most.
-        there: bytes that it could hold; None where nobody tells.
+        there: bytes that it could hold.
     """
 
     needed: int
-    there: int | None
+    there: int
 
     @property
     def fits(self) -> bool:
-        """Whether there is as much as is needed, as far as one knows."""
-        return self.there is None or self.needed <= self.there
+        """Whether there is as much as is needed."""
+        return self.needed <= self.there
 
 
 def tell_forecast(coach: Rehearsed) -> None:
@@ -81,7 +81,7 @@ def forecast(coach: Rehearsed) -> Forecast:
         coach.batches = _Blank(rehearsal, coach)
         coach.training_step()
     extra = CPU_EXTRA if coach.device.type == "cpu" else 0
-    return Forecast(held + rehearsal.peak + extra, None if room is None else held + room)
+    return Forecast(held + rehearsal.peak + extra, held + room)
 
 
 class _Blank:
@@ -136,10 +136,8 @@ def _unchanged(coach: Rehearsed) -> Iterator[None]:
 
 def sentence(expected: Forecast, coach: Rehearsed) -> str:
     """What to say about it; where it does not fit, with the flags that help."""
-    needed = f"a step needs about {expected.needed / 1e9:.1f} GB of memory"
-    if expected.there is None:
-        return needed
-    text = f"{needed}, {expected.there / 1e9:.1f} GB are there"
+    needed, there = expected.needed / 1e9, expected.there / 1e9
+    text = f"a step needs about {needed:.1f} GB of memory, {there:.1f} GB are there"
     if expected.fits:
         return text
     opts = coach.opts

@@ -1,5 +1,6 @@
 """One training a run folder: a lock that names its holder and goes with it, however it ends."""
 
+import contextlib
 import json
 import os
 import platform
@@ -8,15 +9,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from utils.errors import InputError
 
 try:
     import fcntl
-except ImportError:  # not on Windows
+except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
+    import msvcrt
 
 NAME = "run.lock"
 BEAT = 20.0  # seconds between signs of life
+_FAR = 1 << 30  # where Windows locks a byte: what it locks cannot be read
 STALE = 180.0  # seconds without one after which the holder on another machine counts as dead
 
 
@@ -60,16 +65,20 @@ class RunLock:
                     os.close(handle)
         self._sign()
         self._ended.clear()
-        threading.Thread(target=self._beat, args=(self._handle,), daemon=True).start()
+        threading.Thread(target=self._beat, daemon=True).start()
 
     def release(self) -> None:
         """Gives the lock back and removes its file."""
         if self._handle is None:
             return
         self._ended.set()
-        self.path.unlink(missing_ok=True)
+        if fcntl is not None:  # before anybody else may take it
+            self.path.unlink(missing_ok=True)
         os.close(self._handle)
         self._handle = None
+        if fcntl is None:  # Windows removes no file that is open, not even for the next holder
+            with contextlib.suppress(OSError):
+                self.path.unlink(missing_ok=True)
 
     def _refuse_if_held(self, handle: int, free: bool | None) -> None:
         """Raises where the system says so, or where it cannot tell and the holder shows signs of life."""
@@ -96,12 +105,13 @@ class RunLock:
             "since": time.strftime("%Y-%m-%d %H:%M:%S"),
         }
         os.ftruncate(self._handle, 0)
-        os.pwrite(self._handle, json.dumps(holder).encode(), 0)
+        os.lseek(self._handle, 0, os.SEEK_SET)
+        os.write(self._handle, json.dumps(holder).encode())
 
-    def _beat(self, handle: int) -> None:
+    def _beat(self) -> None:
         while not self._ended.wait(BEAT):
             try:
-                os.utime(handle)
+                os.utime(self.path)
             except OSError:
                 return
 
@@ -109,7 +119,12 @@ class RunLock:
 def _locked_by_system(handle: int) -> bool | None:
     """Whether the system gave the lock; None where it keeps none."""
     if fcntl is None:
-        return None
+        os.lseek(handle, _FAR, os.SEEK_SET)
+        try:
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
     try:
         # Not `flock`: that lock would live on in the processes that decode pictures.
         fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,21 +136,17 @@ def _locked_by_system(handle: int) -> bool | None:
 
 
 def _is_gone(process: Any) -> bool:
-    """Whether this machine has no such process; unknown on Windows."""
-    if fcntl is None or not isinstance(process, int) or process < 1:
-        return False
+    """Whether this machine has no such process."""
     try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return True
-    except OSError:
+        return not psutil.pid_exists(process)
+    except (TypeError, ValueError, OverflowError):
         return False
-    return False
 
 
 def _read(handle: int) -> dict[str, Any]:
     try:
-        content = json.loads(os.pread(handle, 4096, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        content = json.loads(os.read(handle, 4096))
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

@@ -1,12 +1,10 @@
 """How much memory there is for a device, and how much of it this process holds."""
 
 import ctypes
-import os
 import platform
-import resource
-import sys
 from pathlib import Path
 
+import psutil
 import torch
 
 GROUP = Path("/sys/fs/cgroup")
@@ -21,29 +19,18 @@ def held(device: torch.device) -> int:
         return torch.mps.current_allocated_memory()
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)  # gives back what was freed and kept
-    pages = _words(PROC / "self/statm")
-    if pages:
-        return int(pages[1]) * os.sysconf("SC_PAGE_SIZE")
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return psutil.Process().memory_info().rss
 
 
-def free(device: torch.device) -> int | None:
-    """Bytes that this process could have besides those that it holds; None where nobody tells."""
+def free(device: torch.device) -> int:
+    """Bytes that this process could have besides those that it holds."""
     if device.type == "cuda":
         kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type == "mps":
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    known = [value for value in (_available(), *_left_in_groups()) if value is not None]
-    return max(0, min(known)) if known else None
-
-
-def _available() -> int | None:
-    for line in _lines(PROC / "meminfo"):
-        if line.startswith("MemAvailable:"):
-            return 1024 * int(line.split()[1])
-    return None
+    known = [psutil.virtual_memory().available, *_left_in_groups()]
+    return max(0, min(value for value in known if value is not None))
 
 
 def _left_in_groups() -> list[int | None]:
@@ -65,7 +52,7 @@ def _left(folder: Path, limit: str, usage: str) -> int | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
 

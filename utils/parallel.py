@@ -55,7 +55,8 @@ def parallel_map(
 @contextlib.contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """So many processes beside this one, each with one thread of OpenCV; a context that ends them."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    usual = "fork" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(multiprocessing.get_start_method(allow_none=True) or usual)
     threads = cv2.getNumThreads()
     # A forked process has none of OpenCV's threads, and would wait for ever for those that it knows of.
     cv2.setNumThreads(1)

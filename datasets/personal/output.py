@@ -210,7 +210,7 @@ def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], 
                 picture: Image.Image | None = open_rgb(faces[verdict.photo.name])
                 lines = [f"{age}{far}", verdict.photo.name, verdict.reason]
             else:
-                picture = _framed_thumbnail(verdict.photo, verdict.face)
+                picture = framed_thumbnail(verdict.photo, verdict.face)
                 lines = [verdict.photo.name, verdict.reason]
             cells.append(Cell(picture, [line for line in lines if line], _COLOURS.get(status, "firebrick")))
         kind = "accepted" if status in (TRAIN, TEST) else "rejected"
@@ -218,7 +218,7 @@ def write_contact_sheet(verdicts: Sequence[Verdict], faces: Mapping[str, Path], 
     save_pil(contact_sheet(sections, side=THUMBNAIL), path)
 
 
-def _framed_thumbnail(photo: Photo, face: int | None) -> Image.Image | None:
+def framed_thumbnail(photo: Photo, face: int | None) -> Image.Image | None:
     """The thumbnail of a photo with a box about one face."""
     if photo.thumbnail is None:
         return None

@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work, and what a device has left."""
+"""Peak memory of a piece of work."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 _STATUS, _PEAK_SWITCH = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-_MACHINE = Path("/proc/meminfo")
 
 
 class PeakMemory:
@@ -40,7 +39,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self._device)
             return
         try:
-            _PEAK_SWITCH.write_text("5")  # the peak of this process begins anew
+            _PEAK_SWITCH.write_text("5", encoding="utf-8")  # the peak of this process begins anew
         except OSError:
             self._told = False
 
@@ -65,25 +64,9 @@ def _trim() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def available(device: torch.device) -> int | None:
-    """Bytes that can still be had, None where the system does not tell."""
-    if device.type == "cuda":
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + kept
-    if device.type != "cpu":
-        return None
-    free = _kilobytes(_MACHINE, "MemAvailable") << 10
-    limits = [free] if free else []
-    with contextlib.suppress(OSError, ValueError):  # a container may have less than the machine
-        group = Path("/sys/fs/cgroup")
-        used = int((group / "memory.current").read_text())
-        limits.append(int((group / "memory.max").read_text()) - used)
-    return min(limits, default=None)
-
-
 def _kilobytes(file: Path, entry: str) -> int:
     """A figure of a file below ``/proc``; 0 where there is none."""
     with contextlib.suppress(OSError):
-        found = re.search(rf"^{entry}:\s+(\d+) kB", file.read_text(), flags=re.MULTILINE)
+        found = re.search(rf"^{entry}:\s+(\d+) kB", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         return int(found[1]) if found else 0
     return 0

@@ -17,6 +17,7 @@ from evaluation.benchmark.timing import median, seconds
 from evaluation.benchmark.training_steps import Built
 from evaluation.benchmark.works import WORKS, Work
 from utils.compilation import eagerly
+from utils.memory import free
 from utils.notes import note
 from utils.recordings import WANTED_FROM
 
@@ -179,8 +180,7 @@ def measure(
         built, found = _first_look(build, Row(case, name, work.images))
         rows += found
         memory.give_back()
-        left = memory.available(device)
-        if left is None or left > _SPARE * max(row.peak or 0 for row in rows):
+        if free(device) > _SPARE * max(row.peak or 0 for row in rows):
             kept[name] = built
         del built
     advance()

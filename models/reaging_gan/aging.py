@@ -70,14 +70,23 @@ class ReAgingModel(AgingModel, KeepsBackground):
         return None if self.masks is None else self.masks(images, self.output_size)
 
     @torch.no_grad()
-    def age_path(self, images: Tensor, ages: Ages) -> Tensor:
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """The faces (B, 3, R, R) at the size of the network, their masks, and their features."""
         images = resize(images.to(self.generator.decoder.last.weight.device), self.output_size).float()
-        grid = age_grid(ages, images)
         masks = self.face_masks(images)
+        with autocast(images.device, self.precision):
+            return images, masks, self.generator.identity_encoder(face_only(images, masks))
+
+    def age_path(self, images: Tensor, ages: Ages) -> Tensor:
+        return self.age_encoded(self.encode(images), ages)
+
+    @torch.no_grad()
+    def age_encoded(self, encoded: tuple[Tensor, Tensor | None, Tensor], ages: Ages) -> Tensor:
+        images, masks, identity = encoded
+        grid = age_grid(ages, images)
         codes = self.codes(grid.flatten())
         at_once = max(1, PIXELS_AT_A_TIME // self.output_size**2)
         with autocast(images.device, self.precision):
-            identity = self.generator.identity_encoder(face_only(images, masks))
             identity = identity.repeat_interleave(grid.shape[1], 0)
             parts = zip(identity.split(at_once), codes.split(at_once), strict=True)
             pictures = torch.cat([self.generator.render(*part).float() for part in parts])

@@ -67,7 +67,7 @@ def predictor_path() -> Path:
     return model_path(_PREDICTOR)
 
 
-def _dlib() -> ModuleType:
+def dlib_module() -> ModuleType:
     """Imports dlib only when a photo is aligned."""
     try:
         import dlib
@@ -79,7 +79,7 @@ def _dlib() -> ModuleType:
 @cache
 def _networks() -> tuple[Any, Any]:
     """Loads detector and landmark predictor, once per process."""
-    dlib = _dlib()
+    dlib = dlib_module()
     return dlib.get_frontal_face_detector(), dlib.shape_predictor(str(predictor_path()))
 
 
@@ -119,7 +119,7 @@ def landmarks_in(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
     Raises:
         InputError: dlib or its landmark file is missing.
     """
-    rectangle = _dlib().rectangle(*np.rint(box).astype(int).tolist())
+    rectangle = dlib_module().rectangle(*np.rint(box).astype(int).tolist())
     _, predictor = _networks()
     return _points(predictor(np.ascontiguousarray(pixels), rectangle))
 
@@ -142,7 +142,7 @@ def _search_sizes(longest: int, side: int, area: int) -> list[tuple[int, int]]:
 
 def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
     """What the detector finds in a photo whose longer side is reduced to ``target`` pixels."""
-    dlib = _dlib()
+    dlib = dlib_module()
     detector, predictor = _networks()
     height, width = pixels.shape[:2]
     scale = min(1.0, target / max(height, width))

@@ -1,6 +1,7 @@
 """Safe checkpoint files: checked and weights-only loading, atomic and verified saving."""
 
 import pickle
+import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -83,7 +84,8 @@ def _content(path: Path) -> Any:
     if head.lstrip()[:1] == b"<":
         raise InputError(f"{path} is a web page, not a checkpoint; the download failed, download it again")
     data = map_file(path)
-    mapped = len(data) >= MMAP_FROM_BYTES
+    # Windows replaces no file that is mapped, and a training replaces the state that it was resumed from.
+    mapped = len(data) >= MMAP_FROM_BYTES and sys.platform != "win32"
     if head.startswith(ARCHIVE_START):
         return read_archive(path, data, mapped)
     if head.startswith(OLD_START):

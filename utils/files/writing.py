@@ -15,6 +15,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import psutil
+
 from utils.errors import InputError, explained
 
 # A temporary file: its machine, its process, and random letters. The suffix follows.
@@ -83,22 +85,12 @@ def remove_stale(folder: Path) -> None:
 
 
 def _is_stale(entry: os.DirEntry[str], machine: str, process: int) -> bool:
-    if machine == _machine() and os.name == "posix":
-        return not _is_alive(process)
+    if machine == _machine():
+        return not psutil.pid_exists(process)
     try:
         return time.time() - entry.stat(follow_symlinks=False).st_mtime > STALE_AFTER
     except OSError:
         return False
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        pass  # of another user, or no number of a process
-    return True
 
 
 @cache
