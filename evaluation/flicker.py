@@ -1,33 +1,40 @@
-"""How much an aged clip flickers beside its input, and whether its faces still move as those of the input."""
+"""How much an aged clip flickers beside its input, and what else became of its faces: movement, age, person."""
 
 import contextlib
 import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
+from evaluation.judges import load_judges
 from evaluation.markdown import markdown_table, number
 from evaluation.report import write_report
 from inference.video.analysis import Analysis, Settings, analyse
 from inference.video.clip import Clip, open_clip
 from inference.video.frames import Frames
+from inference.video.rendering import as_images
 from options.evaluate_video_options import VideoEvaluationOptions
+from utils.device import select_device
 from utils.errors import InputError
 from utils.faces.alignment import CROPS, anchor_square, warp_square
 from utils.faces.masks import oval_mask
 from utils.files.outputs import refuse_overwriting, require_writable
 from utils.pictures.curves import Curve, Panel, draw_panels
 from utils.pictures.writing import save_pil
+from utils.spacing import EvenSamples
 
 SIDE = 128  # pixels of the stabilised face that is looked at
 BLUR = 2.0  # of these, a deviation: grain, of the sensor or of the encoder, is not flicker
 CHANGE_SECONDS = 0.2  # over which the movement of a face is compared
+JUDGED = 32  # faces of each clip that the judges see, or up to twice as many
 REPORT, CURVES = "flicker", "flicker.png"
 CROP = CROPS["tight"]
 
@@ -48,10 +55,12 @@ class ClipFigures:
 
     Attributes:
         flickers: by number of the frame, see :func:`flicker`.
+        faces: uint8 (128, 128, 3), some of the faces.
         together, own, others: sums over pixels of changes times those of the input, and of squares of both.
     """
 
     flickers: dict[int, float] = field(default_factory=dict)
+    faces: EvenSamples[np.ndarray] = field(default_factory=lambda: EvenSamples(JUDGED))
     together: float = 0.0
     own: float = 0.0
     others: float = 0.0
@@ -95,7 +104,10 @@ class FlickerMeter:
         if frame == face.start:
             self._recent.clear()
         square = anchor_square(face.anchors[frame - face.start], CROP.s, CROP.k)
-        self._recent.append([_seen(pixels, square) for pixels in pictures])
+        faces = [warp_square(pixels, square, SIDE) for pixels in pictures]
+        for figures, picture in zip(self.figures, faces, strict=True):
+            figures.faces.offer(partial(np.asarray, picture))
+        self._recent.append([cv2.GaussianBlur(f.astype(np.float32), (0, 0), BLUR) for f in faces])
         if len(self._recent) >= 3:
             for figures, (before, now, after) in zip(
                 self.figures, zip(*list(self._recent)[-3:], strict=True), strict=True
@@ -113,11 +125,6 @@ class FlickerMeter:
             figures.together += float((change * changes[0]).sum())
             figures.own += float((change**2).sum())
             figures.others += float((changes[0] ** 2).sum())
-
-
-def _seen(pixels: np.ndarray, square: np.ndarray) -> np.ndarray:
-    face = warp_square(pixels, square, SIDE).astype(np.float32)
-    return cv2.GaussianBlur(face, (0, 0), BLUR)
 
 
 def measure(source: Clip, results: Sequence[Clip]) -> list[ClipFigures]:
@@ -161,8 +168,10 @@ def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, str]) -> 
     refuse_overwriting(writes, [opts.source, *named])
     require_writable([folder])
     source = open_clip(Path(opts.source), opts.start, opts.end)
+    judges = load_judges(opts.judge_age, opts.judge_identity, select_device(opts.device))
     figures = measure(source, [open_clip(Path(path)) for path in named])
     labels = ["input", *(["frame by frame"] if opts.baseline else []), *map(_short, opts.results)]
+    ages, faces = judges.measure(torch.stack([as_images(found.faces.kept) for found in figures]))
     rows = [
         {
             "clip": str(path),
@@ -170,11 +179,19 @@ def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, str]) -> 
             "beyond_input": found.beyond(figures[0]),
             "of_baseline": found.mean / figures[1].mean if opts.baseline else None,
             "follows": found.follows,
+            "judged_age": float(age.mean()),
+            "identity": float((face * faces[0]).sum(1).mean()),
         }
-        for path, found in zip((opts.source, *named), figures, strict=True)
+        for path, found, age, face in zip((opts.source, *named), figures, ages, faces, strict=True)
+    ]
+    notes = [
+        *NOTES,
+        f"age judge: {judges.age_card.sentence()}",
+        f"identity judge: {judges.identity_card.sentence()}",
     ]
     save_pil(draw_panels([_panel(labels, figures)]), folder / CURVES)
-    write_report(folder, REPORT, "Flicker", {**made_by, "clips": rows}, _table(labels, rows), NOTES)
+    content = {**made_by, "judges": judges.cards(), "clips": rows}
+    write_report(folder, REPORT, "Flicker", content, _table(labels, rows), notes)
 
 
 NOTES = [
@@ -185,16 +202,24 @@ NOTES = [
     "of the result; 0 where it flickers less",
     f"follows: correlation of the changes over {CHANGE_SECONDS:g} seconds with those of the input; a face "
     "that stands still does not flicker, and does not follow",
+    "judged age, identity with the same frames of the input: means over some frames",
 ]
 
 
 def _table(labels: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
-    header = ["clip", "flicker", "beyond the input", "of frame by frame", "follows"]
+    columns = {
+        "flicker": ("flicker", 2),
+        "beyond the input": ("beyond_input", 2),
+        "of frame by frame": ("of_baseline", 2),
+        "follows": ("follows", 2),
+        "judged age": ("judged_age", 1),
+        "identity": ("identity", 2),
+    }
     cells = [
-        [label, *(number(row[name]) for name in ("flicker", "beyond_input", "of_baseline", "follows"))]
+        [label, *(number(row[name], digits) for name, digits in columns.values())]
         for label, row in zip(labels, rows, strict=True)
     ]
-    return markdown_table(header, cells)
+    return markdown_table(["clip", *columns], cells)
 
 
 def _panel(labels: Sequence[str], figures: Sequence[ClipFigures]) -> Panel:

@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass
 
+from options.judge_options import JudgeOptions
+from options.machine_options import DeviceOptions
 from options.video_options import PartOptions
 from utils.errors import InputError
 from utils.typed_options import option, path
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoEvaluationOptions(PartOptions):
+class VideoEvaluationOptions(PartOptions, JudgeOptions, DeviceOptions):
     """Options of `scripts/evaluate_video.py`."""
 
     title = "clips"

@@ -220,6 +220,8 @@ def test_flicker_is_measured_beside_input_and_baseline(clip: Path, tmp_path: Pat
     figures = json.loads((tmp_path / "out" / "flicker.json").read_text())["clips"]
     source, baseline, found = (figure["flicker"] for figure in figures)
     assert baseline == pytest.approx(16, rel=0.2) and found == pytest.approx(source, rel=0.2)
+    assert figures[0]["identity"] == pytest.approx(1) and 0.5 < figures[2]["identity"] < 1
+    assert 0 < figures[0]["judged_age"] < 100
     assert figures[2]["of_baseline"] == pytest.approx(found / baseline)
     assert (tmp_path / "out" / "flicker.png").is_file() and "| frame by frame" in result.stdout
     result = commands.run("evaluate_video", str(weak), f"--source={clip}", f"--exp_dir={tmp_path / 'out'}")

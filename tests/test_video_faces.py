@@ -23,7 +23,9 @@ from inference.video.shots import with_cuts
 from inference.video.tracking import SingleFrames, Tracker
 from inference.video.tracks import NOT_SEEN, UNKNOWN, Track, shares, steady_anchors, weighted_means
 from models.aging_model import Ages, age_grid
+from utils.errors import InputError
 from utils.faces.alignment import CROPS, anchor_square, anchors_of, detect_faces
+from utils.spacing import EvenSamples
 
 TIGHT = CROPS["tight"]
 PEOPLE = sorted((ROOT / "assets" / "demo_person" / "held_out").glob("*.png"))
@@ -249,6 +251,14 @@ def test_which_faces_of_a_shot_are_chosen() -> None:
     assert shot.chosen(4) == [] and Shot(0, 1, []).chosen("main") == []
 
 
+def test_some_of_many_are_kept_evenly() -> None:
+    kept: EvenSamples[int] = EvenSamples(4)
+    for number in range(100):
+        kept.offer(lambda number=number: number)
+        assert len(kept.kept) <= 8 and len(set(np.diff(kept.kept))) <= 1
+    assert kept.kept == [0, 16, 32, 48, 64, 80, 96]
+
+
 # ---------------------------------------------------------------- ageing over time
 
 
@@ -331,6 +341,13 @@ def test_frames_are_the_same_wherever_the_work_goes_on() -> None:
         later = rendered(frames, scene(levels)[1], first, 1.2)
         assert len(later) == 30 - first
         assert all(np.array_equal(a, b) for a, b in zip(whole[first:], later, strict=True))
+
+
+def test_a_model_that_makes_no_pictures_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, role = scene([100] * 3)
+    monkeypatch.setattr(Shades, "synthesize", lambda self, codes: shade(*[float("nan")] * len(codes)))
+    with pytest.raises(InputError, match="values that are no numbers"):
+        rendered(frames, role, 0, 0.0)
 
 
 def test_a_face_that_fades_is_aged_so_far() -> None:

@@ -2,7 +2,7 @@
 
 import json
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -20,9 +20,10 @@ from inference.video.tracks import STEADY_SECONDS, Track, shares, steady_anchors
 from utils.faces.alignment import Crop, anchor_square, warp_square
 from utils.files.writing import write_json, written_atomically
 from utils.notes import note
+from utils.spacing import EvenSamples
 
 VERSION = 1  # of what the files hold; a change makes earlier ones out of date
-SAMPLES = 16  # pictures of a face in a shot from which its ageing is told, up to twice as many
+SAMPLES = 16  # pictures of a face in a shot from which its ageing is told, or up to twice as many
 TIMELINE, SETTINGS = "timeline.npz", "analysis.json"
 
 
@@ -166,7 +167,7 @@ class _ShotFinder:
         kind = Tracker if settings.followed else SingleFrames
         self._tracker = kind(start, rate, settings.every)
         self._count = 0
-        self._samples: dict[int, _Samples] = {}
+        self._samples: dict[int, EvenSamples[np.ndarray]] = {}
 
     def add(self, pixels: np.ndarray) -> None:
         """Looks at the next frame."""
@@ -174,7 +175,7 @@ class _ShotFinder:
         self._count += 1
         crop, size = self._settings.crop, self._settings.size
         for track in self._tracker.in_sight():
-            samples = self._samples.setdefault(id(track), _Samples())
+            samples = self._samples.setdefault(id(track), EvenSamples(SAMPLES))
             square = anchor_square(track.anchors[-1], crop.s, crop.k)
             samples.offer(partial(warp_square, pixels, square, size))
 
@@ -193,22 +194,6 @@ class _ShotFinder:
         anchors = steady_anchors(track, STEADY_SECONDS * self._rate)
         aged = shares(track, self._start, self._start + self._count, self._rate)
         return Face(track.start, anchors, aged, samples, track.weight)
-
-
-class _Samples:
-    """Some of many pictures, evenly spread, of which one does not know how many will come."""
-
-    def __init__(self) -> None:
-        self.kept: list[np.ndarray] = []
-        self._step, self._offered = 1, 0
-
-    def offer(self, make: Callable[[], np.ndarray]) -> None:
-        """Takes every so manyth picture; where there are too many every second of those goes."""
-        if self._offered % self._step == 0:
-            self.kept.append(make())
-            if len(self.kept) > 2 * SAMPLES:
-                self.kept, self._step = self.kept[::2], 2 * self._step
-        self._offered += 1
 
 
 # ---------------------------------------------------------------- files
