@@ -1,4 +1,4 @@
-"""How much an aged clip flickers beside its input, and what else became of its faces: movement, age, person."""
+"""How much an aged clip flickers beside its input, and how its faces move, how old and who they are."""
 
 import contextlib
 import tempfile
