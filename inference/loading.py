@@ -8,7 +8,7 @@ from inference.target_years import input_ages
 from models.aging_model import AgingModel, LatentModel, StyleModel, TakesGlobalEncoder, load_aging_model
 from models.kinds import KINDS
 from models.stylegan2.op import choose_ops
-from options.ageing_options import AgeingOptions
+from options.ageing_options import AgeingOptions, LoadingOptions
 from utils.compilation import compile_networks
 from utils.device import select_device
 from utils.distributed import own_device
@@ -24,10 +24,19 @@ def load_model(opts: AgeingOptions) -> AgingModel:
     Raises:
         InputError: device, operators or a file cannot be used.
     """
+    return given_codes(load_with_encoder(opts), opts)
+
+
+def load_with_encoder(opts: LoadingOptions) -> AgingModel:
+    """Loads the model of a command with the global encoder that an official personalised file needs.
+
+    Raises:
+        InputError: as :func:`load_as_it_is`.
+    """
     model = load_as_it_is(opts)
     if opts.global_checkpoint is None:
         replace_drifted_encoder(model, opts.checkpoint)
-    return given_codes(model, opts)
+    return model
 
 
 def given_codes(model: AgingModel, opts: AgeingOptions) -> AgingModel:
@@ -36,7 +45,7 @@ def given_codes(model: AgingModel, opts: AgeingOptions) -> AgingModel:
     return with_given_codes(model, opts, input_ages(opts, model.crop, device), device)
 
 
-def load_as_it_is(opts: AgeingOptions) -> AgingModel:
+def load_as_it_is(opts: LoadingOptions) -> AgingModel:
     """Loads the model of a command without looking for a global encoder that was not given.
 
     Raises:

@@ -10,13 +10,13 @@ from torch import Tensor
 from configs.paths_config import model_paths
 from datasets.input_age import InputAge, InputAges
 from datasets.photos import PhotoBatch
-from options.ageing_options import PhotoOptions
+from options.ageing_options import InputAgeOptions
 from options.target_ages import TargetAge
 from utils.ages import OLDEST, YOUNGEST
 from utils.notes import above_bars, note
 
 
-def input_ages(opts: PhotoOptions, crop: str, device: torch.device) -> InputAges:
+def input_ages(opts: InputAgeOptions, crop: str, device: torch.device) -> InputAges:
     """Tells the ages of photos, as the options of a command say; see :func:`ages_of_photos`."""
     return ages_of_photos(crop, device, opts.age_classifier, opts.input_age)
 

@@ -20,9 +20,10 @@ AUTO = "auto"
 RESULTS, COUPLED, SWEEP = "inference_results", "inference_coupled", "inference_sweep"
 SIDE_BY_SIDE, MIXTURES = "inference_side_by_side", "style_mixing"
 REFERENCE_GUIDED, EDITING, LATENT_PATHS = "reference_guided_inference", "editing", "latent_paths"
+VIDEOS, COUPLED_VIDEOS = "inference_videos", "inference_videos_coupled"
 RESULT_FOLDERS = (
     *(RESULTS, COUPLED, SWEEP, SIDE_BY_SIDE, MIXTURES),
-    *(REFERENCE_GUIDED, EDITING, LATENT_PATHS),
+    *(REFERENCE_GUIDED, EDITING, LATENT_PATHS, VIDEOS, COUPLED_VIDEOS),
 )
 SINGLES = "single_img"
 
@@ -92,7 +93,7 @@ class TargetOptions(Options):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoOptions(Options):
-    """Alignment, and how old the people in the photos are."""
+    """Alignment."""
 
     title = "photos"
 
@@ -115,6 +116,21 @@ class PhotoOptions(Options):
         "demonstration models",
         choices=(AUTO, *CROPS),
     )
+
+    def check(self) -> None:
+        """Raises ``InputError`` where faces cannot be found: told now, not once a photo."""
+        if self.align:
+            predictor_path()
+        elif self.faces != "main":
+            raise InputError(f"--faces={self.faces} needs --align, which finds the faces of a photo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputAgeOptions(Options):
+    """How old the people in the photos are."""
+
+    title = "photos"
+
     input_age: float | None = option(
         None,
         years,
@@ -128,13 +144,6 @@ class PhotoOptions(Options):
         "without it the official DEX file for ffhq crops where it is at hand, else the bundled one",
         metavar="FILE",
     )
-
-    def check(self) -> None:
-        """Raises ``InputError`` where faces cannot be found: told now, not once a photo."""
-        if self.align:
-            predictor_path()
-        elif self.faces != "main":
-            raise InputError(f"--faces={self.faces} needs --align, which finds the faces of a photo")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +202,25 @@ class BatchOptions(MachineOptions, CompileOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, RefineOptions, BatchOptions, ABC):
+class LoadingOptions(ModelOptions, MachineOptions, CompileOptions, ABC):
+    """What loading a model needs to know.
+
+    Attributes:
+        checkpoint_flag: what names the model.
+    """
+
+    checkpoint_flag: ClassVar[str]
+
+    @property
+    @abstractmethod
+    def checkpoint(self) -> str:
+        """The file of the model: the given one, or the usual one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgeingOptions(
+    TargetOptions, PhotoOptions, InputAgeOptions, RefineOptions, BatchOptions, LoadingOptions
+):
     """What ageing a folder of photos needs to know; how the flags for the files are called differs.
 
     Attributes:
@@ -201,21 +228,14 @@ class AgeingOptions(ModelOptions, TargetOptions, PhotoOptions, RefineOptions, Ba
         resize_outputs: reduce the results to the input size of the model.
         seed: of ages and styles that are drawn.
         photos_flag: what names the photos.
-        checkpoint_flag: what names the model.
     """
 
     photos_flag: ClassVar[str]
-    checkpoint_flag: ClassVar[str]
 
     # Not every command has flags for these.
     n_images: int | None = None
     resize_outputs: bool = False
     seed: int = 0
-
-    @property
-    @abstractmethod
-    def checkpoint(self) -> str:
-        """The file of the model: the given one, or the usual one."""
 
     @property
     @abstractmethod

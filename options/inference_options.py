@@ -30,8 +30,8 @@ def style_indices(text: str) -> tuple[int, ...]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FileOptions(Options):
-    """Model, photos and results."""
+class ResultFileOptions(Options):
+    """Model and results."""
 
     title = "files"
 
@@ -42,6 +42,26 @@ class FileOptions(Options):
         "SAM or MyTimeMachine, official or of AgeLab; without it the bundled demonstration model",
         metavar="FILE",
     )
+
+    @property
+    def checkpoint(self) -> str:
+        """The file of the model, the bundled one if none was named."""
+        return self.checkpoint_path or model_paths["demo_sam"]
+
+    checkpoint_flag = "--checkpoint_path"
+
+    def check(self) -> None:
+        """Raises ``InputError`` without a folder for the results."""
+        if not self.exp_dir:
+            raise InputError("--exp_dir=DIR is needed: the folder for the results")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOptions(ResultFileOptions):
+    """Model, photos and results."""
+
+    title = "files"
+
     data_path: str = option(
         "gt_images",
         path,
@@ -50,13 +70,7 @@ class FileOptions(Options):
     )
     n_images: int | None = option(None, positive, "use only the first N photos", metavar="N")
 
-    @property
-    def checkpoint(self) -> str:
-        """The file of the model, the bundled one if none was named."""
-        return self.checkpoint_path or model_paths["demo_sam"]
-
     photos_flag = "--data_path"
-    checkpoint_flag = "--checkpoint_path"
 
     @property
     def photos(self) -> str:
@@ -68,11 +82,6 @@ class FileOptions(Options):
         """The folders of all inference commands in ``exp_dir`` and among the photos."""
         own = [Path(self.exp_dir) / name for name in (*RESULT_FOLDERS, STATS)]
         return [*own, *earlier_results(self.data_path)]
-
-    def check(self) -> None:
-        """Raises ``InputError`` without a folder for the results."""
-        if not self.exp_dir:
-            raise InputError("--exp_dir=DIR is needed: the folder for the results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +214,7 @@ class ReferenceOptions(SamOptions, MixingOptions, ReferenceListOptions):
     unread = without_effect(MixingOptions, ReferenceListOptions)
 
 
-Chosen = TypeVar("Chosen", bound=SamOptions)
+Chosen = TypeVar("Chosen", bound=ResultFileOptions)
 
 
 def parse_inference_options(

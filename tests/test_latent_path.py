@@ -8,6 +8,7 @@ import pytest
 import torch
 from inference_toys import files_below, make_photo, pixels, save_toy, toy
 from torch import Tensor
+from toy_aging import ShadeModel
 from toy_networks import SMALL_FACE, SMALL_VGG, network_file, reaging_content
 
 from criteria.path_terms import distances, diversity, smoothness
@@ -15,7 +16,7 @@ from criteria.perceptual_loss import PerceptualLoss
 from inference.path_files import LatentPath, in_small, read_paths, write_path
 from inference.path_model import PathModel
 from inference.path_optimizer import PathNetworks, PathOptimizer
-from models.aging_model import Ages, StyleModel, age_grid
+from models.aging_model import Ages, age_grid
 from options.path_options import PathWeights
 from utils.errors import InputError
 from utils.files.checkpoints import save_checkpoint
@@ -48,26 +49,12 @@ def test_codes_that_are_the_same_have_a_finite_gradient() -> None:
 # ---------------------------------------------------------------- what is optimised
 
 
-class Shades(StyleModel):
-    """Renders the mean of a code as a shade; its encoder says 0.4 of the right one."""
-
-    kind, input_size, output_size, crop = "sam", 8, 8, "tight"
+class Shades(ShadeModel):
+    """Its encoder says 0.4 of the right shade."""
 
     def codes(self, images: Tensor, ages: Ages) -> Tensor:
         offset = images.mean((1, 2, 3))[:, None] / 10
         return (0.4 * age_grid(ages, images) / 100 + offset)[:, :, None, None].expand(-1, -1, 2, 3)
-
-    def photo_codes(self, images: Tensor) -> Tensor:
-        return images.new_zeros(len(images), 2, 3)
-
-    def random_codes(self, count: int, generator: torch.Generator) -> Tensor:
-        return torch.zeros(count, 2, 3)
-
-    def synthesize(self, codes: Tensor) -> Tensor:
-        return codes.mean((1, 2))[:, None, None, None].expand(-1, 3, 8, 8)
-
-    def modulations(self) -> list[Tensor]:
-        return [torch.ones(1, 3), torch.ones(1, 3)]
 
 
 class Pixels(PerceptualLoss):

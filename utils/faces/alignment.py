@@ -100,7 +100,9 @@ def detect_faces(pixels: np.ndarray, side: int = DETECTION_SIDE, every: bool = F
     height, width = pixels.shape[:2]
     for target, enlarge in _search_sizes(max(height, width), side, height * width):
         candidates = _search(pixels, target, enlarge)
-        further = [face for face in candidates if _upright_score(face, pixels) >= FACE_SCORE]
+        further = [
+            face for face in candidates if upright_score(anchors_of(face.landmarks), pixels) >= FACE_SCORE
+        ]
         found += [face for face in further if not any(_same_face(face, other) for other in found)]
         if found and not every:
             break
@@ -160,10 +162,15 @@ def _search(pixels: np.ndarray, target: int, enlarge: int) -> list[Face]:
     return faces
 
 
-def _upright_score(face: Face, pixels: np.ndarray) -> float:
-    """The detector's best score near the middle of the upright square about a face; -1 without one."""
+def upright_score(anchors: np.ndarray, pixels: np.ndarray) -> float:
+    """The detector's best score near the middle of the upright square about a face; -1 without one.
+
+    Args:
+        anchors: of the face, see :func:`anchors_of`.
+        pixels: uint8 RGB (H, W, 3).
+    """
     try:
-        square = face_square(face.landmarks, 1.0, 0.3)
+        square = anchor_square(anchors, 1.0, 0.3)
     except ValueError:  # landmarks in one place
         return -1.0
     upright = np.ascontiguousarray(warp_square(pixels, square, _UPRIGHT_SIDE))
@@ -183,18 +190,29 @@ def _same_face(first: Face, second: Face) -> bool:
     return bool(np.hypot(*middles) < 0.5 * max(first.width, second.width))
 
 
+def anchors_of(landmarks: np.ndarray) -> np.ndarray:
+    """What the square depends on of landmarks (68, 2) in dlib's (iBUG) order: (3, 2), eyes and mouth."""
+    mouth = (landmarks[48] + landmarks[54]) / 2
+    return np.stack([landmarks[36:42].mean(0), landmarks[42:48].mean(0), mouth])
+
+
 def face_square(landmarks: np.ndarray, s: float, k: float) -> np.ndarray:
+    """The square of landmarks (68, 2), see :func:`anchor_square`."""
+    return anchor_square(anchors_of(landmarks), s, k)
+
+
+def anchor_square(anchors: np.ndarray, s: float, k: float) -> np.ndarray:
     """Returns the corners (4, 2) of the aligned square: top left, bottom left, bottom right, top right.
 
     Args:
-        landmarks: (68, 2) in dlib's (iBUG) order.
+        anchors: (3, 2), see :func:`anchors_of`.
         s: size; the half side is ``s * max(2.0 |eye to eye|, 1.8 |eyes to mouth|)``.
         k: position of the centre on the way from the eyes to the mouth.
     """
-    left, right = landmarks[36:42].mean(0), landmarks[42:48].mean(0)
+    left, right, mouth = anchors
     eyes = (left + right) / 2
     across = right - left
-    down = (landmarks[48] + landmarks[54]) / 2 - eyes
+    down = mouth - eyes
     direction = across + np.array([down[1], -down[0]])
     length = np.hypot(*direction)
     if length == 0:

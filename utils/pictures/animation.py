@@ -21,17 +21,18 @@ def has_video_writer() -> bool:
     return importlib.util.find_spec("imageio_ffmpeg") is not None
 
 
-def require_video_writer(otherwise: str = "--sweep=gif") -> None:
+def require_video_writer(otherwise: str | None = "--sweep=gif") -> None:
     """Checks that MP4 files can be written.
 
     Args:
-        otherwise: what else to choose.
+        otherwise: what else to choose; None where there is nothing.
 
     Raises:
         InputError: imageio-ffmpeg is not installed.
     """
     if not has_video_writer():
-        raise InputError(f"MP4 needs imageio-ffmpeg; run: pip install imageio-ffmpeg (or choose {otherwise})")
+        choice = f" (or choose {otherwise})" if otherwise else ""
+        raise InputError(f"MP4 needs imageio-ffmpeg; run: pip install imageio-ffmpeg{choice}")
 
 
 def there_and_back(frames: Sequence[Image.Image]) -> list[Image.Image]:
