@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from evaluation.judges import load_judges
 from evaluation.markdown import markdown_table, number
 from evaluation.report import write_report
 from inference.video.analysis import Analysis, Settings, analyse
 from inference.video.clip import Clip, open_clip
 from inference.video.frames import Frames
 from inference.video.rendering import as_images
+from models.judges import load_judges
 from options.evaluate_video_options import VideoEvaluationOptions
 from utils.device import select_device
 from utils.errors import InputError
@@ -152,12 +152,12 @@ def measure(source: Clip, results: Sequence[Clip]) -> list[ClipFigures]:
     return meter.figures
 
 
-def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, str]) -> None:
+def report_flicker(opts: VideoEvaluationOptions, made_by: Mapping[str, Any]) -> None:
     """Writes ``flicker.md``, ``flicker.json`` and ``flicker.png``.
 
     Args:
         opts: the clips.
-        made_by: command and date, which the figures begin with.
+        made_by: of ``evaluation.report.how_made``.
 
     Raises:
         InputError: a clip cannot be used, or a file cannot be written.

@@ -45,6 +45,7 @@ REPORTS = {
     "age_classifiers": Shown(classifier_panels),
     "people": Shown(picture="life_span.png"),
     "generator": Shown(picture="generator.png"),
+    "flicker": Shown(picture="flicker.png"),
 }
 
 

@@ -8,7 +8,7 @@ import _bootstrap  # noqa: F401
 from collections.abc import Sequence
 
 from evaluation.flicker import report_flicker
-from evaluation.report import command_and_date
+from evaluation.report import how_made
 from options.evaluate_video_options import VideoEvaluationOptions
 from options.parser import parse_options
 from utils.errors import run_command
@@ -17,7 +17,7 @@ from utils.errors import run_command
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the table and writes it with the curves into ``exp_dir``."""
     opts = parse_options(VideoEvaluationOptions, arguments, __doc__ or "")
-    report_flicker(opts, command_and_date("evaluate_video", arguments))
+    report_flicker(opts, how_made("evaluate_video", opts, arguments))
 
 
 if __name__ == "__main__":

@@ -223,6 +223,7 @@ def test_flicker_is_measured_beside_input_and_baseline(clip: Path, tmp_path: Pat
     assert figures[0]["identity"] == pytest.approx(1) and 0.5 < figures[2]["identity"] < 1
     assert 0 < figures[0]["judged_age"] < 100
     assert figures[2]["of_baseline"] == pytest.approx(found / baseline)
+    assert "data:image/jpeg" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert (tmp_path / "out" / "flicker.png").is_file() and "| frame by frame" in result.stdout
     result = commands.run("evaluate_video", str(weak), f"--source={clip}", f"--exp_dir={tmp_path / 'out'}")
     assert result.returncode == 2 and "weak.mp4 has 12 frames and" in result.stderr

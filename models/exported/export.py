@@ -110,8 +110,8 @@ def _written(
         write_graphs(graphs, folder, settings.external or weights_size(graphs) > INLINE_TO)
         graphs.clear()
         if joined:
-            parts = [graph_file(folder, name) for name in (*traced, WHOLE)]
-            join_graphs(*parts, chosen[WHOLE])
+            encoder, generator, whole = (graph_file(folder, name) for name in (*traced, WHOLE))
+            join_graphs(encoder, generator, whole, chosen[WHOLE])
         for name in set(traced) - set(chosen):
             graph_file(folder, name).unlink()
         measured = {}
