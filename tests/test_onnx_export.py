@@ -168,11 +168,11 @@ def tint() -> AgingModel:
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (personal, "encoder"),
+        pytest.param(personal, "encoder", marks=pytest.mark.slow),
         (directed("w+"), "encoder"),
         pytest.param(directed("z"), "encoder", marks=pytest.mark.slow),
         pytest.param(directed("w"), "whole", marks=pytest.mark.slow),
-        (reaging(True), "whole"),
+        pytest.param(reaging(True), "whole", marks=pytest.mark.slow),
         pytest.param(reaging(False), "whole", marks=pytest.mark.slow),
         (tint, "whole"),
     ],
