@@ -16,7 +16,7 @@ from utils.files.exported_folders import CARD
 
 
 def exported_sam(place: Path) -> SimpleNamespace:
-    """A SAM ``checkpoint``, its exported ``folder``, what the command ``printed``; the first caller makes them."""
+    """A SAM ``checkpoint``, its exported ``folder``, what was ``printed``; the first caller makes them."""
     checkpoint, where, printed = place / "sam.pt", place / "exported" / "sam", place / "printed.txt"
     with FileLock(f"{place}.lock"):
         if not printed.is_file():
