@@ -14,6 +14,7 @@ from utils.typed_options import (
     group,
     option,
     path,
+    paths,
     pixels,
     positive,
     rate,
@@ -66,6 +67,9 @@ class LossNetworkOptions(Options):
     )
     age_classifier: str = option(
         model_paths["age_predictor"], path, "judges ages; its features are --perceptual=dex", metavar="FILE"
+    )
+    further_age_classifiers: tuple[str, ...] = option(
+        (), paths, "judge ages beside it, so that what only one of them sees is no ageing", metavar="FILE,..."
     )
     identity_network: str = option(model_paths["ir_se50"], path, "judges identity", metavar="FILE")
 

@@ -50,7 +50,7 @@ class CoachAging(Coach[SAMOptions]):
         opts = self.opts
         terms = weighted_terms(opts.objective, opts)
         needs = needs_of(terms) | {CLASSIFIER, "aging"}  # it tells the ages of the photos
-        files = {file.flag: file for file in [*sam_start_files(opts), *loss_files(needs, opts)]}
+        files = {(file.flag, file.path): file for file in [*sam_start_files(opts), *loss_files(needs, opts)]}
         require_files([*files.values(), *data_folders(opts)])
         start = start_sam(opts)
         self.encoder = TrainedEncoder(start, opts, self.precision, self.device)
