@@ -7,6 +7,7 @@ from criteria.adversarial import OpponentOptions
 from options.base_options import CheckpointingOptions, TrainOptions, parse_numbers
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch
 from options.target_ages import UNIFORM_RANDOM, parse_target_age
+from utils.errors import InputError
 from utils.typed_options import (
     Options,
     Unread,
@@ -138,7 +139,10 @@ class EncoderTrainOptions(
 
     def check(self) -> None:
         """Raises ``InputError`` if the discriminator cannot be trained with these batches."""
-        if self.adversarial_lambda and self.discriminator == "stylegan2":
+        second = self.second_discriminator
+        if second is not None and not self.adversarial_lambda:
+            raise InputError(f"--second_discriminator={second} judges nothing without --adversarial_lambda")
+        if self.adversarial_lambda and (self.discriminator == "stylegan2" or second is not None):
             check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
 
 

@@ -7,7 +7,7 @@ from criteria.sam_objective import SAM, SAMWeights
 from models.encoders.age_encoder import AGE_ENCODER, LATENT_SPACES
 from options.encoder_options import EncoderTrainOptions, TargetAgeOptions
 from utils.errors import InputError
-from utils.typed_options import option, path, width
+from utils.typed_options import fraction, option, path, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,12 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
         False,
         bool,
         "the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
+    )
+
+    age_balance: float = option(
+        0.0,
+        fraction,
+        "photos are drawn as in the data (0) up to all age groups alike (1), by the ages in their names",
     )
 
     @property

@@ -72,7 +72,9 @@ class CoachAging(Coach[SAMOptions]):
         if self.opponent is not None:
             self.opponent.register(self.state)
         size = self.encoder.picture_size(full=self.opponent is not None)
-        self.batches, self.watched = load_face_data(opts, size, self.start_step, self.device)
+        self.batches, self.watched = load_face_data(
+            opts, size, self.start_step, self.device, opts.age_balance
+        )
         measures.opponent = self.opponent
         if "code_spread" in needs:
             measures.code_spread = self._code_spread(self.batches.dataset)

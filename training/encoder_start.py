@@ -85,8 +85,17 @@ def read_generator(path: str) -> Checkpoint:
     Raises:
         InputError: it is not there, or another kind of file.
     """
-    require_files([_generator_file(path)])
-    return _read(path, "stylegan2", "--stylegan_weights", "a StyleGAN2 checkpoint")
+    return read_stylegan2(path, "--stylegan_weights")
+
+
+def read_stylegan2(path: str, flag: str) -> Checkpoint:
+    """Reads a StyleGAN2 file that a flag names.
+
+    Raises:
+        InputError: it is not there, or another kind of file.
+    """
+    require_files([NeededFile("the StyleGAN2 networks", flag, path)])
+    return _read(path, "stylegan2", flag, "a StyleGAN2 checkpoint")
 
 
 def _generator_file(path: str) -> NeededFile:

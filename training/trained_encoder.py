@@ -11,9 +11,9 @@ from criteria.objective import PassName
 from models.psp import pSp
 from models.psp_files import psp_checkpoint
 from options.encoder_options import EncoderTrainOptions
-from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.encoder_start import KnownDiscriminator, Start
+from training.opponent import Opponent
 from training.optimizers import build_optimizer, cosine_share, set_share
 from training.state import TrainingState
 from utils.files.checkpoints import Checkpoint
@@ -102,7 +102,7 @@ class TrainedEncoder:
         size = self.net.input_size
         return max(size, self.net.config.generator.size) if full else size
 
-    def checkpoint(self, opponent: Adversary | None, record: Mapping[str, Any]) -> Checkpoint:
+    def checkpoint(self, opponent: Opponent | None, record: Mapping[str, Any]) -> Checkpoint:
         """The weights for use with a record of the options; a discriminator for whoever trains on with it."""
         content = psp_checkpoint(self.averaged, record)
         if opponent is not None and self._opts.discriminator == "stylegan2":

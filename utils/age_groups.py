@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from utils.ages import OLDEST, YOUNGEST
@@ -61,6 +62,11 @@ class AgeGroups:
         """The number of the group to which an age in years belongs, from 0; None where it falls in a gap."""
         number = bisect_right([first for first, _ in self.bounds], age) - 1
         return number if number >= 0 and age < self.bounds[number][1] + 1 else None
+
+    def nearest(self, ages: Sequence[float]) -> list[int]:
+        """The number of the group of each age; that of the group before where it falls in a gap."""
+        firsts = [first for first, _ in self.bounds]
+        return [max(0, bisect_right(firsts, age) - 1) for age in ages]
 
     def weights(self, age: float) -> list[float]:
         """Shares of the groups in an age: 1 at a group's centre, linear between two, the ends beyond them."""
