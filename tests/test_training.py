@@ -356,6 +356,7 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ),
         ("latent_encoder", ["--latent_space=z", "--checkpoint_path={directed}", "--w_norm_lambda=0.1"]),
         ("age_classifier", ["--network=ir_se", "--network_depths=1,1,1,1", "--kind=judge_age"]),
+        ("age_classifier", ["--hard_radius=1"]),
         ("identity", ["--network=vgg", "--network_depths=1,1,1,1,1", "--kind=judge_identity"]),
     ],
     ids=lambda item: " ".join(item) if isinstance(item, list) else item,

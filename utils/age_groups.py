@@ -2,8 +2,11 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
@@ -63,10 +66,11 @@ class AgeGroups:
         number = bisect_right([first for first, _ in self.bounds], age) - 1
         return number if number >= 0 and age < self.bounds[number][1] + 1 else None
 
-    def nearest(self, ages: Sequence[float]) -> list[int]:
-        """The number of the group of each age; that of the group before where it falls in a gap."""
-        firsts = [first for first, _ in self.bounds]
-        return [max(0, bisect_right(firsts, age) - 1) for age in ages]
+    def one_hot(self, ages: Tensor) -> Tensor:
+        """The group of each age (B,) as (B, groups); that of the group before where it falls in a gap."""
+        firsts = torch.tensor([first for first, _ in self.bounds], device=ages.device)
+        numbers = (torch.bucketize(ages, firsts, right=True) - 1).clamp(min=0)
+        return F.one_hot(numbers, len(self.bounds))
 
     def weights(self, age: float) -> list[float]:
         """Shares of the groups in an age: 1 at a group's centre, linear between two, the ends beyond them."""

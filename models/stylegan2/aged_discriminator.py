@@ -35,5 +35,4 @@ class AgedDiscriminator(nn.Module):
         if self.groups is None:
             return self.discriminator(images)
         assert ages is not None
-        classes = torch.tensor(self.groups.nearest(ages.tolist()), device=images.device)
-        return self.discriminator(images, F.one_hot(classes, len(self.groups)).to(images.dtype))
+        return self.discriminator(images, self.groups.one_hot(ages).to(images.dtype))
