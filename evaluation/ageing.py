@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.faces import FaceFolder
+from evaluation.appearance.meter import AppearanceMeter
 from evaluation.figures import (
     distribution,
     mean_absolute_error,
@@ -43,6 +44,7 @@ class AgeingEvaluation:
         judged_ages: (N, A) judged ages of the outputs.
         embeddings: (N, A, D) judged identities of the outputs.
         own_embeddings: (N, D) the same of the outputs at each person's own age.
+        appearance: what the eye sees of them.
         examples: pictures (1 + A, 3, R, R) of some photos: the photo and its outputs.
     """
 
@@ -53,6 +55,7 @@ class AgeingEvaluation:
     judged_ages: Tensor
     embeddings: Tensor
     own_embeddings: Tensor
+    appearance: AppearanceMeter
     examples: list[Tensor] = field(default_factory=list)
 
     @property
@@ -100,6 +103,7 @@ class AgeingEvaluation:
                 "separation_from_output_of_others": separation(self.similarity, others),
             },
             "per_age": [self._at_age(index, others) for index, others in enumerate(other_outputs)],
+            "appearance": self.appearance.figures(self.labels, self.input_embeddings, self.embeddings),
         }
 
     def _at_age(self, index: int, others: Tensor) -> dict[str, Any]:
@@ -176,6 +180,7 @@ def evaluate_ageing(
         )
     shown, kept = set(evenly(len(photos), examples)), []
     ages = torch.tensor([float(age) for age in target_ages])
+    meter = AppearanceMeter(model, ages.tolist())
     rows: list[tuple[Tensor, ...]] = []
     with tqdm(total=len(photos), desc="ageing and judging", unit="photo", disable=not progress) as bar:
         for start in range(0, len(photos), batch_size):
@@ -187,12 +192,15 @@ def evaluate_ageing(
             )
             grid = torch.cat([ages.expand(len(images), -1), own[:, None]], dim=1)
             outputs, own_outputs = model.age_path(images, grid).split([len(ages), 1], dim=1)
+            meter.add([photos.paths[index] for index in batch["index"].tolist()], outputs)
             rows.append((*measured, *judges.measure(outputs), judges.measure(own_outputs[:, 0])[1]))
             for row, index in enumerate(indices):
                 if index in shown:
                     kept.append(_with_photo(images[row], outputs[row].float().cpu()))
             bar.update(len(indices))
-    result = AgeingEvaluation(ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)))
+    result = AgeingEvaluation(
+        ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)), meter
+    )
     result.examples += kept
     return result
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.appearance.tables import appearance_of_methods, appearance_tables
 from evaluation.markdown import markdown_table, number
 from evaluation.personal import METHODS
 
@@ -21,12 +22,17 @@ PAIRS_HEADER = (
 
 
 def ageing_table(figures: dict[str, Any]) -> str:
-    """Three tables of ``AgeingEvaluation.figures``: overall, similarities, each target age."""
-    return "\n\n".join([_overall(figures), _similarities(figures), _per_age(figures)])
+    """Tables of ``AgeingEvaluation.figures``: overall, similarities, each target age, what the eye sees."""
+    judged = [_overall(figures), _similarities(figures), _per_age(figures)]
+    return "\n\n".join([*judged, appearance_tables(figures["appearance"])])
 
 
 def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
-    """Several methods side by side: a row each, of the figures of ``AgeingEvaluation.figures``."""
+    """Several methods side by side: a row each, what judges say and what the eye sees.
+
+    Args:
+        methods: by their names, figures of ``AgeingEvaluation.figures``.
+    """
     rows = []
     for name, figures in methods.items():
         age, identity = figures["age"], figures["identity"]
@@ -56,7 +62,7 @@ def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
         "own age",
         "AUC",
     ]
-    return markdown_table(header, rows)
+    return f"{markdown_table(header, rows)}\n\n{appearance_of_methods(methods)}"
 
 
 def _overall(figures: dict[str, Any]) -> str:
