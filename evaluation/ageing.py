@@ -39,23 +39,23 @@ class AgeingEvaluation:
     Attributes:
         target_ages: (A,) years.
         labels: (N,) years from the file names, NaN without.
+        appearance: what the eye sees of the outputs.
         input_ages: (N,) judged ages of the photos.
         input_embeddings: (N, D) judged identities of the photos.
         judged_ages: (N, A) judged ages of the outputs.
         embeddings: (N, A, D) judged identities of the outputs.
         own_embeddings: (N, D) the same of the outputs at each person's own age.
-        appearance: what the eye sees of them.
         examples: pictures (1 + A, 3, R, R) of some photos: the photo and its outputs.
     """
 
     target_ages: Tensor
     labels: Tensor
+    appearance: AppearanceMeter
     input_ages: Tensor
     input_embeddings: Tensor
     judged_ages: Tensor
     embeddings: Tensor
     own_embeddings: Tensor
-    appearance: AppearanceMeter
     examples: list[Tensor] = field(default_factory=list)
 
     @property
@@ -198,9 +198,8 @@ def evaluate_ageing(
                 if index in shown:
                     kept.append(_with_photo(images[row], outputs[row].float().cpu()))
             bar.update(len(indices))
-    result = AgeingEvaluation(
-        ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)), meter
-    )
+    columns = (torch.cat(part) for part in zip(*rows, strict=True))
+    result = AgeingEvaluation(ages, photos.ages, meter, *columns)
     result.examples += kept
     return result
 

@@ -97,6 +97,7 @@ class Brightness(AgingModel):
 
     kind = "sam"
     input_size = output_size = 8
+    crop = "tight"
 
     def __init__(self, factor: float = 1.0, person: Tensor | None = None) -> None:
         super().__init__()
@@ -213,7 +214,9 @@ def test_personalisation_is_compared_pair_by_pair() -> None:
     assert [(row["target_age"], row["pairs"]) for row in found["per_age"]] == [(20, 3), (40, 3), (60, 4)]
     assert found["inside_training_range"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 4
     table = tables.personalization_table(found).splitlines()
-    assert table[-1].startswith("| all") and "+0.040" in table[-1] and "outside 20-40" in table[-2]
+    middle = table.index("")
+    assert "+0.040" in table[middle - 1] and "outside 20-40" in table[middle - 2]
+    assert table[middle + 1].startswith("| true age | sharpness: input") and table[-1].startswith("| all")
     assert draw_panels(curves.personal_panels(found)).width > 400
     json.dumps(found)
 

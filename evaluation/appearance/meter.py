@@ -52,7 +52,7 @@ class AppearanceMeter:
         pixels = read_pixels(path)
         self._smallest = min(self._smallest, *pixels.shape[:2])
         size = (self._size, self._size)
-        return np.asarray(Image.fromarray(pixels).resize(size, RESAMPLE["lanczos"]))
+        return np.array(Image.fromarray(pixels).resize(size, RESAMPLE["lanczos"]))
 
     def figures(self, labels: Tensor, photos: Tensor, outputs: Tensor) -> dict[str, Any]:
         """Every figure as plain numbers.

@@ -66,12 +66,6 @@ def rings(power: Tensor) -> Tensor:
     return power.flatten(-2) @ (members / members.sum(0))
 
 
-def fine_power(images: Tensor) -> Tensor:
-    """Power (...) of the upper octave, from half the highest frequency on, of pictures (..., 3, R, R)."""
-    profile = rings(power_of(images))
-    return profile[..., profile.shape[-1] // 2 :].mean(-1) + ROUNDING
-
-
 class MeanSpectrum:
     """Spectra of many pictures of one size.
 

@@ -10,7 +10,7 @@ Figures = Mapping[str, Any]
 
 
 def appearance_tables(figures: Figures) -> str:
-    """Two tables of ``AppearanceMeter.figures``: detail and grids, colours of teeth and eyes; a row an age."""
+    """Two tables of ``AppearanceMeter.figures``: detail and grids, teeth and eyes; a row an age."""
     return f"{_detail(figures)}\n\n{_colours(figures['per_age'])}"
 
 
