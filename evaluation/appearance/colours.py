@@ -1,57 +1,61 @@
 """Colours of teeth and eyes: how far from the photo's own, and from what photos ever show."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from evaluation.appearance.regions import REGIONS, aligned_landmarks, at_side, face_regions, to_lab
+from evaluation.appearance.regions import REGIONS, aligned_landmarks, at_side, face_regions
 from utils.errors import InputError
 from utils.notes import note
 
 LEAST_FACES = 20  # photos that show a region, without which nothing is said of how it varies
-BOUND = math.sqrt(-2 * math.log(0.005))  # Mahalanobis distance within which 99.5 % of a normal plane lie
-_KEPT = 0.9  # of the photos, the nearest, from which the spread is computed
-# The spread of the nearest 90 % of a normal plane, as a share of the whole one (Croux and Haesbroeck 1999).
-_SHARE_OF_SPREAD = (_KEPT + (1 - _KEPT) * math.log(1 - _KEPT)) / _KEPT
-_ROUNDS = 10
+CLEAR = 5.0  # units of a* or b*: a change that everybody sees
+SEEN = 1.0  # the smallest change that anybody sees; so far beyond what photos show a colour lies outside
+EXTREMES = (0.005, 0.995)  # quantiles of what photos show; of fewer than 200 it is all
+SIDES = ("greener", "redder", "bluer", "yellower")
+_KEPT, _ROUNDS = 0.9, 10  # the nearest photos, to which the slope is fitted
 
 
 @dataclass(frozen=True)
 class UsualColours:
-    """How the colour of a region varies over photos, given the skin of the same picture.
+    """Which colours of a region photos show, given the skin of the same picture.
 
-    A warm light colours both, so a colour counts as what it differs from ``slope @ skin + middle``.
+    A warm light colours both, so what counts is the difference from ``slope @ skin``.
 
     Attributes:
         slope: (2, 2).
-        middle: a* and b* (2,).
-        inverse: of the covariance (2, 2).
+        lowest: a* and b* (2,).
+        highest: a* and b* (2,).
     """
 
     slope: np.ndarray
-    middle: np.ndarray
-    inverse: np.ndarray
+    lowest: np.ndarray
+    highest: np.ndarray
 
-    def distance(self, colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
-        """Mahalanobis distances (N,) of colours (N, 2) beside skin (N, 2)."""
-        beyond = colours - skin @ self.slope.T - self.middle
-        return np.sqrt(np.einsum("ni,ij,nj->n", beyond, self.inverse, beyond))
+    def outside(self, colours: np.ndarray, skin: np.ndarray) -> np.ndarray:
+        """Whether colours (N, 2) beside skin (N, 2) lie beyond those of photos: (N, 4), by :data:`SIDES`."""
+        own = colours - skin @ self.slope.T
+        return _sides(np.minimum(own - self.lowest, 0) + np.maximum(own - self.highest, 0), SEEN)
+
+
+def _sides(change: np.ndarray, least: float) -> np.ndarray:
+    """Changes (N, 2) of a* and b* by more than so much, (N, 4) by :data:`SIDES`."""
+    return np.stack([-change[:, 0], change[:, 0], -change[:, 1], change[:, 1]], axis=1) > least
 
 
 def usual_colours(colours: np.ndarray, skin: np.ndarray) -> UsualColours:
-    """Fits colours (N, 2) beside skin (N, 2) without the tenth that lies farthest out."""
+    """Fits colours (N, 2) beside skin (N, 2) of photos; the slope to the nearest nine tenths of them."""
     design = np.column_stack([skin, np.ones(len(skin))])
     kept = np.ones(len(colours), dtype=bool)
     for _ in range(_ROUNDS):
         fit, *_ = np.linalg.lstsq(design[kept], colours[kept], rcond=None)
-        spread = np.cov((colours - design @ fit)[kept].T) + 1e-6 * np.eye(2)
-        usual = UsualColours(fit[:2].T, fit[2], np.linalg.inv(spread))
-        distances = usual.distance(colours, skin)
-        kept = distances <= np.quantile(distances, _KEPT)
-    return UsualColours(usual.slope, usual.middle, usual.inverse * _SHARE_OF_SPREAD)
+        beyond = np.hypot(*(colours - design @ fit).T)
+        kept = beyond <= np.quantile(beyond, _KEPT)
+    own, (low, high) = colours - skin @ fit[:2], EXTREMES
+    lowest, highest = np.quantile(own, low, 0, method="lower"), np.quantile(own, high, 0, method="higher")
+    return UsualColours(fit[:2].T, lowest, highest)
 
 
 class ColourMeter:
@@ -81,11 +85,10 @@ class ColourMeter:
             note(f"teeth and eyes are not measured: {error}")
             self._missing = True
             return
-        pictures = [to_lab(enlarged)]
-        regions = face_regions(pictures[0], landmarks)
+        regions = face_regions(enlarged, landmarks)
         if not regions.found:
             return
-        pictures += [to_lab(at_side(output)) for output in outputs]
+        pictures = [enlarged, *(at_side(output) for output in outputs)]
         skins = [regions.skin_colour(picture) for picture in pictures]
         for name, region in regions.found.items():
             colours = [region.colour(picture) for picture in pictures]
@@ -102,9 +105,9 @@ class ColourMeter:
             number: of the target age, from 0.
 
         Returns:
-            ``photos`` that show it and ``faces`` whose output does; over these the mean difference ``a``
-            (above 0 redder, below greener) and ``b`` (yellower, bluer) of the output from its photo; the
-            shares ``outside`` what photos show, of the outputs and of the photos themselves.
+            ``photos`` that show it and ``faces`` whose output does; over these the mean difference ``a`` and
+            ``b`` of the output from its photo, the ``shares`` that changed by more than :data:`CLEAR`, by
+            :data:`SIDES`, and the share ``outside`` what photos show.
         """
         return {name: _figures(np.array(rows), number + 1) for name, rows in self._seen.items() if rows}
 
@@ -114,14 +117,12 @@ def _figures(rows: np.ndarray, number: int) -> dict[str, Any]:
     photos, outputs = rows[:, 0], rows[:, number]
     seen = np.isfinite(outputs).all(1)
     found: dict[str, Any] = {"photos": len(rows), "faces": int(seen.sum())}
-    change = (outputs - photos)[seen, :2].mean(0) if seen.any() else (None, None)
-    found["a"], found["b"] = (None if value is None else float(value) for value in change)
-    outside: list[float | None] = [None, None]
-    if len(rows) >= LEAST_FACES and seen.any():
+    if not seen.any():
+        return found
+    change = (outputs - photos)[seen, :2]
+    found["a"], found["b"] = change.mean(0).tolist()
+    found["shares"] = dict(zip(SIDES, _sides(change, CLEAR).mean(0).tolist(), strict=True))
+    if len(rows) >= LEAST_FACES:
         usual = usual_colours(photos[:, :2], photos[:, 2:])
-        outside = [
-            float((usual.distance(part[:, :2], part[:, 2:]) > BOUND).mean())
-            for part in (outputs[seen], photos)
-        ]
-    found["outside"], found["photos_outside"] = outside
+        found["outside"] = float(usual.outside(outputs[seen, :2], outputs[seen, 2:]).any(1).mean())
     return found

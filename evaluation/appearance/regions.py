@@ -40,17 +40,17 @@ class Region:
     beside: np.ndarray | None = None
     lighter: float = 0.0
 
-    def colour(self, lab: np.ndarray) -> np.ndarray | None:
-        """Its a* and b* (2,) in a picture (SIDE, SIDE, 3) of the same face; None where it cannot be seen.
+    def colour(self, picture: np.ndarray) -> np.ndarray | None:
+        """Its a* and b* (2,) in a picture, uint8 (SIDE, SIDE, 3), of the face; None where it cannot be seen.
 
         Of what is lighter than its surroundings the lighter half counts: the same pixels of an output lie,
         in part, on lips and gaps.
         """
-        pixels = lab[self.mask]
+        pixels = to_lab(picture[self.mask])
         if self.beside is None:
             return np.median(pixels[:, 1:], axis=0)
         light = pixels[pixels[:, 0] >= np.median(pixels[:, 0])].mean(0)
-        seen = light[0] >= np.median(lab[self.beside][:, 0]) + self.lighter
+        seen = light[0] >= np.median(to_lab(picture[self.beside])[:, 0]) + self.lighter
         return light[1:] if seen else None
 
 
@@ -61,9 +61,9 @@ class FaceRegions:
     found: dict[str, Region]
     skin: np.ndarray
 
-    def skin_colour(self, lab: np.ndarray) -> np.ndarray:
-        """a* and b* (2,) of the cheeks."""
-        return np.median(lab[self.skin][:, 1:], axis=0)
+    def skin_colour(self, picture: np.ndarray) -> np.ndarray:
+        """a* and b* (2,) of the cheeks in a picture, uint8 (SIDE, SIDE, 3)."""
+        return np.median(to_lab(picture[self.skin])[:, 1:], axis=0)
 
 
 def aligned_landmarks(pixels: np.ndarray, crop: str) -> np.ndarray:
@@ -89,25 +89,24 @@ def at_side(pixels: np.ndarray) -> np.ndarray:
 
 
 def to_lab(pixels: np.ndarray) -> np.ndarray:
-    """CIE Lab (H, W, 3) in float32 of an sRGB picture, uint8 (H, W, 3)."""
-    return cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    """CIE Lab (..., 3) in float32 of sRGB, uint8 (..., 3)."""
+    values = pixels.reshape(-1, 1, 3).astype(np.float32) / 255
+    return cv2.cvtColor(values, cv2.COLOR_RGB2LAB).reshape(pixels.shape)
 
 
-def face_regions(lab: np.ndarray, landmarks: np.ndarray) -> FaceRegions:
+def face_regions(picture: np.ndarray, landmarks: np.ndarray) -> FaceRegions:
     """Finds what a photo shows.
 
     Args:
-        lab: (SIDE, SIDE, 3) of :func:`to_lab`.
+        picture: uint8 (SIDE, SIDE, 3).
         landmarks: (68, 2) in its pixels.
     """
     cheeks = [landmarks[list(numbers)] for numbers in CHEEKS]
-    skin = _filled(
-        [middle + CHEEK_SHARE * (cheek - middle) for cheek in cheeks for middle in [cheek.mean(0)]]
-    )
+    skin = _filled([cheek.mean(0) + CHEEK_SHARE * (cheek - cheek.mean(0)) for cheek in cheeks])
     if not skin.any():
         return FaceRegions({}, skin)
-    redness = float(np.median(lab[skin][:, 1]))
-    found = {**_teeth(lab, landmarks), **_eyes(lab, landmarks, redness)}
+    lab = to_lab(picture)
+    found = {**_teeth(lab, landmarks), **_eyes(lab, landmarks, float(np.median(lab[skin][:, 1])))}
     enough = {name: region for name, region in found.items() if region.mask.sum() >= LEAST_PIXELS[name]}
     return FaceRegions(enough, skin)
 

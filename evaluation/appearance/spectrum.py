@@ -5,8 +5,11 @@ overlapping tiles whose powers are averaged (Welch 1967), so that a pattern of t
 any size.
 """
 
+from functools import cache
+
 import numpy as np
 import torch
+import torch.nn.functional as F
 from scipy.ndimage import median_filter
 from torch import Tensor
 
@@ -58,12 +61,17 @@ def frequencies(tile: int) -> tuple[Tensor, Tensor]:
     return across, down
 
 
+@cache
+def _ring_shares(tile: int) -> Tensor:
+    """Weights (T * T, T // 2) with which a spectrum's values make the means of its rings."""
+    number = (torch.hypot(*frequencies(tile)) * tile).round().long().flatten()
+    members = F.one_hot(number, int(number.max()) + 1)[:, : tile // 2].float()
+    return members / members.sum(0)
+
+
 def rings(power: Tensor) -> Tensor:
     """Mean power (..., T // 2) of (..., T, T) in rings one bin wide, the first about the zero frequency."""
-    tile = power.shape[-1]
-    number = (torch.hypot(*frequencies(tile)) * tile).round().long().flatten()
-    members = torch.nn.functional.one_hot(number, int(number.max()) + 1)[:, : tile // 2].float()
-    return power.flatten(-2) @ (members / members.sum(0))
+    return power.flatten(-2) @ _ring_shares(power.shape[-1])
 
 
 class MeanSpectrum:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.appearance.colours import SIDES
 from evaluation.appearance.regions import REGIONS
 from evaluation.markdown import markdown_table, number
 
@@ -10,8 +11,8 @@ Figures = Mapping[str, Any]
 
 
 def appearance_tables(figures: Figures) -> str:
-    """Two tables of ``AppearanceMeter.figures``: detail and grids, teeth and eyes; a row an age."""
-    return f"{_detail(figures)}\n\n{_colours(figures['per_age'])}"
+    """Tables of ``AppearanceMeter.figures``, a row an age: detail and grids, teeth, whites, irises."""
+    return "\n\n".join([_detail(figures), *(_colours(name, figures["per_age"]) for name in REGIONS)])
 
 
 def _detail(figures: Figures) -> str:
@@ -53,19 +54,17 @@ def _spectrum_cells(row: Figures) -> list[str]:
     ]
 
 
-def _colours(rows: Sequence[Figures]) -> str:
-    """Differences of a* and b* from the photo, shares outside what photos show, and on how many faces."""
-    header, cells = ["target age"], [[f"{row['target_age']:g}"] for row in rows]
-    photos = ["photos"]
-    for name in REGIONS:
-        header += [f"{name}: a*", "b*", "outside", "faces"]
-        found = [row["colours"].get(name, {}) for row in rows]
-        first = found[0] if found else {}
-        photos += ["-", "-", _percent(first.get("photos_outside")), str(first.get("photos", 0))]
-        for cell, own in zip(cells, found, strict=True):
-            cell += [number(own.get(key), 1, sign=True) for key in ("a", "b")]
-            cell += [_percent(own.get("outside")), str(own.get("faces", 0))]
-    return markdown_table(header, [photos, *cells])
+def _colours(region: str, rows: Sequence[Figures]) -> str:
+    """How the colour of a region changed from the photo."""
+    header = [f"{region}, target age", "a*", "b*", *SIDES, "outside photos", "faces"]
+    cells = []
+    for row in rows:
+        own = row["colours"].get(region, {})
+        changes = [number(own.get(name), 1, sign=True) for name in ("a", "b")]
+        shares = [*(own.get("shares", {}).get(side) for side in SIDES), own.get("outside")]
+        faces = f"{own.get('faces', 0)} of {own.get('photos', 0)}"
+        cells.append([f"{row['target_age']:g}", *changes, *map(_percent, shares), faces])
+    return markdown_table(header, cells)
 
 
 def _percent(share: float | None) -> str:
@@ -73,9 +72,9 @@ def _percent(share: float | None) -> str:
 
 
 def appearance_of_methods(methods: Mapping[str, Figures]) -> str:
-    """Several methods side by side: means over the target ages, the highest peak, teeth at the oldest age."""
+    """Several methods side by side: means over the target ages, and the highest peak."""
     header = ["method", "spectrum, dB", "peak, dB", "over photos, dB", "Frechet distance"]
-    header += [f"{name} outside" for name in REGIONS]
+    header += [f"{name} outside photos" for name in REGIONS]
     rows = []
     for name, figures in methods.items():
         ages = figures["appearance"]["per_age"]
