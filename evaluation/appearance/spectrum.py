@@ -36,8 +36,8 @@ def power_of(images: Tensor) -> Tensor:
     luminance = (pixels * pixels.new_tensor(LUMINANCE)[:, None, None]).sum(-3)
     side = luminance.shape[-1]
     tile = min(side, TILE)
-    line = torch.hann_window(tile + 1, periodic=False, device=pixels.device)[:-1] if tile > 1 else None
-    window = torch.ones(tile, tile, device=pixels.device) if line is None else torch.outer(line, line)
+    line = torch.hann_window(tile, device=pixels.device)
+    window = torch.outer(line, line)
     count = 1 if side == tile else -(-2 * (side - tile) // tile) + 1
     starts = np.linspace(0, side - tile, count).round().astype(int).tolist()
     total = torch.zeros(*luminance.shape[:-2], tile, tile, device=pixels.device)
@@ -45,7 +45,8 @@ def power_of(images: Tensor) -> Tensor:
         for left in starts:
             part = luminance[..., top : top + tile, left : left + tile]
             mean = (part * window).sum((-2, -1), keepdim=True) / window.sum()
-            total += torch.fft.fft2((part - mean) * window).abs().square()
+            waves = torch.fft.fft2((part - mean) * window)
+            total += waves.real.square() + waves.imag.square()
     return (total / (count**2 * window.square().sum())).cpu()
 
 
