@@ -16,6 +16,7 @@ from models.aging_model import AgingModel
 from utils.pictures.reading import RESAMPLE, read_pixels
 from utils.pictures.tensors import to_float, to_uint8
 
+FEW = 0.05  # share of the photos that may be smaller than what spectra are compared over
 NEAR_YEARS, ENOUGH = 10, 30  # photos so near a target age are compared with it where there are so many
 
 
@@ -30,8 +31,8 @@ class AppearanceMeter:
     """
 
     def __init__(self, model: AgingModel, target_ages: Sequence[float]) -> None:
-        self._size = self._smallest = model.output_size
-        self._ages = target_ages
+        self._size, self._ages = model.output_size, target_ages
+        self._sides: list[int] = []  # the shorter one of each photo
         self._colours = ColourMeter(model.crop)
         self._photos, self._halves = MeanSpectrum(), (MeanSpectrum(), MeanSpectrum())
         self._outputs = [MeanSpectrum() for _ in target_ages]
@@ -50,7 +51,7 @@ class AppearanceMeter:
     def _photo(self, path: Path) -> np.ndarray:
         """A photo at the size of the outputs, uint8 (R, R, 3)."""
         pixels = read_pixels(path)
-        self._smallest = min(self._smallest, *pixels.shape[:2])
+        self._sides.append(min(pixels.shape[:2]))
         size = (self._size, self._size)
         return np.array(Image.fromarray(pixels).resize(size, RESAMPLE["lanczos"]))
 
@@ -80,8 +81,8 @@ class AppearanceMeter:
 
     @property
     def _share(self) -> float:
-        """The part of the frequencies that the smallest photo has."""
-        return self._smallest / self._size
+        """The part of the frequencies that all but a few photos have."""
+        return sorted(self._sides)[int(FEW * len(self._sides))] / self._size
 
     def _at_age(self, number: int, members: Tensor, photos: Tensor, outputs: Tensor) -> dict[str, Any]:
         """The figures of one target age, against the photos (N,) that are members."""
