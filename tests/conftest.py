@@ -61,10 +61,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def exported_sam(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A small SAM file and its exported folder, see ``exported_toys.make_exported_sam``."""
+    """A small SAM file and its exported folder, see ``exported_toys.exported_sam``; one for all processes."""
     import exported_toys
 
-    return exported_toys.make_exported_sam(tmp_path_factory.mktemp("exported"))
+    base = tmp_path_factory.getbasetemp()
+    return exported_toys.exported_sam(
+        (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "sam"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -8,19 +8,25 @@ from types import SimpleNamespace
 from typing import Any
 
 from commands import run
+from filelock import FileLock
 from inference_toys import save_toy, toy
 
 from utils.files.download import sha256_of
 from utils.files.exported_folders import CARD
 
 
-def make_exported_sam(folder: Path) -> SimpleNamespace:
-    """Writes a SAM ``checkpoint`` and exports it to a ``folder``; what the command ``printed``."""
-    checkpoint = save_toy(folder / "sam.pt", toy(3))
-    where = folder / "exported" / "sam"
-    result = run("export_onnx", f"--checkpoint_path={checkpoint}", f"--output_dir={where}", "--external_data")
-    assert result.returncode == 0, result.stderr
-    return SimpleNamespace(checkpoint=checkpoint, folder=where, printed=result.stdout)
+def exported_sam(place: Path) -> SimpleNamespace:
+    """A SAM ``checkpoint``, its exported ``folder``, what was ``printed``; the first caller makes them."""
+    checkpoint, where, printed = place / "sam.pt", place / "exported" / "sam", place / "printed.txt"
+    with FileLock(f"{place}.lock"):
+        if not printed.is_file():
+            place.mkdir()
+            save_toy(checkpoint, toy(3))
+            flags = (f"--checkpoint_path={checkpoint}", f"--output_dir={where}", "--external_data")
+            result = run("export_onnx", *flags)
+            assert result.returncode == 0, result.stderr
+            printed.write_text(result.stdout)
+    return SimpleNamespace(checkpoint=checkpoint, folder=where, printed=printed.read_text())
 
 
 def spoilt(folder: Path, target: Path, change: Callable[[dict[str, Any]], Any] = lambda card: None) -> Path:

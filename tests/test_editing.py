@@ -170,7 +170,7 @@ def test_a_grid_for_each_photo_and_direction(edited: Path) -> None:
     names = ("closed_form_01", "closed_form_02", "colour")
     grids = {f"{name}/{photo}" for name in names for photo in ("30_0.png", "50_1.png")}
     kept = {f"directions/{name}.npy" for name in names}
-    assert files_below(edited) == {*grids, *kept, "directions.json", "directions.md"}
+    assert files_below(edited) == {*grids, *kept, "directions.json", "directions.md", "report.html"}
     grid = Image.open(edited / "colour" / "30_0.png")
     assert 3 * 32 < grid.width < 5 * 32 and 3 * 32 < grid.height < 5 * 32
 

@@ -168,11 +168,11 @@ def tint() -> AgingModel:
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (personal, "encoder"),
-        (directed("w+"), "encoder"),
+        pytest.param(personal, "encoder", marks=pytest.mark.slow),
+        pytest.param(directed("w+"), "encoder", marks=pytest.mark.slow),
         pytest.param(directed("z"), "encoder", marks=pytest.mark.slow),
         pytest.param(directed("w"), "whole", marks=pytest.mark.slow),
-        (reaging(True), "whole"),
+        pytest.param(reaging(True), "whole", marks=pytest.mark.slow),
         pytest.param(reaging(False), "whole", marks=pytest.mark.slow),
         (tint, "whole"),
     ],
@@ -194,7 +194,7 @@ def test_every_method(make: Callable[[], AgingModel], name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: PSPAgingModel(toy(3)), "generator"),
+        pytest.param(lambda: PSPAgingModel(toy(3)), "generator", marks=pytest.mark.slow),
         pytest.param(personal, "encoder", marks=pytest.mark.slow),
         pytest.param(directed("w+"), "encoder", marks=pytest.mark.slow),
         pytest.param(reaging(True), "whole", marks=pytest.mark.slow),
