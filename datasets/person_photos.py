@@ -13,6 +13,7 @@ from datasets.faces import FaceFolder
 from utils.errors import InputError
 from utils.pictures.archives import is_archive
 from utils.pictures.reading import read_image
+from utils.pictures.tensors import resize
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,13 @@ class PersonPhotos:
         images: (N, 3, S, S) in [-1, 1].
         ages: (N,) years; NaN where a photo names none.
         names: N file names.
+        paths: N files; none of photos that were made here.
     """
 
     images: Tensor
     ages: Tensor
     names: tuple[str, ...]
+    paths: tuple[Path, ...] = ()
 
     def __len__(self) -> int:
         return len(self.names)
@@ -35,7 +38,15 @@ class PersonPhotos:
     def subset(self, indices: Sequence[int]) -> "PersonPhotos":
         """Some of the photos."""
         chosen = list(indices)
-        return PersonPhotos(self.images[chosen], self.ages[chosen], tuple(self.names[i] for i in chosen))
+        names = tuple(self.names[i] for i in chosen)
+        paths = tuple(self.paths[i] for i in chosen if self.paths)
+        return PersonPhotos(self.images[chosen], self.ages[chosen], names, paths)
+
+    def picture(self, index: int, size: int) -> Tensor:
+        """One photo (3, size, size), of its file as far as there is one: ``images`` may be smaller."""
+        if self.paths:
+            return read_image(self.paths[index], size, "lanczos")
+        return resize(self.images[index][None], size)[0]
 
 
 def load_person(
@@ -54,10 +65,11 @@ def load_person(
             if require_age:
                 raise
             age = math.nan
-        return PersonPhotos(read_image(path, size)[None], torch.tensor([age]), (path.name,))
+        return PersonPhotos(read_image(path, size)[None], torch.tensor([age]), (path.name,), (path,))
     folder = FaceFolder(path, size, require_age, own_output=own_output)
     images = folder.batch(list(range(len(folder))))["image"]
-    return PersonPhotos(images, folder.ages, tuple(str(p.relative_to(path)) for p in folder.paths))
+    names = tuple(str(p.relative_to(path)) for p in folder.paths)
+    return PersonPhotos(images, folder.ages, names, tuple(folder.paths))
 
 
 def middle_photo(photos: PersonPhotos) -> PersonPhotos:

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datasets.faces import FaceFolder
+from evaluation.appearance.meter import AppearanceMeter
 from evaluation.figures import (
     distribution,
     mean_absolute_error,
@@ -38,6 +39,7 @@ class AgeingEvaluation:
     Attributes:
         target_ages: (A,) years.
         labels: (N,) years from the file names, NaN without.
+        appearance: what the eye sees of the outputs.
         input_ages: (N,) judged ages of the photos.
         input_embeddings: (N, D) judged identities of the photos.
         judged_ages: (N, A) judged ages of the outputs.
@@ -48,6 +50,7 @@ class AgeingEvaluation:
 
     target_ages: Tensor
     labels: Tensor
+    appearance: AppearanceMeter
     input_ages: Tensor
     input_embeddings: Tensor
     judged_ages: Tensor
@@ -100,6 +103,7 @@ class AgeingEvaluation:
                 "separation_from_output_of_others": separation(self.similarity, others),
             },
             "per_age": [self._at_age(index, others) for index, others in enumerate(other_outputs)],
+            "appearance": self.appearance.figures(self.labels, self.input_embeddings, self.embeddings),
         }
 
     def _at_age(self, index: int, others: Tensor) -> dict[str, Any]:
@@ -176,6 +180,7 @@ def evaluate_ageing(
         )
     shown, kept = set(evenly(len(photos), examples)), []
     ages = torch.tensor([float(age) for age in target_ages])
+    meter = AppearanceMeter(model, ages.tolist())
     rows: list[tuple[Tensor, ...]] = []
     with tqdm(total=len(photos), desc="ageing and judging", unit="photo", disable=not progress) as bar:
         for start in range(0, len(photos), batch_size):
@@ -187,12 +192,14 @@ def evaluate_ageing(
             )
             grid = torch.cat([ages.expand(len(images), -1), own[:, None]], dim=1)
             outputs, own_outputs = model.age_path(images, grid).split([len(ages), 1], dim=1)
+            meter.add([photos.paths[index] for index in batch["index"].tolist()], outputs)
             rows.append((*measured, *judges.measure(outputs), judges.measure(own_outputs[:, 0])[1]))
             for row, index in enumerate(indices):
                 if index in shown:
                     kept.append(_with_photo(images[row], outputs[row].float().cpu()))
             bar.update(len(indices))
-    result = AgeingEvaluation(ages, photos.ages, *(torch.cat(part) for part in zip(*rows, strict=True)))
+    columns = (torch.cat(part) for part in zip(*rows, strict=True))
+    result = AgeingEvaluation(ages, photos.ages, meter, *columns)
     result.examples += kept
     return result
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,8 @@ from datasets.person_photos import PersonPhotos
 from models.aging_model import AgingModel, HasAdapter
 from models.judges import Judges
 from utils.errors import InputError
+from utils.faces.quality import sharpness
+from utils.pictures.tensors import to_uint8
 
 # What is compared with the true photo: the input photo as it is, and the outputs of both models.
 METHODS = ("input", "global", "personalized")
@@ -45,6 +48,8 @@ class Pair:
         target_age: years of the true photo, which the models were asked for.
         similarity: judged identity similarity to the true photo.
         judged_age: years.
+        sharpness: ``utils.faces.quality.sharpness`` of the picture.
+        true_sharpness: the same of the true photo at its size.
     """
 
     input: str
@@ -53,6 +58,8 @@ class Pair:
     target_age: float
     similarity: dict[str, float]
     judged_age: dict[str, float]
+    sharpness: dict[str, float]
+    true_sharpness: dict[str, float]
 
     def age_error(self, method: str) -> float:
         """Years between judged and target age."""
@@ -99,7 +106,9 @@ def evaluate_personalization(
         raise InputError(f"there are {what}; a true photo at another age than the input is needed")
     ages = sorted(set(truths.ages.tolist()))
     models = {"global": global_model, "personalized": personal_model}
-    judged = _judged(models, inputs.images, ages, judges, batch_size, progress)
+    judged = _judged(models, inputs, ages, judges, batch_size, progress)
+    sizes = {"input": global_model.output_size, **{name: model.output_size for name, model in models.items()}}
+    sharp = {size: sharpness_of(truths, size) for size in set(sizes.values())}
     _, true_identities = judges.measure(truths.images)
     result = []
     for i, t in pairs:
@@ -111,35 +120,55 @@ def evaluate_personalization(
                 truth=truths.names[t],
                 input_age=float(inputs.ages[i]),
                 target_age=target,
-                similarity={m: float(judged[m][1][cell] @ true_identities[t]) for m in METHODS},
-                judged_age={m: float(judged[m][0][cell]) for m in METHODS},
+                similarity={m: float(judged[m].identities[cell] @ true_identities[t]) for m in METHODS},
+                judged_age={m: float(judged[m].ages[cell]) for m in METHODS},
+                sharpness={m: float(judged[m].sharpness[cell]) for m in METHODS},
+                true_sharpness={m: float(sharp[sizes[m]][t]) for m in METHODS},
             )
         )
     return result
 
 
+class Judged(NamedTuple):
+    """What was measured of N photos at A ages: ages and sharpness (N, A), identities (N, A, D)."""
+
+    ages: Tensor
+    identities: Tensor
+    sharpness: Tensor
+
+
+def sharpness_of(photos: PersonPhotos, size: int) -> Tensor:
+    """Sharpness (N,) of photos at a size."""
+    return torch.cat([_sharpness(photos.picture(index, size)[None]) for index in range(len(photos))])
+
+
+def _sharpness(pictures: Tensor) -> Tensor:
+    """Sharpness (...) of pictures (..., 3, R, R)."""
+    pixels = to_uint8(pictures.flatten(0, -4)).permute(0, 2, 3, 1).cpu().numpy()
+    return torch.tensor([sharpness(picture) for picture in pixels]).view(pictures.shape[:-3])
+
+
 def _judged(
     models: Mapping[str, AgingModel],
-    photos: Tensor,
+    photos: PersonPhotos,
     ages: Sequence[float],
     judges: Judges,
     batch_size: int,
     progress: bool,
-) -> dict[str, tuple[Tensor, Tensor]]:
-    """Judged ages (N, A) and identities (N, A, D) of N photos at A ages, by :data:`METHODS`."""
-    judged: dict[str, tuple[Tensor, Tensor]] = {}
+) -> dict[str, Judged]:
+    """What is measured of photos made older or younger, by :data:`METHODS`."""
+    judged: dict[str, Judged] = {}
     total = len(models) * len(photos)
     with tqdm(total=total, desc="ageing and judging", unit="photo", disable=not progress) as bar:
         for method, model in models.items():
             rows = []
-            for images in photos.split(batch_size):
-                rows.append(judges.measure(model.age_path(images, ages)))
+            for images in photos.images.split(batch_size):
+                outputs = model.age_path(images, ages)
+                rows.append((*judges.measure(outputs), _sharpness(outputs)))
                 bar.update(len(images))
-            judged_ages, identities = (torch.cat(part) for part in zip(*rows, strict=True))
-            judged[method] = judged_ages, identities
-    unchanged_ages, unchanged = judges.measure(photos)  # a photo as it is looks the same at every age
-    judged["input"] = (
-        unchanged_ages[:, None].expand(-1, len(ages)),
-        unchanged[:, None].expand(-1, len(ages), -1),
+            judged[method] = Judged(*(torch.cat(part) for part in zip(*rows, strict=True)))
+    unchanged = (*judges.measure(photos.images), sharpness_of(photos, models["global"].output_size))
+    judged["input"] = Judged(  # a photo as it is looks the same at every age
+        *(part[:, None].expand(-1, len(ages), *part.shape[1:]) for part in unchanged)
     )
     return judged

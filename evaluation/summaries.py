@@ -1,5 +1,6 @@
 """Figures of a personalised against a global model: means over judged pairs, and over people."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -8,12 +9,16 @@ from evaluation.personal import METHODS, Pair
 
 
 def means(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """Mean similarity and age error of each method, and the gain of the personalised over the global one."""
+    """Means of each method, and the gain of the personalised over the global one.
+
+    ``sharpness`` is that of the pictures as a share of that of the true photos.
+    """
     count = len(pairs)
     figures: dict[str, Any] = {
         method: {
             "similarity": sum(pair.similarity[method] for pair in pairs) / count,
             "age_error": sum(pair.age_error(method) for pair in pairs) / count,
+            "sharpness": _share_of_sharpness(pairs, method),
         }
         for method in METHODS
     }
@@ -28,6 +33,11 @@ def means(pairs: Sequence[Pair]) -> dict[str, Any]:
             "share_of_pairs_with_higher_similarity": better / count,
         },
     }
+
+
+def _share_of_sharpness(pairs: Sequence[Pair], method: str) -> float:
+    true = sum(pair.true_sharpness[method] for pair in pairs)
+    return sum(pair.sharpness[method] for pair in pairs) / true if true else math.nan
 
 
 def summarize_pairs(

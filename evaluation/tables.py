@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.appearance.tables import appearance_of_methods, appearance_tables
 from evaluation.markdown import markdown_table, number
 from evaluation.personal import METHODS
 
@@ -21,12 +22,17 @@ PAIRS_HEADER = (
 
 
 def ageing_table(figures: dict[str, Any]) -> str:
-    """Three tables of ``AgeingEvaluation.figures``: overall, similarities, each target age."""
-    return "\n\n".join([_overall(figures), _similarities(figures), _per_age(figures)])
+    """Tables of ``AgeingEvaluation.figures``: overall, similarities, each target age, what the eye sees."""
+    judged = [_overall(figures), _similarities(figures), _per_age(figures)]
+    return "\n\n".join([*judged, appearance_tables(figures["appearance"])])
 
 
 def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
-    """Several methods side by side: a row each, of the figures of ``AgeingEvaluation.figures``."""
+    """Several methods side by side: a row each, what judges say and what the eye sees.
+
+    Args:
+        methods: by their names, figures of ``AgeingEvaluation.figures``.
+    """
     rows = []
     for name, figures in methods.items():
         age, identity = figures["age"], figures["identity"]
@@ -56,7 +62,7 @@ def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
         "own age",
         "AUC",
     ]
-    return markdown_table(header, rows)
+    return f"{markdown_table(header, rows)}\n\n{appearance_of_methods(methods)}"
 
 
 def _overall(figures: dict[str, Any]) -> str:
@@ -155,27 +161,43 @@ def pairs_row(label: str, figures: dict[str, Any]) -> list[str]:
     ]
 
 
+def sharpness_table(title: str, rows: Mapping[str, dict[str, Any]]) -> str:
+    """How sharp pictures are, as shares of the true photos' sharpness, from ``summaries.means`` by labels."""
+    cells = []
+    for label, figures in rows.items():
+        shares = [figures[method]["sharpness"] for method in METHODS]
+        ours, theirs = shares[METHODS.index("personalized")], shares[METHODS.index("global")]
+        gain = ours / theirs if theirs else None
+        cells.append([label, *(number(share) for share in (*shares, gain))])
+    header = ["sharpness: input", "global", "personalised", "personalised / global"]
+    return markdown_table([title, *header], cells)
+
+
 def personalization_table(figures: dict[str, Any]) -> str:
-    """A line of ``summarize_pairs`` for each true age, then the means over all pairs."""
-    rows = [pairs_row(f"{row['target_age']:g}", row) for row in figures["per_age"]]
+    """A line of ``summarize_pairs`` for each true age, then the means over all pairs; below it sharpness."""
+    rows = {f"{row['target_age']:g}": row for row in figures["per_age"]}
     if figures.get("training_range"):
         low, high = figures["training_range"]
         for name, label in (("inside", f"in {low:g}-{high:g}"), ("outside", f"outside {low:g}-{high:g}")):
             if figures[f"{name}_training_range"]:
-                rows.append(pairs_row(label, figures[f"{name}_training_range"]))
-    rows.append(pairs_row("all", figures["overall"]))
-    return markdown_table(PAIRS_HEADER, rows)
+                rows[label] = figures[f"{name}_training_range"]
+    rows["all"] = figures["overall"]
+    pairs = markdown_table(PAIRS_HEADER, [pairs_row(label, row) for label, row in rows.items()])
+    return f"{pairs}\n\n{sharpness_table(PAIRS_HEADER[0], rows)}"
 
 
 def people_table(figures: dict[str, Any]) -> str:
-    """A line for each person, also where it failed, and the mean over people."""
+    """A line for each person, also where it failed, and the mean over people; below it sharpness."""
     rows = []
     for name, row in figures["people"].items():
         failed = [name, *["failed"] * (len(PAIRS_HEADER) - 1)]
         rows.append(failed if "failed" in row else pairs_row(name, row["overall"]))
+    done = {name: row["overall"] for name, row in figures["people"].items() if "failed" not in row}
     if figures["overall"]:
+        done["mean over people"] = figures["overall"]
         rows.append(pairs_row("mean over people", figures["overall"]))
-    return markdown_table(["person", *PAIRS_HEADER[1:]], rows)
+    pairs = markdown_table(["person", *PAIRS_HEADER[1:]], rows)
+    return f"{pairs}\n\n{sharpness_table('person', done)}" if done else pairs
 
 
 def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> str:
@@ -185,6 +207,9 @@ def variants_table(variants: Mapping[str, Mapping[str, Any]]) -> str:
         failed = [name, *["failed"] * (len(PAIRS_HEADER) - 1)]
         rows.append(pairs_row(name, figures["overall"]) if figures["overall"] else failed)
     tables = [markdown_table(["mean over people", *PAIRS_HEADER[1:]], rows)]
+    done = {name: figures["overall"] for name, figures in variants.items() if figures["overall"]}
+    if done:
+        tables.append(sharpness_table("mean over people", done))
     several = max(len(figures["people"]) for figures in variants.values()) > 1
     for name, figures in variants.items() if several else ():
         tables.append(f"{name}:\n\n{people_table(dict(figures))}")

@@ -100,7 +100,12 @@ WAYS = {name: (f"--blender_type={name}",) for name in NEW} | {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+QUICK = ("delta", "encoder")  # the others are built and used alike
+
+
+@pytest.mark.parametrize(
+    "way", [way if way in QUICK else pytest.param(way, marks=pytest.mark.slow) for way in WAYS]
+)
 def test_trained_resumed_saved_and_loaded(
     way: str, files: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ class Brightness(AgingModel):
 
     kind = "sam"
     input_size = output_size = 8
+    crop = "tight"
 
     def __init__(self, factor: float = 1.0, person: Tensor | None = None) -> None:
         super().__init__()
@@ -213,7 +214,9 @@ def test_personalisation_is_compared_pair_by_pair() -> None:
     assert [(row["target_age"], row["pairs"]) for row in found["per_age"]] == [(20, 3), (40, 3), (60, 4)]
     assert found["inside_training_range"]["pairs"] == 6 and found["outside_training_range"]["pairs"] == 4
     table = tables.personalization_table(found).splitlines()
-    assert table[-1].startswith("| all") and "+0.040" in table[-1] and "outside 20-40" in table[-2]
+    middle = table.index("")
+    assert "+0.040" in table[middle - 1] and "outside 20-40" in table[middle - 2]
+    assert "| sharpness: input |" in table[middle + 1] and table[-1].startswith("| all")
     assert draw_panels(curves.personal_panels(found)).width > 400
     json.dumps(found)
 
@@ -292,7 +295,9 @@ def test_every_person_counts_once() -> None:
     assert found["gain"]["age_error"] == pytest.approx(-(4 + 5) / 2, abs=1e-3)
     assert mean_over_people({"carl": people["carl"]}) is None
     lines = tables.people_table({"people": people, "overall": found}).splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]] == ["anna", "bert", "carl", "mean over people"]
+    labels = [line.split("|")[1].strip() for line in lines if line]
+    assert labels[2:6] == ["anna", "bert", "carl", "mean over people"]
+    assert labels[8:] == ["anna", "bert", "mean over people"], "sharpness of whom there are pictures"
     assert lines[4].count("failed") == len(tables.PAIRS_HEADER) - 1
 
 

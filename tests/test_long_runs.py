@@ -43,7 +43,7 @@ Kind.training_step = step
 # ---------------------------------------------------------------- the same bytes
 
 
-@pytest.mark.parametrize("coach", ["stylegan2", "psp", "mytimemachine"])
+@pytest.mark.parametrize("coach", ["stylegan2", "psp", pytest.param("mytimemachine", marks=pytest.mark.slow)])
 def test_two_runs_write_the_same_bytes(coach: str, lab: Lab, files: SimpleNamespace, tmp_path: Path) -> None:
     """Helpers decode the pictures, in whatever order they come to it; another seed writes other bytes."""
     bytes_of = []

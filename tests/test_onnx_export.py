@@ -169,7 +169,7 @@ def tint() -> AgingModel:
     ("make", "name"),
     [
         pytest.param(personal, "encoder", marks=pytest.mark.slow),
-        (directed("w+"), "encoder"),
+        pytest.param(directed("w+"), "encoder", marks=pytest.mark.slow),
         pytest.param(directed("z"), "encoder", marks=pytest.mark.slow),
         pytest.param(directed("w"), "whole", marks=pytest.mark.slow),
         pytest.param(reaging(True), "whole", marks=pytest.mark.slow),
@@ -194,7 +194,7 @@ def test_every_method(make: Callable[[], AgingModel], name: str, tmp_path: Path)
 @pytest.mark.parametrize(
     ("make", "name"),
     [
-        (lambda: PSPAgingModel(toy(3)), "generator"),
+        pytest.param(lambda: PSPAgingModel(toy(3)), "generator", marks=pytest.mark.slow),
         pytest.param(personal, "encoder", marks=pytest.mark.slow),
         pytest.param(directed("w+"), "encoder", marks=pytest.mark.slow),
         pytest.param(reaging(True), "whole", marks=pytest.mark.slow),

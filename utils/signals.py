@@ -1,6 +1,7 @@
 """Signals and the processes that this one starts."""
 
 import contextlib
+import multiprocessing
 import signal
 from collections.abc import Iterator
 
@@ -17,6 +18,11 @@ def held_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    if multiprocessing.get_start_method() != "fork":
+        # Python's helper for other methods is started with the first process, and releases what is held.
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()
     before = signal.pthread_sigmask(
         signal.SIG_BLOCK, {getattr(signal, name) for name in HELD if hasattr(signal, name)}
     )
