@@ -20,7 +20,10 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
     input_nc: int = option(4, width, "channels of the encoder's input")
     start_from_encoded_w_plus: bool = option(False, bool, "codes are offsets from pSp's code")
     pretrained_psp_path: str = option(
-        model_paths["pretrained_psp"], path, "pSp, of --start_from_encoded_w_plus", metavar="FILE"
+        model_paths["pretrained_psp"],
+        path,
+        "pSp, or a SAM for the one inside, of --start_from_encoded_w_plus",
+        metavar="FILE",
     )
     encoder_type: str = option(
         "GradualStyleEncoder",

@@ -381,6 +381,12 @@ def test_trained_decoder_moves(files: SimpleNamespace, tmp_path: Path) -> None:
     toys.train(toys.arguments("sam", files, tmp_path / "sam", *more))
     sam = state_of(tmp_path / "sam", "iteration_1")["state_dict"]
     check_equal(subset(sam, "decoder."), decoder)
+    # and another SAM takes both from it
+    more = ("--max_steps=1", f"--pretrained_psp_path={tmp_path / 'sam/checkpoints/iteration_1.pt'}")
+    toys.train(toys.arguments("sam", files, tmp_path / "second", *more))
+    second = state_of(tmp_path / "second", "iteration_1")["state_dict"]
+    for part in ("decoder.", "pretrained_encoder."):
+        check_equal(subset(second, part), subset(sam, part))
 
 
 def test_generator_grows(files: SimpleNamespace, tmp_path: Path) -> None:
