@@ -127,6 +127,12 @@ class EncoderTrainOptions(
 
     test_batch_size: int = option(2, group, "test pictures at a time")
     train_decoder: bool = option(False, bool, "train the generator too")
+    generator_noise: str = option(
+        "learned",
+        str,
+        "strength of the noise in a generator that is trained; none: all detail comes from the codes",
+        choices=("learned", "none"),
+    )
     checkpoint_path: str | None = option(None, path, "start from this checkpoint", metavar="FILE")
     stylegan_weights: str = option(
         model_paths["stylegan_ffhq"], path, "the generator, where no other file has it", metavar="FILE"
@@ -138,7 +144,9 @@ class EncoderTrainOptions(
     )
 
     def check(self) -> None:
-        """Raises ``InputError`` if the discriminator cannot be trained with these batches."""
+        """Raises ``InputError`` for what needs another option, or a discriminator with too odd batches."""
+        if self.generator_noise == "none" and not self.train_decoder:
+            raise InputError("--generator_noise=none needs --train_decoder: only a trained generator changes")
         second = self.second_discriminator
         if second is not None and not self.adversarial_lambda:
             raise InputError(f"--second_discriminator={second} judges nothing without --adversarial_lambda")

@@ -389,6 +389,22 @@ def test_trained_decoder_moves(files: SimpleNamespace, tmp_path: Path) -> None:
         check_equal(subset(second, part), subset(sam, part))
 
 
+def test_a_generator_learns_without_noise(files: SimpleNamespace, tmp_path: Path) -> None:
+    more = ("--max_steps=2", "--train_decoder", "--generator_noise=none")
+    toys.train(toys.arguments("psp", files, tmp_path / "run", *more))
+    path = tmp_path / "run" / "checkpoints" / "iteration_2.pt"
+    net, start = toys.network(path), load_checkpoint(files.stylegan2)["g_ema"]
+    state = net.decoder.state_dict()
+    strengths = [value for key, value in state.items() if key.endswith("noise.weight")]
+    assert strengths and not torch.stack(strengths).any()
+    assert not torch.equal(state["conv1.conv.weight"], start["conv1.conv.weight"])
+    code = torch.randn(1, net.n_styles, 12)
+    with torch.no_grad():
+        assert torch.equal(net.decode(code, True), net.decode(code, True))
+    with pytest.raises(InputError, match="--generator_noise=none needs --train_decoder"):
+        toys.train(toys.arguments("sam", files, tmp_path / "sam", "--generator_noise=none"))
+
+
 def test_generator_grows(files: SimpleNamespace, tmp_path: Path) -> None:
     config = replace(TINY_GENERATOR, size=8)
     small = save_checkpoint(toys.stylegan2_file(config), tmp_path / "small.pt")

@@ -50,6 +50,8 @@ class TrainedEncoder:
         self._discriminator: KnownDiscriminator | None = start.discriminator
         net = start.net
         net.decoder.requires_grad_(opts.train_decoder)
+        if opts.generator_noise == "none":
+            net.decoder.silence()
         net.decoder.compute_dtype = precision
         self.net = net.to(device)
         self.net.encoder.to(memory_format=torch.channels_last)
@@ -62,7 +64,8 @@ class TrainedEncoder:
         groups: list[dict[str, Any]] = [{"params": list(self.net.encoder.parameters())}]
         if opts.train_decoder:
             own_rate = {"lr": decoder_learning_rate} if decoder_learning_rate else {}
-            groups.append({"params": list(self.net.decoder.parameters()), **own_rate})
+            learned = [weight for weight in self.net.decoder.parameters() if weight.requires_grad]
+            groups.append({"params": learned, **own_rate})
         self.optimizer = build_optimizer(opts.optim_name, groups, opts.learning_rate)
 
     def register(self, state: TrainingState) -> None:
