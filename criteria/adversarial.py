@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from criteria.objective import Measures, Pass, Term, TermGroup
-from utils.typed_options import Options, option, positive, rate, weight
+from utils.typed_options import Options, option, path, positive, rate, weight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +24,14 @@ class OpponentOptions(Options):
     )
     discriminator_learning_rate: float = option(2e-3, rate, "of the discriminator's Adam")
     r1: float = option(1.0, weight, "R1 weight of stylegan2's, every 16 of its updates")
+    second_discriminator: str | None = option(
+        None,
+        path,
+        "a StyleGAN2 file whose discriminator judges beside it, at its own size; that of a generator of age "
+        "groups judges ages as well",
+        metavar="FILE",
+    )
+    second_discriminator_share: float = option(1.0, weight, "its weight beside that of the first")
     discriminator_every: int = option(1, positive, "steps between the discriminator's updates")
 
 

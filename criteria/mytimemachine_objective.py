@@ -7,6 +7,7 @@ from torch import Tensor
 
 from criteria.adaptive_w_norm import adaptive_w_norm
 from criteria.age_sampling import cosine_weight, distance_to_range
+from criteria.colour_loss import COLOUR
 from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
 from criteria.objective import Compute, Measures, Pass, Term, TermGroup
 from criteria.recipes import MyTimeMachineRecipe, get_recipe
@@ -153,4 +154,4 @@ def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
     ]
 
 
-MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms), STYLE]
+MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms), STYLE, COLOUR]

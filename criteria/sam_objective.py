@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from criteria.adversarial import ADVERSARIAL
+from criteria.colour_loss import COLOUR
 from criteria.objective import Pass, Term, TermGroup
 from criteria.recipes import SAMRecipe, get_recipe
 from criteria.style_loss import STYLE
@@ -86,4 +87,4 @@ def sam_terms(weights: SAMWeights) -> Sequence[Term]:
 
 
 # A further term is a file with a group of its own and one line here.
-SAM = [TermGroup(SAMWeights, sam_terms), STYLE, ADVERSARIAL]
+SAM = [TermGroup(SAMWeights, sam_terms), STYLE, COLOUR, ADVERSARIAL]

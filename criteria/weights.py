@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from criteria.colour_loss import ColourWeights
 from criteria.style_loss import StyleWeights
 from utils.errors import InputError
 from utils.typed_options import Options, option, weight
@@ -30,7 +31,7 @@ class ReconstructionWeights(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgeingWeights(ReconstructionWeights, StyleWeights):
+class AgeingWeights(ReconstructionWeights, StyleWeights, ColourWeights):
     """What SAM and MyTimeMachine have beside the weights of pSp."""
 
     aging_lambda: float = option(0.0, weight, "weight of the ageing loss")

@@ -198,6 +198,20 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
         raise InputError(
             f"{source} is an unconditional StyleGAN2; directed generation needs one of age groups"
         )
+    return averaged_generator(content, source), groups_of_classes(content, c_dim, source)
+
+
+def groups_of_classes(content: Mapping[str, Any], c_dim: int, source: str) -> AgeGroups:
+    """The age groups that are the classes of a StyleGAN2.
+
+    Args:
+        content: of its file.
+        c_dim: how many classes its networks have.
+        source: name of the file.
+
+    Raises:
+        InputError: the file does not say it.
+    """
     classes = content.get("classes")
     text = classes.get("age_groups") if isinstance(classes, Mapping) else None
     if not isinstance(text, str):
@@ -208,8 +222,8 @@ def load_conditional_generator(content: Mapping[str, Any], source: str) -> tuple
     with naming(source):
         groups = parse_age_groups(text)
         if len(groups) != c_dim:
-            raise InputError(f"{len(groups)} age groups for a generator of {c_dim} classes")
-    return averaged_generator(content, source), groups
+            raise InputError(f"{len(groups)} age groups for a network of {c_dim} classes")
+    return groups
 
 
 def paired(generator: Mapping[str, Any], source: str, encoder: Mapping[str, Any], path: str) -> Checkpoint:

@@ -1,6 +1,7 @@
 """Files of pSp, SAM and MyTimeMachine: the official layout, with our sizes as ``opts["architecture"]``."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -67,6 +68,30 @@ def load_psp(checkpoint: Mapping[str, Any], source: str, blender: BlenderConfig 
     if net.pretrained_encoder is not None:
         net.pretrained_encoder.to(memory_format=torch.channels_last)
     return net.eval()
+
+
+def prior_of(sam: Mapping[str, Any], source: str) -> Checkpoint:
+    """The content of a file of the pSp inside a SAM: its prior encoder, and the generator as trained with it.
+
+    Raises:
+        InputError: there is none, or the layers do not fit.
+    """
+    net = load_psp(sam, source)
+    if net.pretrained_encoder is None:
+        raise InputError(f"{source} has no pSp inside: its codes are no offsets from those of a prior")
+    config = replace(
+        net.config,
+        input_nc=3,
+        start_from_latent_avg=True,
+        start_from_encoded_w_plus=False,
+        blender=None,
+        age_encoder=None,
+    )
+    prior = pSp.from_config(config)
+    prior.encoder.load_state_dict(net.pretrained_encoder.state_dict())
+    prior.decoder.load_state_dict(net.decoder.state_dict())
+    prior.set_latent_avg(net.latent_avg)
+    return psp_checkpoint(prior, {"train_decoder": True})
 
 
 def official_content(checkpoint: Mapping[str, Any], source: str) -> Checkpoint:

@@ -7,6 +7,7 @@ from criteria.adversarial import OpponentOptions
 from options.base_options import CheckpointingOptions, TrainOptions, parse_numbers
 from options.stylegan2_options import GeneratorSizes, check_discriminator_batch
 from options.target_ages import UNIFORM_RANDOM, parse_target_age
+from utils.errors import InputError
 from utils.typed_options import (
     Options,
     Unread,
@@ -14,6 +15,7 @@ from utils.typed_options import (
     group,
     option,
     path,
+    paths,
     pixels,
     positive,
     rate,
@@ -66,6 +68,9 @@ class LossNetworkOptions(Options):
     )
     age_classifier: str = option(
         model_paths["age_predictor"], path, "judges ages; its features are --perceptual=dex", metavar="FILE"
+    )
+    further_age_classifiers: tuple[str, ...] = option(
+        (), paths, "judge ages beside it, so that what only one of them sees is no ageing", metavar="FILE,..."
     )
     identity_network: str = option(model_paths["ir_se50"], path, "judges identity", metavar="FILE")
 
@@ -122,6 +127,12 @@ class EncoderTrainOptions(
 
     test_batch_size: int = option(2, group, "test pictures at a time")
     train_decoder: bool = option(False, bool, "train the generator too")
+    generator_noise: str = option(
+        "learned",
+        str,
+        "strength of the noise in a generator that is trained; none: all detail comes from the codes",
+        choices=("learned", "none"),
+    )
     checkpoint_path: str | None = option(None, path, "start from this checkpoint", metavar="FILE")
     stylegan_weights: str = option(
         model_paths["stylegan_ffhq"], path, "the generator, where no other file has it", metavar="FILE"
@@ -133,8 +144,13 @@ class EncoderTrainOptions(
     )
 
     def check(self) -> None:
-        """Raises ``InputError`` if the discriminator cannot be trained with these batches."""
-        if self.adversarial_lambda and self.discriminator == "stylegan2":
+        """Raises ``InputError`` for what needs another option, or a discriminator with too odd batches."""
+        if self.generator_noise == "none" and not self.train_decoder:
+            raise InputError("--generator_noise=none needs --train_decoder: only a trained generator changes")
+        second = self.second_discriminator
+        if second is not None and not self.adversarial_lambda:
+            raise InputError(f"--second_discriminator={second} judges nothing without --adversarial_lambda")
+        if self.adversarial_lambda and (self.discriminator == "stylegan2" or second is not None):
             check_discriminator_batch(self.batch_size, self.gradient_accumulation_steps)
 
 

@@ -7,7 +7,7 @@ from criteria.sam_objective import SAM, SAMWeights
 from models.encoders.age_encoder import AGE_ENCODER, LATENT_SPACES
 from options.encoder_options import EncoderTrainOptions, TargetAgeOptions
 from utils.errors import InputError
-from utils.typed_options import option, path, width
+from utils.typed_options import fraction, option, path, width
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,10 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
     input_nc: int = option(4, width, "channels of the encoder's input")
     start_from_encoded_w_plus: bool = option(False, bool, "codes are offsets from pSp's code")
     pretrained_psp_path: str = option(
-        model_paths["pretrained_psp"], path, "pSp, of --start_from_encoded_w_plus", metavar="FILE"
+        model_paths["pretrained_psp"],
+        path,
+        "pSp, or a SAM for the one inside, of --start_from_encoded_w_plus",
+        metavar="FILE",
     )
     encoder_type: str = option(
         "GradualStyleEncoder",
@@ -49,6 +52,12 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
         False,
         bool,
         "the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
+    )
+
+    age_balance: float = option(
+        0.0,
+        fraction,
+        "photos are drawn as in the data (0) up to all age groups alike (1), by the ages in their names",
     )
 
     @property

@@ -206,6 +206,21 @@ def test_aging_loss_is_differentiable_through_predict_age():
     assert (images.grad[1] < 0).all() and (images.grad[0] == 0).all()
 
 
+def test_a_pattern_has_to_convince_every_age_classifier():
+    def classifier(channel):
+        network = nn.Module()
+        network.predict_age = lambda images: 50 + 50 * images[:, channel].mean(dim=(1, 2))
+        return network
+
+    images = torch.zeros(1, 3, 8, 8)
+    images[:, 0] = 1.0  # 100 years to the first
+    loss = AgingLoss(classifier(0), further=[classifier(1), classifier(2)])
+    value, ages = loss(images, torch.tensor([100.0]))
+    torch.testing.assert_close(value, torch.tensor((0 + 0.25 + 0.25) / 3))
+    torch.testing.assert_close(ages, torch.tensor([200 / 3]))
+    torch.testing.assert_close(loss.extract_ages(images), ages)
+
+
 # ---------------------------------------------------------------- W-norm
 
 

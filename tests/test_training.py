@@ -358,6 +358,7 @@ def test_statistics_of_the_prior_drift_in_the_official_recipe(files: SimpleNames
         ),
         ("latent_encoder", ["--latent_space=z", "--checkpoint_path={directed}", "--w_norm_lambda=0.1"]),
         ("age_classifier", ["--network=ir_se", "--network_depths=1,1,1,1", "--kind=judge_age"]),
+        ("age_classifier", ["--hard_radius=1"]),
         ("identity", ["--network=vgg", "--network_depths=1,1,1,1,1", "--kind=judge_identity"]),
     ],
     ids=lambda item: " ".join(item) if isinstance(item, list) else item,
@@ -380,6 +381,28 @@ def test_trained_decoder_moves(files: SimpleNamespace, tmp_path: Path) -> None:
     toys.train(toys.arguments("sam", files, tmp_path / "sam", *more))
     sam = state_of(tmp_path / "sam", "iteration_1")["state_dict"]
     check_equal(subset(sam, "decoder."), decoder)
+    # and another SAM takes both from it
+    more = ("--max_steps=1", f"--pretrained_psp_path={tmp_path / 'sam/checkpoints/iteration_1.pt'}")
+    toys.train(toys.arguments("sam", files, tmp_path / "second", *more))
+    second = state_of(tmp_path / "second", "iteration_1")["state_dict"]
+    for part in ("decoder.", "pretrained_encoder."):
+        check_equal(subset(second, part), subset(sam, part))
+
+
+def test_a_generator_learns_without_noise(files: SimpleNamespace, tmp_path: Path) -> None:
+    more = ("--max_steps=2", "--train_decoder", "--generator_noise=none")
+    toys.train(toys.arguments("psp", files, tmp_path / "run", *more))
+    path = tmp_path / "run" / "checkpoints" / "iteration_2.pt"
+    net, start = toys.network(path), load_checkpoint(files.stylegan2)["g_ema"]
+    state = net.decoder.state_dict()
+    strengths = [value for key, value in state.items() if key.endswith("noise.weight")]
+    assert strengths and not torch.stack(strengths).any()
+    assert not torch.equal(state["conv1.conv.weight"], start["conv1.conv.weight"])
+    code = torch.randn(1, net.n_styles, 12)
+    with torch.no_grad():
+        assert torch.equal(net.decode(code, True), net.decode(code, True))
+    with pytest.raises(InputError, match="--generator_noise=none needs --train_decoder"):
+        toys.train(toys.arguments("sam", files, tmp_path / "sam", "--generator_noise=none"))
 
 
 def test_generator_grows(files: SimpleNamespace, tmp_path: Path) -> None:

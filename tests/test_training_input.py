@@ -49,7 +49,7 @@ WRONG_FILES = [
         "is the resume state of a training, not its weights, not one of pSp",
     ),
     ("sam", "--pretrained_psp_path={stylegan2}", "is a StyleGAN2 checkpoint, not the checkpoint of a pSp"),
-    ("sam", "--pretrained_psp_path={sam}", "is a SAM checkpoint, not the checkpoint of a pSp encoder"),
+    ("sam", "--pretrained_psp_path={stylegan2}", "is a StyleGAN2 checkpoint, not the checkpoint of a pSp"),
     ("sam", "--checkpoint_path={psp}", "is a pSp checkpoint without an ageing encoder, not one of SAM"),
     ("sam", "--checkpoint_path={mytimemachine}", "is a MyTimeMachine checkpoint, not one of SAM"),
     ("sam", "--checkpoint_path={identity}", "is a face recognition network, not one of SAM"),

@@ -50,7 +50,7 @@ class CoachAging(Coach[SAMOptions]):
         opts = self.opts
         terms = weighted_terms(opts.objective, opts)
         needs = needs_of(terms) | {CLASSIFIER, "aging"}  # it tells the ages of the photos
-        files = {file.flag: file for file in [*sam_start_files(opts), *loss_files(needs, opts)]}
+        files = {(file.flag, file.path): file for file in [*sam_start_files(opts), *loss_files(needs, opts)]}
         require_files([*files.values(), *data_folders(opts)])
         start = start_sam(opts)
         self.encoder = TrainedEncoder(start, opts, self.precision, self.device)
@@ -72,7 +72,9 @@ class CoachAging(Coach[SAMOptions]):
         if self.opponent is not None:
             self.opponent.register(self.state)
         size = self.encoder.picture_size(full=self.opponent is not None)
-        self.batches, self.watched = load_face_data(opts, size, self.start_step, self.device)
+        self.batches, self.watched = load_face_data(
+            opts, size, self.start_step, self.device, opts.age_balance
+        )
         measures.opponent = self.opponent
         if "code_spread" in needs:
             measures.code_spread = self._code_spread(self.batches.dataset)

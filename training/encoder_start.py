@@ -12,7 +12,7 @@ from models.encoders.psp_encoders import EncoderConfig
 from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
 from models.psp_config import PSPConfig
-from models.psp_files import load_psp
+from models.psp_files import load_psp, prior_of
 from models.psp_start import (
     grow_encoder,
     load_face_network,
@@ -85,8 +85,17 @@ def read_generator(path: str) -> Checkpoint:
     Raises:
         InputError: it is not there, or another kind of file.
     """
-    require_files([_generator_file(path)])
-    return _read(path, "stylegan2", "--stylegan_weights", "a StyleGAN2 checkpoint")
+    return read_stylegan2(path, "--stylegan_weights")
+
+
+def read_stylegan2(path: str, flag: str) -> Checkpoint:
+    """Reads a StyleGAN2 file that a flag names.
+
+    Raises:
+        InputError: it is not there, or another kind of file.
+    """
+    require_files([NeededFile("the StyleGAN2 networks", flag, path)])
+    return _read(path, "stylegan2", flag, "a StyleGAN2 checkpoint")
 
 
 def _generator_file(path: str) -> NeededFile:
@@ -174,7 +183,13 @@ def start_sam(opts: SAMOptions) -> Start:
 def _beside_prior(opts: SAMOptions, age_encoder: AgeEncoderConfig | None) -> Start:
     """A fresh encoder beside pSp's; the generator of pSp too, where pSp trained it."""
     path = opts.pretrained_psp_path
-    prior = _read(path, "psp", "--pretrained_psp_path", "the checkpoint of a pSp encoder")
+    prior = load_converted(path)
+    if checkpoint_kind(prior) == "sam":
+        prior = prior_of(prior, path)
+    elif checkpoint_kind(prior) != "psp":
+        raise InputError(
+            f"--pretrained_psp_path={path} is {what_is(prior)}, not the checkpoint of a pSp encoder or a SAM"
+        )
     files = [(prior, path)]
     if (prior.get("opts") or {}).get("train_decoder"):
         trained = load_psp(prior, path)

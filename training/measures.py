@@ -22,6 +22,7 @@ from training.needed_files import NeededFile, require_files
 from utils.distributed import say
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
+FURTHER_CLASSIFIERS = "--further_age_classifiers"
 CLASSIFIER = "age_classifier"  # a need of trainings that use it for more than a term
 
 
@@ -37,6 +38,11 @@ def loss_files(needs: Collection[str], opts: LossNetworkOptions) -> list[NeededF
             files.append(NeededFile("VGG-19", "--style_weights", weights))
     if dex or {"aging", CLASSIFIER} & set(needs):
         files.append(NeededFile("the age classifier", AGE_CLASSIFIER, opts.age_classifier))
+    if "aging" in needs:
+        files += [
+            NeededFile("a further age classifier", FURTHER_CLASSIFIERS, path)
+            for path in opts.further_age_classifiers
+        ]
     if "identity" in needs:
         files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))
     return files
@@ -72,7 +78,8 @@ def load_measures(
     if "perceptual" in needs:
         measures.perceptual = _perceptual(opts, classifier).to(device)
     if "aging" in needs and classifier is not None:
-        measures.aging = AgingLoss(classifier, augment)
+        further = [load_age_classifier(path, device) for path in opts.further_age_classifiers]
+        measures.aging = AgingLoss(classifier, augment, further)
     if "style" in needs:
         assert isinstance(opts, StyleWeights)
         measures.style = _style(style_weights(opts), opts.age_classifier, classifier).to(device)
@@ -81,7 +88,9 @@ def load_measures(
 
 def networks_of(measures: Measures) -> list[nn.Module]:
     """The networks that run in the terms, as far as one forward pass is all of it."""
-    found = [loss.network.network for loss in (measures.identity, measures.aging) if loss is not None]
+    found = [] if measures.identity is None else [measures.identity.network.network]
+    if measures.aging is not None:
+        found += [classifier.network for classifier in measures.aging.networks]
     if isinstance(measures.perceptual, LPIPSLoss):
         found.append(measures.perceptual.model.net)
     return found

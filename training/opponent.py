@@ -1,15 +1,64 @@
-"""Makes the discriminator that trains beside an encoder."""
+"""Makes the discriminators that train beside an encoder."""
+
+from typing import TypeAlias
 
 import torch
+from torch import Tensor
 
+from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier
+from models.directed import groups_of_classes
 from models.loading import built_from, described_by
+from models.stylegan2.aged_discriminator import AgedDiscriminator
 from models.stylegan2.layout import discriminator_config
 from models.stylegan2.model import Discriminator
 from options.encoder_options import EncoderTrainOptions
-from training.adversary import R1_EVERY, Adversary, feature_adversary
-from training.encoder_start import Start, discriminator_of, read_generator
+from training.adversary import FEATURE_AUGMENT, R1_EVERY, Adversary, feature_adversary
+from training.encoder_start import Start, discriminator_of, read_generator, read_stylegan2
+from training.state import TrainingState
 from utils.errors import InputError
+
+
+class Opponents:
+    """Two discriminators that judge the same pictures.
+
+    Args:
+        first: what coaches take for the discriminator.
+        second: beside it.
+        share: weight of the second; that of the first is 1.
+    """
+
+    def __init__(self, first: Adversary, second: Adversary, share: float) -> None:
+        self.first, self.second, self.share = first, second, share
+        self.discriminator = first.discriminator
+
+    def register(self, state: TrainingState) -> None:
+        """Names the parts that must survive a restart."""
+        self.first.register(state)
+        self.second.register(state, "second_discriminator")
+
+    def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """The weighted sum of what :meth:`training.adversary.Adversary.fool` gives."""
+        return self.first.fool(images, conditions) + self.share * self.second.fool(images, conditions)
+
+    def learn(
+        self,
+        real: Tensor,
+        made: Tensor,
+        step: int,
+        real_conditions: Tensor | None = None,
+        made_conditions: Tensor | None = None,
+        parts: int = 1,
+    ) -> dict[str, Tensor]:
+        """Updates both, see :meth:`training.adversary.Adversary.learn`."""
+        first, second = (
+            opponent.learn(real, made, step, real_conditions, made_conditions, parts)
+            for opponent in (self.first, self.second)
+        )
+        return {**first, **{f"second_{name}": value for name, value in second.items()}}
+
+
+Opponent: TypeAlias = Adversary | Opponents
 
 
 def needs_classifier(opts: EncoderTrainOptions) -> bool:
@@ -25,22 +74,36 @@ def make_opponent(
     judges_age: bool,
     precision: torch.dtype,
     device: torch.device,
-) -> Adversary | None:
-    """The opponent of `--adversarial_lambda`; None where that is 0.
+) -> Opponent | None:
+    """The opponent of `--adversarial_lambda`, or both; None where that is 0.
 
     Args:
         opts: options of the training.
         start: how the training starts.
         classifier: of `--discriminator=age_features`.
-        judges_age: whether that one judges ages too.
+        judges_age: whether pictures come with ages.
         precision: dtype of activations.
         device: where it computes.
 
     Raises:
-        InputError: no file has a discriminator of this size.
+        InputError: no file has a discriminator of this size, or pictures have no ages that it needs.
     """
     if not opts.adversarial_lambda:
         return None
+    first = _first(opts, start, classifier, judges_age, precision, device)
+    if opts.second_discriminator is None:
+        return first
+    return Opponents(first, _second(opts, judges_age, precision, device), opts.second_discriminator_share)
+
+
+def _first(
+    opts: EncoderTrainOptions,
+    start: Start,
+    classifier: AgeClassifier | None,
+    judges_age: bool,
+    precision: torch.dtype,
+    device: torch.device,
+) -> Adversary:
     if opts.discriminator == "age_features":
         assert classifier is not None  # among the files of the losses
         return feature_adversary(
@@ -61,6 +124,34 @@ def make_opponent(
         r1=opts.r1,
         r1_every=R1_EVERY if opts.r1 else 0,
         every=opts.discriminator_every,
+    )
+
+
+def _second(
+    opts: EncoderTrainOptions, judges_age: bool, precision: torch.dtype, device: torch.device
+) -> Adversary:
+    """The discriminator of `--second_discriminator`."""
+    path = opts.second_discriminator
+    assert path is not None
+    content = read_stylegan2(path, "--second_discriminator")
+    if "d" not in content:
+        raise InputError(f"--second_discriminator={path} has no discriminator")
+    with described_by(path):
+        config = discriminator_config(content["d"])
+    groups = groups_of_classes(content, config.c_dim, path) if config.c_dim else None
+    if groups is not None and not judges_age:
+        raise InputError(f"--second_discriminator={path} judges ages, which --coach={opts.coach} has none of")
+    network = built_from(lambda: Discriminator.from_config(config), content["d"], path)
+    judge = AgedDiscriminator(network, groups)
+    judge.compute_dtype = precision
+    return Adversary(
+        judge.to(device),
+        learning_rate=opts.discriminator_learning_rate,
+        r1=opts.r1,
+        r1_every=R1_EVERY if opts.r1 else 0,
+        every=opts.discriminator_every,
+        augment=SimpleAugment(probability=FEATURE_AUGMENT),
+        conditional=groups is not None,
     )
 
 

@@ -11,9 +11,9 @@ from criteria.objective import PassName
 from models.psp import pSp
 from models.psp_files import psp_checkpoint
 from options.encoder_options import EncoderTrainOptions
-from training.adversary import Adversary
 from training.averaging import average_decay, update_average
 from training.encoder_start import KnownDiscriminator, Start
+from training.opponent import Opponent
 from training.optimizers import build_optimizer, cosine_share, set_share
 from training.state import TrainingState
 from utils.files.checkpoints import Checkpoint
@@ -50,6 +50,8 @@ class TrainedEncoder:
         self._discriminator: KnownDiscriminator | None = start.discriminator
         net = start.net
         net.decoder.requires_grad_(opts.train_decoder)
+        if opts.generator_noise == "none":
+            net.decoder.silence()
         net.decoder.compute_dtype = precision
         self.net = net.to(device)
         self.net.encoder.to(memory_format=torch.channels_last)
@@ -62,7 +64,8 @@ class TrainedEncoder:
         groups: list[dict[str, Any]] = [{"params": list(self.net.encoder.parameters())}]
         if opts.train_decoder:
             own_rate = {"lr": decoder_learning_rate} if decoder_learning_rate else {}
-            groups.append({"params": list(self.net.decoder.parameters()), **own_rate})
+            learned = [weight for weight in self.net.decoder.parameters() if weight.requires_grad]
+            groups.append({"params": learned, **own_rate})
         self.optimizer = build_optimizer(opts.optim_name, groups, opts.learning_rate)
 
     def register(self, state: TrainingState) -> None:
@@ -102,7 +105,7 @@ class TrainedEncoder:
         size = self.net.input_size
         return max(size, self.net.config.generator.size) if full else size
 
-    def checkpoint(self, opponent: Adversary | None, record: Mapping[str, Any]) -> Checkpoint:
+    def checkpoint(self, opponent: Opponent | None, record: Mapping[str, Any]) -> Checkpoint:
         """The weights for use with a record of the options; a discriminator for whoever trains on with it."""
         content = psp_checkpoint(self.averaged, record)
         if opponent is not None and self._opts.discriminator == "stylegan2":

@@ -4,6 +4,10 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
 
@@ -61,6 +65,12 @@ class AgeGroups:
         """The number of the group to which an age in years belongs, from 0; None where it falls in a gap."""
         number = bisect_right([first for first, _ in self.bounds], age) - 1
         return number if number >= 0 and age < self.bounds[number][1] + 1 else None
+
+    def one_hot(self, ages: Tensor) -> Tensor:
+        """The group of each age (B,) as (B, groups); that of the group before where it falls in a gap."""
+        firsts = torch.tensor([first for first, _ in self.bounds], device=ages.device)
+        numbers = (torch.bucketize(ages, firsts, right=True) - 1).clamp(min=0)
+        return F.one_hot(numbers, len(self.bounds))
 
     def weights(self, age: float) -> list[float]:
         """Shares of the groups in an age: 1 at a group's centre, linear between two, the ends beyond them."""

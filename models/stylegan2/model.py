@@ -15,6 +15,7 @@ from models.stylegan2.layers import (
     EqualLinear,
     Factors,
     ModulatedConv2d,
+    NoiseInjection,
     PixelNorm,
     ResBlock,
     StyledConv,
@@ -152,6 +153,12 @@ class Generator(nn.Module):
             channels=config.channels,
             c_dim=config.c_dim,
         )
+
+    def silence(self) -> None:
+        """Takes the noise away for good: its strengths are 0 and learn no more."""
+        for layer in self.modules():
+            if isinstance(layer, NoiseInjection):
+                layer.weight.requires_grad_(False).zero_()
 
     def recompute_activations(self) -> None:
         """Saves memory in training: a backward pass computes the large levels again."""
