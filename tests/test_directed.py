@@ -155,7 +155,7 @@ def test_what_is_no_pair(tmp_path: Path) -> None:
     cases = [
         (changed(content, encoder=None), "holds no encoder"),
         (changed(content, classes=None), "does not say which ages"),
-        (changed(content, classes=four["classes"]), "4 age groups for a generator of 3 classes"),
+        (changed(content, classes=four["classes"]), "4 age groups for a network of 3 classes"),
         (changed(content, classes={"age_groups": "0-10;5"}), "no age group"),
         (changed(content, crop="passport"), "cut as 'passport'"),
         (changed(content, encoder=other), "latents"),
@@ -253,7 +253,7 @@ def test_age_groups_are_noted_in_a_converted_file(tmp_path: Path) -> None:
     again = tmp_path / "again.pt"
     assert commands.run("convert_weights", str(noted), str(again)).returncode == 0
     assert load_checkpoint(again)["classes"] == content["classes"]
-    for groups, words in (("0-20,21-50", "2 age groups for a generator of 3"), ("0-20;5", "no age group")):
+    for groups, words in (("0-20,21-50", "2 age groups for a network of 3"), ("0-20;5", "no age group")):
         wrong = commands.run(
             "convert_weights", str(foreign), str(tmp_path / "c.pt"), f"--age_groups={groups}"
         )
