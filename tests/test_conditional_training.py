@@ -179,7 +179,7 @@ def test_an_encoder_needs_a_conditional_generator(files: SimpleNamespace, tmp_pa
     for more, words in (
         ([f"--stylegan_weights={files.stylegan2}"], "unconditional"),
         ([f"--stylegan_weights={files.sam}"], "a SAM checkpoint, not a StyleGAN2"),
-        (["--age_groups=0-39,40-60,61-100"], "3 age groups for a generator of 2 classes"),
+        (["--age_groups=0-39,40-60,61-100"], "3 age groups for a network of 2 classes"),
         (["--recipe=official"], "--latent_space=z"),
         (["--recipe=official", "--latent_space=z", "--encoder_width=1", "--encoder_repeats="], "512"),
         ([f"--checkpoint_path={files.psp}"], "not a pair"),
