@@ -13,6 +13,7 @@ from models.prepared import Prepared
 from models.stacked import LaidTogether, lie_together
 from utils.device import without_autocast
 from utils.errors import InputError
+from utils.exporting import exporting
 
 START_LENGTH = 0.1  # of the Gaussian process, in units of 100 years: photos ten years apart inform each other
 NOISE = 1e-2  # its variance beside that of the process: two photos of about one age need not agree
@@ -112,16 +113,22 @@ class GaussianProcessAdapter(nn.Module):
         with without_autocast(ages.device):
             length = self.log_length.exp()
             seen, wanted = (self.ages / length)[:, None], (ages.to(self.ages) / length)[:, None]
-            between = self.kernel(wanted, seen).to_dense()  # (B, A)
+            between = self._covariance(wanted, seen)
             solved = self._prepared.of(
                 [self.ages, self.log_length, self.whitened], partial(self._solved, seen)
             )
             offsets = (between @ solved).view(-1, *self.whitened.shape[1:])
         return styles + offsets
 
+    def _covariance(self, one: Tensor, other: Tensor) -> Tensor:
+        """The kernel (N, M) between ages (N, 1) and (M, 1) in length scales."""
+        if exporting():  # gpytorch asks whether both are equal, which a graph cannot tell
+            return torch.exp(-0.5 * (one - other.T).square())
+        return self.kernel(one, other).to_dense()
+
     def _solved(self, seen: Tensor) -> Tensor:
         """L^-T V, (A, n_styles * style_dim), with L L^T = K(Z, Z) + noise and V the learned offsets."""
-        among = self.kernel(seen).to_dense() + NOISE * torch.eye(len(seen), device=seen.device)
+        among = self._covariance(seen, seen) + NOISE * torch.eye(len(seen), device=seen.device)
         factor = torch.linalg.cholesky_ex(among).L  # _ex: without a question that a GPU must answer
         return torch.linalg.solve_triangular(factor.T, self.whitened.flatten(1), upper=True)
 
