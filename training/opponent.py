@@ -1,6 +1,6 @@
 """Makes the discriminators that train beside an encoder."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -115,15 +115,27 @@ def _first(
             every=opts.discriminator_every,
         )
     discriminator = _stylegan2(opts, start)
-    discriminator.compute_dtype = precision
     if opts.activation_checkpointing:
         discriminator.recompute_activations()
+    return _adversary(opts, discriminator, precision, device)
+
+
+def _adversary(
+    opts: EncoderTrainOptions,
+    judge: Discriminator | AgedDiscriminator,
+    precision: torch.dtype,
+    device: torch.device,
+    **more: Any,
+) -> Adversary:
+    """A StyleGAN2 discriminator that trains by the options; more arguments of :class:`Adversary`."""
+    judge.compute_dtype = precision
     return Adversary(
-        discriminator.to(device),
+        judge.to(device),
         learning_rate=opts.discriminator_learning_rate,
         r1=opts.r1,
         r1_every=R1_EVERY if opts.r1 else 0,
         every=opts.discriminator_every,
+        **more,
     )
 
 
@@ -142,17 +154,11 @@ def _second(
     if groups is not None and not judges_age:
         raise InputError(f"--second_discriminator={path} judges ages, which --coach={opts.coach} has none of")
     network = built_from(lambda: Discriminator.from_config(config), content["d"], path)
+    if opts.activation_checkpointing:
+        network.recompute_activations()
+    augment = SimpleAugment(probability=FEATURE_AUGMENT)
     judge = AgedDiscriminator(network, groups)
-    judge.compute_dtype = precision
-    return Adversary(
-        judge.to(device),
-        learning_rate=opts.discriminator_learning_rate,
-        r1=opts.r1,
-        r1_every=R1_EVERY if opts.r1 else 0,
-        every=opts.discriminator_every,
-        augment=SimpleAugment(probability=FEATURE_AUGMENT),
-        conditional=groups is not None,
-    )
+    return _adversary(opts, judge, precision, device, augment=augment, conditional=groups is not None)
 
 
 def _stylegan2(opts: EncoderTrainOptions, start: Start) -> Discriminator:
