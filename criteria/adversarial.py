@@ -35,6 +35,19 @@ class OpponentOptions(Options):
     discriminator_every: int = option(1, positive, "steps between the discriminator's updates")
 
 
+@dataclass(frozen=True, kw_only=True)
+class KnownOpponentOptions(Options):
+    """The discriminator of an earlier training, which learns no more."""
+
+    title = "losses"
+
+    adversarial_lambda: float = option(
+        0.0,
+        weight,
+        "weight of the GAN loss against the discriminator that SAM trained with; it stays as it is",
+    )
+
+
 def believable(measures: Measures, this: Pass) -> Tensor:
     """Non-saturating loss of the full-size pictures, at their ages where the discriminator judges these."""
     assert measures.opponent is not None and this.pictures is not None
@@ -45,7 +58,7 @@ def _is_learned_from(this: Pass) -> bool:
     return this.trained and this.name != "cycle"
 
 
-def opponent_terms(options: OpponentOptions) -> Sequence[Term]:
+def opponent_terms(options: OpponentOptions | KnownOpponentOptions) -> Sequence[Term]:
     """One row, for the real pass of a training step."""
     return [
         Term(
@@ -59,3 +72,4 @@ def opponent_terms(options: OpponentOptions) -> Sequence[Term]:
 
 
 ADVERSARIAL = TermGroup(OpponentOptions, opponent_terms)
+KNOWN_ADVERSARIAL = TermGroup(KnownOpponentOptions, opponent_terms)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from criteria.adaptive_w_norm import adaptive_w_norm
+from criteria.adversarial import KNOWN_ADVERSARIAL
 from criteria.age_sampling import cosine_weight, distance_to_range
 from criteria.colour_loss import COLOUR
 from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
@@ -154,4 +155,4 @@ def mytimemachine_terms(weights: MyTimeMachineWeights) -> Sequence[Term]:
     ]
 
 
-MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms), STYLE, COLOUR]
+MYTIMEMACHINE = [TermGroup(MyTimeMachineWeights, mytimemachine_terms), STYLE, COLOUR, KNOWN_ADVERSARIAL]

@@ -168,6 +168,7 @@ def feature_adversary(
     precision: torch.dtype,
     device: torch.device,
     every: int = 1,
+    heads: FeatureDiscriminator | None = None,
 ) -> Adversary:
     """A discriminator of a few weights that sees with an age classifier.
 
@@ -178,8 +179,11 @@ def feature_adversary(
         precision: dtype of activations.
         device: where it computes.
         every: steps between updates.
+        heads: trained before; fresh ones if None.
     """
-    heads = FeatureDiscriminator(classifier.feature_maps, classifier.feature_channels, knows_age=judges_age)
+    heads = heads or FeatureDiscriminator(
+        classifier.feature_maps, classifier.feature_channels, knows_age=judges_age
+    )
     heads.compute_dtype = precision
     return Adversary(
         heads.to(device),

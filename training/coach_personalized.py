@@ -25,6 +25,7 @@ from datasets.faces import FaceFolder
 from datasets.person_photos import PersonPhotos
 from models.adapters import MOST_AGES, GaussianProcessAdapter
 from models.blender import BlenderConfig
+from models.feature_discriminator import HEADS
 from models.judges import load_judges
 from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
@@ -39,6 +40,7 @@ from training.feature_cache import FeatureCache
 from training.figures import mean_figures
 from training.measures import load_measures, loss_files, networks_of
 from training.needed_files import NeededFile, data_folders, require_files
+from training.opponent import frozen_opponent
 from training.optimizers import build_optimizer, cosine_share, parameters_of, set_share
 from training.randomness import step_generator
 from training.reports.life_span_part import life_span_part
@@ -49,7 +51,7 @@ from training.watched_pictures import WatchedPictures, load_test_pictures, sheet
 from utils.ages import scale_age
 from utils.distributed import world_size
 from utils.errors import InputError
-from utils.files.checkpoints import load_checkpoint
+from utils.files.checkpoints import Checkpoint, load_checkpoint
 from utils.spacing import evenly
 
 LEAST_PHOTOS = 2
@@ -80,7 +82,9 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         needs = needs_of(terms) | {"aging"}  # it judges the validation
         sam = NeededFile("the SAM checkpoint to personalise", "--checkpoint_path", opts.checkpoint_path)
         require_files([sam, *loss_files(needs, opts), *data_folders(opts)])
-        self.net = self._start_network(str(opts.checkpoint_path))
+        sam_file = load_checkpoint(str(opts.checkpoint_path))
+        self.net = self._start_network(sam_file, str(opts.checkpoint_path))
+        self._heads = sam_file.get(HEADS)
         photos = self._load_photos()
         learns = self._what_learns(photos.ages)
         self.net.to(self.device)
@@ -96,21 +100,22 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         )
         test = load_test_pictures(opts.test_dataset, self.net.input_size, opts.n_test, opts.own_output)
         self.watched = WatchedPictures(test, photos, self.device)
-        measures, _ = load_measures(needs, opts, self.device)
-        assert measures.aging is not None
+        measures, classifier = load_measures(needs, opts, self.device)
+        assert measures.aging is not None and classifier is not None
         self.aging = measures.aging
         ages = photos.ages.tolist()
         self.age_range: AgeRange = training_age_range(ages, official=not self.repairs.exact_age_range)
         measures.age_range = self.age_range
+        if "opponent" in needs:
+            measures.opponent = frozen_opponent(sam_file, str(opts.checkpoint_path), classifier)
         if "references" in needs and measures.identity is not None:
             measures.references = self._reference_bank(measures.identity, photos)
         self.objective = Objective(terms, measures, self.repairs.distinct_log_names)
         # Few photos: what is known of them stays where it is used.
         self.features = FeatureCache(self._photo_features, len(photos), self.device)
 
-    def _start_network(self, path: str) -> pSp:
+    def _start_network(self, checkpoint: Checkpoint, path: str) -> pSp:
         """SAM, or one that has an adapter already; everything is frozen."""
-        checkpoint = load_checkpoint(path)
         if checkpoint_kind(checkpoint) not in ("sam", "mytimemachine"):
             raise InputError(f"--checkpoint_path={path} is {what_is(checkpoint)}, not one of SAM")
         net = load_psp(checkpoint, path)
@@ -305,4 +310,5 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         return [life_span_part(before, PSPAgingModel(self.net, self.precision), photos, judges, TRAINED_ON)]
 
     def weights(self) -> dict[str, Any]:
-        return psp_checkpoint(self.net, self.record)
+        content = psp_checkpoint(self.net, self.record)
+        return content if self._heads is None else {**content, HEADS: self._heads}

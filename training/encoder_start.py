@@ -9,6 +9,7 @@ from torch import Tensor
 from models.encoders.age_encoder import AgeEncoderConfig, ResNet18AgeEncoder
 from models.encoders.helpers import OFFICIAL_CHANNELS
 from models.encoders.psp_encoders import EncoderConfig
+from models.feature_discriminator import HEADS
 from models.kinds import checkpoint_kind, what_is
 from models.psp import pSp
 from models.psp_config import PSPConfig
@@ -41,10 +42,22 @@ class KnownDiscriminator:
 
 @dataclass(frozen=True)
 class Start:
-    """A network at its start, and the discriminator of the file it comes from, if that has one."""
+    """A network at its start, and the discriminators of the file it comes from, if that has any.
+
+    Attributes:
+        net: the network.
+        discriminator: of StyleGAN2.
+        heads: file and entry of ``models.feature_discriminator.HEADS``.
+    """
 
     net: pSp
     discriminator: KnownDiscriminator | None
+    heads: tuple[str, Any] | None = None
+
+
+def _going_on(checkpoint: Mapping[str, Any], path: str) -> Start:
+    heads = (path, checkpoint[HEADS]) if HEADS in checkpoint else None
+    return Start(load_psp(checkpoint, path), discriminator_of((checkpoint, path)), heads)
 
 
 def discriminator_of(*files: tuple[Mapping[str, Any], str]) -> KnownDiscriminator | None:
@@ -122,8 +135,7 @@ def start_psp(opts: PSPOptions) -> Start:
         return _grown(_read(opts.grow_from, "psp", "--grow_from", "one of pSp"), opts.grow_from)
     if opts.checkpoint_path:
         path = opts.checkpoint_path
-        checkpoint = _read(path, "psp", "--checkpoint_path", "one of pSp")
-        return Start(load_psp(checkpoint, path), discriminator_of((checkpoint, path)))
+        return _going_on(_read(path, "psp", "--checkpoint_path", "one of pSp"), path)
     return _before_generator(opts)
 
 
@@ -160,8 +172,7 @@ def start_sam(opts: SAMOptions) -> Start:
     """
     if opts.checkpoint_path:
         path = opts.checkpoint_path
-        checkpoint = _read(path, "sam", "--checkpoint_path", "one of SAM")
-        return Start(load_psp(checkpoint, path), discriminator_of((checkpoint, path)))
+        return _going_on(_read(path, "sam", "--checkpoint_path", "one of SAM"), path)
     age_encoder = age_encoder_config(opts)
     begin = _beside_prior if opts.start_from_encoded_w_plus else _before_generator
     start = begin(opts, age_encoder)

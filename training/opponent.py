@@ -1,13 +1,16 @@
 """Makes the discriminators that train beside an encoder."""
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
+from criteria.gan_losses import generator_nonsaturating_loss
 from datasets.augment import SimpleAugment
 from models.auxiliary import AgeClassifier
 from models.directed import groups_of_classes
+from models.feature_discriminator import HEADS, FeatureDiscriminator, load_heads
 from models.loading import built_from, described_by
 from models.stylegan2.aged_discriminator import AgedDiscriminator
 from models.stylegan2.layout import discriminator_config
@@ -16,6 +19,7 @@ from options.encoder_options import EncoderTrainOptions
 from training.adversary import FEATURE_AUGMENT, R1_EVERY, Adversary, feature_adversary
 from training.encoder_start import Start, discriminator_of, read_generator, read_stylegan2
 from training.state import TrainingState
+from utils.distributed import say
 from utils.errors import InputError
 
 
@@ -113,11 +117,63 @@ def _first(
             precision=precision,
             device=device,
             every=opts.discriminator_every,
+            heads=_known_heads(start, classifier, judges_age),
         )
     discriminator = _stylegan2(opts, start)
     if opts.activation_checkpointing:
         discriminator.recompute_activations()
     return _adversary(opts, discriminator, precision, device)
+
+
+def _known_heads(start: Start, classifier: AgeClassifier, judges_age: bool) -> FeatureDiscriminator | None:
+    """Those of the file that the training goes on from; None where they do not fit what it sees with now."""
+    if start.heads is None:
+        return None
+    path, content = start.heads
+    try:
+        heads = load_heads(content, path, classifier)
+    except InputError as error:
+        say(f"begins with a fresh discriminator: {error}")
+        return None
+    return heads if (heads.age is not None) is judges_age else None
+
+
+class FrozenOpponent:
+    """The discriminator that a SAM trained against, which learns no more (not in the official code).
+
+    A few photos of one person would teach it these photos; as SAM left it, it knows what faces of an age are.
+
+    Args:
+        heads: on its device.
+    """
+
+    def __init__(self, heads: FeatureDiscriminator) -> None:
+        self.heads = heads.requires_grad_(False).eval()
+        self._augment = SimpleAugment(probability=FEATURE_AUGMENT)
+
+    def fool(self, images: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """The loss that makes (B, 3, R, R) pictures believable at ages (B,) in years."""
+        ages = None if self.heads.age is None else conditions
+        return generator_nonsaturating_loss(self.heads(self._augment(images), ages))
+
+
+def frozen_opponent(sam: Mapping[str, Any], source: str, classifier: AgeClassifier) -> FrozenOpponent:
+    """The opponent of personalisation, from the file of the SAM.
+
+    Args:
+        sam: the content of the file.
+        source: its name, for error messages.
+        classifier: that SAM's discriminator saw with, on the device.
+
+    Raises:
+        InputError: the file has none, or SAM trained with another classifier.
+    """
+    if HEADS not in sam:
+        raise InputError(
+            f"{source} has no discriminator, which --adversarial_lambda needs: "
+            "train SAM with --discriminator=age_features --adversarial_lambda=1"
+        )
+    return FrozenOpponent(load_heads(sam[HEADS], source, classifier))
 
 
 def _adversary(

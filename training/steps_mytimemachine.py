@@ -93,7 +93,8 @@ def mytimemachine_step(
         with autocast(images.device, precision):
             codes, compared = likeness(append_age(inputs, ages), known_codes)
             codes = net.personalize(codes, ages)
-            generated = net.decode(codes, resize=True)
+            pictures = net.decode(codes)
+            generated = net.face_pool(pictures)
             this = Pass(
                 generated,
                 known,
@@ -104,6 +105,7 @@ def mytimemachine_step(
                 mode=mode,
                 name=name,
                 compared=compared,
+                pictures=pictures,
                 trained=trained,
                 share=share,
             )

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from criteria.objective import PassName
+from models.feature_discriminator import HEADS, FeatureDiscriminator, heads_content
 from models.psp import pSp
 from models.psp_files import psp_checkpoint
+from models.stylegan2.model import Discriminator
 from options.encoder_options import EncoderTrainOptions
 from training.averaging import average_decay, update_average
 from training.encoder_start import KnownDiscriminator, Start
@@ -48,6 +50,7 @@ class TrainedEncoder:
     ) -> None:
         self._opts = opts
         self._discriminator: KnownDiscriminator | None = start.discriminator
+        self._heads = start.heads
         net = start.net
         net.decoder.requires_grad_(opts.train_decoder)
         if opts.generator_noise == "none":
@@ -108,8 +111,13 @@ class TrainedEncoder:
     def checkpoint(self, opponent: Opponent | None, record: Mapping[str, Any]) -> Checkpoint:
         """The weights for use with a record of the options; a discriminator for whoever trains on with it."""
         content = psp_checkpoint(self.averaged, record)
-        if opponent is not None and self._opts.discriminator == "stylegan2":
-            content["d"] = opponent.discriminator.state_dict()
+        discriminator = None if opponent is None else opponent.discriminator
+        if isinstance(discriminator, FeatureDiscriminator):
+            content[HEADS] = heads_content(discriminator)
+        elif self._heads is not None:
+            content[HEADS] = self._heads[1]
+        if isinstance(discriminator, Discriminator):
+            content["d"] = discriminator.state_dict()
         elif self._discriminator is not None:
             content["d"] = dict(self._discriminator.state)
         return content
