@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from criteria.adaptive_w_norm import adaptive_w_norm
-from criteria.adversarial import KNOWN_ADVERSARIAL
+from criteria.adversarial import KNOWN_ADVERSARIAL, KnownOpponentOptions
 from criteria.age_sampling import cosine_weight, distance_to_range
 from criteria.colour_loss import COLOUR
 from criteria.nearest_neighbor_id_loss import nearest_neighbor_id_loss
@@ -31,7 +31,7 @@ GLOBAL, PHOTO = "global", "photo"
 
 
 @dataclass(frozen=True, kw_only=True)
-class MyTimeMachineWeights(AgeingWeights):
+class MyTimeMachineWeights(AgeingWeights, KnownOpponentOptions):
     """Weights of SAM's terms and of those that MyTimeMachine adds."""
 
     adaptive_w_norm_lambda: float = option(7.0, weight, "W-norm that grows with the distance; 0: SAM's")

@@ -1,4 +1,4 @@
-"""The discriminator that SAM trained against: kept with the weights, gone on from, and used in personalisation."""
+"""The discriminator that SAM trained against: kept in its file, gone on from, and used in personalisation."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,7 +50,7 @@ def test_another_age_classifier_begins_with_fresh_heads(
 
 
 def test_personalisation_is_opposed_at_its_ages(opposed: str, files: SimpleNamespace, tmp_path: Path) -> None:
-    """The term is in the log of both flavours of step, the heads stay as they are, and the file keeps them."""
+    """Every step has the term, the heads stay as they are, and the file keeps them."""
     more = [f"--checkpoint_path={opposed}", "--adversarial_lambda=0.5", "--max_steps=3"]
     coach = toys.coach(toys.arguments("mytimemachine", files, tmp_path, *more))
     opponent = coach.objective.measures.opponent

@@ -94,9 +94,8 @@ def mytimemachine_step(
             codes, compared = likeness(append_age(inputs, ages), known_codes)
             codes = net.personalize(codes, ages)
             pictures = net.decode(codes)
-            generated = net.face_pool(pictures)
             this = Pass(
-                generated,
+                net.face_pool(pictures),
                 known,
                 codes,
                 average_code=net.average_code,
@@ -109,6 +108,6 @@ def mytimemachine_step(
                 trained=trained,
                 share=share,
             )
-            return PassResult(objective(this), generated.detach(), codes.detach())
+            return PassResult(objective(this), this.generated.detach(), codes.detach())
 
     return two_passes(run, images, input_ages, target_ages, photo_codes, cycle_lambda, backward)
