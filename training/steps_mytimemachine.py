@@ -70,8 +70,7 @@ def mytimemachine_step(
 ) -> StepResult:
     """Computes both passes and leaves the sum of the gradients of what learns in ``.grad``.
 
-    One network is the global and the personal one: only the adapter, or the encoder, differs. The global one
-    renders in extrapolation only. Noise is the fixed one.
+    The global network is the personal one but for adapter or encoder, and renders in extrapolation only.
 
     Args:
         net: of which the adapter alone learns, or the encoder; its mode decides about batch norm.
