@@ -22,7 +22,6 @@ class Stage:
 
 
 _LOSS_NETWORKS = {"--age_classifier": "age_classifier.pt", "--identity_network": "identity.pt"}
-_PRIORS = {"--stylegan_weights": "stylegan2.pt", "--pretrained_psp_path": "psp.pt"}
 
 STAGES: dict[str, Stage] = {
     "age_classifier": Stage("age_classifier", "age_classifier.pt"),
@@ -31,8 +30,13 @@ STAGES: dict[str, Stage] = {
     "judge_identity": Stage("judge_identity", "judge_identity.pt"),
     "stylegan2_64": Stage("stylegan2_64"),
     "psp_64": Stage("psp_64", runs={"--stylegan_weights": "stylegan2_64"}, files=_LOSS_NETWORKS),
-    "psp": Stage("psp_128", "psp.pt", runs={"--grow_from": "psp_64"}, files=_LOSS_NETWORKS),
-    "sam": Stage("sam", "sam.pt", files=_LOSS_NETWORKS | _PRIORS),
+    "psp": Stage("psp_128", "stylegan2.pt", runs={"--grow_from": "psp_64"}, files=_LOSS_NETWORKS),
+    "sam": Stage(
+        "sam",
+        "sam.pt",
+        runs={"--pretrained_psp_path": "psp"},
+        files=_LOSS_NETWORKS | {"--stylegan_weights": "stylegan2.pt"},
+    ),
     "conditional": Stage(
         "conditional",
         files={"--age_classifier": "age_classifier.pt", "--checkpoint_path": "stylegan2.pt"},

@@ -184,7 +184,7 @@ WEIGHTS: dict[str, Weight] = {
             input_size=64,
             normalisation=_RGB,
         )
-        for name in ("psp", "reaging_gan")
+        for name in ("reaging_gan",)
     },
     "demo_directed": Weight(
         file="pretrained_models/demo/directed.pt",

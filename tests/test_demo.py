@@ -81,20 +81,21 @@ def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
-def test_psp_run_becomes_both_bundled_files(tmp_path: Path) -> None:
-    """The generator that pSp trained is a StyleGAN2 to go on from; only that file has the discriminator."""
+def test_psp_run_becomes_the_bundled_generator(tmp_path: Path) -> None:
+    """The generator that pSp trained is a StyleGAN2 to go on from, with its discriminator."""
     files = toys.make_files(tmp_path / "files")
     joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
     toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
     folders = [f"--data={files.faces}", f"--runs={tmp_path}", f"--output_dir={tmp_path}"]
     demo_recipe.export_stage("psp", parse_options(DemoWeightsOptions, folders))
-    stored, stylegan2 = (load_checkpoint(tmp_path / f"{name}.pt") for name in ("psp", "stylegan2"))
-    assert "d" not in stored and stored["state_dict"]["decoder.conv1.conv.weight"].dtype == torch.float16
+    stylegan2 = load_checkpoint(tmp_path / "stylegan2.pt")
+    assert not (tmp_path / "psp.pt").exists()
+    assert stylegan2["g_ema"]["conv1.conv.weight"].dtype == torch.float16
     trained = load_checkpoint(demo_recipe.newest_weights(tmp_path / "psp"))
     for key, value in stylegan2["d"].items():
         torch.testing.assert_close(value, halved(trained["d"][key]))
     for key in ("convs.0.conv.weight", "to_rgbs.0.bias", "noises.noise_1"):
-        torch.testing.assert_close(stylegan2["g_ema"][key], stored["state_dict"][f"decoder.{key}"])
+        torch.testing.assert_close(stylegan2["g_ema"][key], halved(trained["state_dict"][f"decoder.{key}"]))
     more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
     toys.train(toys.arguments("stylegan2", files, tmp_path / "gan", *more))
 

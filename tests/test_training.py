@@ -387,6 +387,10 @@ def test_trained_decoder_moves(files: SimpleNamespace, tmp_path: Path) -> None:
     second = state_of(tmp_path / "second", "iteration_1")["state_dict"]
     for part in ("decoder.", "pretrained_encoder."):
         check_equal(subset(second, part), subset(sam, part))
+    # and a pSp goes on from the one inside
+    more = ("--max_steps=1", f"--checkpoint_path={tmp_path / 'sam/checkpoints/iteration_1.pt'}")
+    going_on = toys.coach(toys.arguments("psp", files, tmp_path / "third", *more))
+    check_equal(subset(going_on.weights()["state_dict"], "encoder."), subset(sam, "pretrained_encoder."))
 
 
 def test_a_generator_learns_without_noise(files: SimpleNamespace, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def newest_weights(run: Path) -> Path:
 def export_stage(name: str, opts: DemoWeightsOptions) -> None:
     """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder.
 
-    The generator that pSp trained becomes `stylegan2.pt`, with that discriminator.
+    Of pSp that is its generator as `stylegan2.pt`, with that discriminator; the whole pSp is inside SAM.
 
     Raises:
         InputError: the stage has not been trained, or a file cannot be written.
@@ -104,15 +104,13 @@ def export_stage(name: str, opts: DemoWeightsOptions) -> None:
         return
     weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
     discriminator = weights.pop("d") if "state_dict" in weights and "d" in weights else None
-    contents = {file: weights}
     if name == "psp":
-        contents["stylegan2.pt"] = stylegan2_of_psp(weights, discriminator, opts.training_faces)
-    for file, content in contents.items():
-        stored = halved(content) | {"opts": portable(content.get("opts") or {})}
-        if "g" in content and content["g"] is content["g_ema"]:
-            stored["g"] = stored["g_ema"]  # the file then holds these numbers once
-        path = save_checkpoint(stored, Path(opts.output_dir) / file)
-        print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+        weights = stylegan2_of_psp(weights, discriminator, opts.training_faces)
+    stored = halved(weights) | {"opts": portable(weights.get("opts") or {})}
+    if "g" in weights and weights["g"] is weights["g_ema"]:
+        stored["g"] = stored["g_ema"]  # the file then holds these numbers once
+    path = save_checkpoint(stored, Path(opts.output_dir) / file)
+    print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
 
 
 def portable(options: Mapping[str, Any]) -> dict[str, Any]:

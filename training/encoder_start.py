@@ -132,11 +132,24 @@ def start_psp(opts: PSPOptions) -> Start:
         InputError: a file is missing, of another kind, or does not fit.
     """
     if opts.grow_from:
-        return _grown(_read(opts.grow_from, "psp", "--grow_from", "one of pSp"), opts.grow_from)
+        return _grown(_psp_in(opts.grow_from, "--grow_from"), opts.grow_from)
     if opts.checkpoint_path:
         path = opts.checkpoint_path
-        return _going_on(_read(path, "psp", "--checkpoint_path", "one of pSp"), path)
+        return _going_on(_psp_in(path, "--checkpoint_path"), path)
     return _before_generator(opts)
+
+
+def _psp_in(path: str, flag: str) -> Checkpoint:
+    """The content of a file of pSp; of a SAM that of the pSp inside it."""
+    checkpoint = load_converted(path)
+    kind = checkpoint_kind(checkpoint)
+    if kind == "sam":
+        return prior_of(checkpoint, path)
+    if kind != "psp":
+        raise InputError(
+            f"{flag}={path} is {what_is(checkpoint)}, not the checkpoint of a pSp encoder or a SAM"
+        )
+    return checkpoint
 
 
 def _grown(start: Checkpoint, path: str) -> Start:
@@ -194,13 +207,7 @@ def start_sam(opts: SAMOptions) -> Start:
 def _beside_prior(opts: SAMOptions, age_encoder: AgeEncoderConfig | None) -> Start:
     """A fresh encoder beside pSp's; the generator of pSp too, where pSp trained it."""
     path = opts.pretrained_psp_path
-    prior = load_converted(path)
-    if checkpoint_kind(prior) == "sam":
-        prior = prior_of(prior, path)
-    elif checkpoint_kind(prior) != "psp":
-        raise InputError(
-            f"--pretrained_psp_path={path} is {what_is(prior)}, not the checkpoint of a pSp encoder or a SAM"
-        )
+    prior = _psp_in(path, "--pretrained_psp_path")
     files = [(prior, path)]
     if (prior.get("opts") or {}).get("train_decoder"):
         trained = load_psp(prior, path)
