@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.stacked import LaidTogether, lie_together, stacked
 
-OF_OTHERS = ("type", "ages")
+OF_OURS = ("type", "ages", "styles")
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class BlenderConfig:
         age_dim: length of the embedded age.
         hidden: width between the two layers of each style's network; the length of a style if None.
         zero_init: start as the identity (the official network starts with random offsets).
+        styles: how many of the first styles it changes, the others stay as they are; 0: all.
     """
 
     bottleneck: int = 32
@@ -32,11 +33,16 @@ class BlenderConfig:
     zero_init: bool = True
     type: str = "bottleneck"
     ages: int = 0
+    styles: int = 0
 
     def to_dict(self) -> dict:
-        """Plain values; what only other types have is left out of those of the official one."""
-        values = asdict(self)
-        return values if self.type != "bottleneck" else {k: values[k] for k in values if k not in OF_OTHERS}
+        """Plain values; what the official adapter does not have is left out where it is as there."""
+        official = BlenderConfig()
+        return {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in OF_OURS or value != getattr(official, key)
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping) -> "BlenderConfig":

@@ -161,7 +161,15 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
 
     def personalize(self, codes: Tensor, years: Tensor) -> Tensor:
         """Passes codes (B, n_styles, style_dim) at ages (B,) in years through the adapter, if any."""
-        return codes if self.blender is None else self.blender(codes, scale_age(years))
+        return codes if self.blender is None else self._adapted(codes, scale_age(years))
+
+    def _adapted(self, codes: Tensor, ages: Tensor) -> Tensor:
+        """Codes after the adapter, which may leave the last styles alone; ages as the network sees them."""
+        assert self.blender is not None and self.config.blender is not None
+        count = self.config.blender.styles
+        if not count:
+            return self.blender(codes, ages)
+        return torch.cat([self.blender(codes[:, :count], ages), codes[:, count:]], dim=1)
 
     def decode(
         self,
@@ -215,7 +223,7 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
         if not input_code:
             codes = self.encode(x)
             if self.blender is not None:
-                codes = self.blender(codes, x[:, 3, 0, 0])
+                codes = self._adapted(codes, x[:, 3, 0, 0])
         if latent_mask is not None:
             codes = mix_styles(codes, latent_mask, inject_latent, alpha)
         images, latents = self.decoder(

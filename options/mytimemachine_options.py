@@ -85,6 +85,12 @@ class MyTimeMachineOptions(
         "that depends on the age, or a Gaussian process over age (needs gpytorch)",
         choices=tuple(ADAPTERS),
     )
+    adapter_styles: int = option(
+        0,
+        count,
+        "the adapter changes so many of the first styles, and the finer ones stay SAM's: what the losses, at "
+        "the encoder's size, do not see, nothing teaches; 0: all, as officially",
+    )
     n_bottleneck: int = option(32, width, "the official adapter's summary of one style")
 
     def check(self) -> None:

@@ -12,6 +12,7 @@ from toy_networks import tiny_psp
 from models.adapters import ADAPTERS, GaussianProcessAdapter, build_adapter
 from models.aging_model import HasAdapter, load_aging_model
 from models.blender import BlenderConfig
+from models.psp import append_age
 from models.psp_files import load_psp, psp_checkpoint
 from utils.errors import InputError, StoppedError
 from utils.files.checkpoints import load_checkpoint, save_checkpoint
@@ -64,8 +65,29 @@ def test_a_file_tells_its_adapter(name: str, tmp_path: Path) -> None:
         assert torch.equal(again.personalize(codes, years), net.personalize(codes, years))
 
 
+@pytest.mark.parametrize("name", ["bottleneck", "linear"])
+def test_finer_styles_may_stay_those_of_sam(name: str, files: SimpleNamespace, tmp_path: Path) -> None:
+    """The adapter has no weights for them, trained and loaded; both ways through the network agree."""
+    more = (*SHORT, f"--blender_type={name}", "--adapter_styles=4")
+    toys.train(toys.arguments("mytimemachine", files, tmp_path, *more))
+    path = toys.run_folder("mytimemachine", tmp_path) / "checkpoints" / "iteration_4.pt"
+    net = toys.network(path)
+    codes, years = torch.randn(2, net.n_styles, 12), torch.tensor([20.0, 61.0])
+    personal = net.personalize(codes, years)
+    assert torch.equal(personal[:, 4:], codes[:, 4:])
+    assert (personal[:, :4] != codes[:, :4]).flatten(1).any(1).all()
+    assert not any(
+        f"_{style}." in key for key in net.blender.state_dict() for style in range(4, net.n_styles)
+    )
+    photos = append_age(torch.rand(2, 3, 32, 32), years)
+    _, latents = net(photos, return_latents=True)
+    torch.testing.assert_close(latents, net.personalize(net.encode(photos), years))
+
+
 def test_the_official_adapter_is_described_as_ever() -> None:
-    assert set(BlenderConfig().to_dict()) == {"bottleneck", "global_dim", "age_dim", "hidden", "zero_init"}
+    official = {"bottleneck", "global_dim", "age_dim", "hidden", "zero_init"}
+    assert set(BlenderConfig().to_dict()) == official
+    assert set(BlenderConfig(styles=4).to_dict()) == official | {"styles"}
 
 
 def test_a_gaussian_process_leaves_ages_far_from_all_photos_to_the_global_model() -> None:
@@ -89,6 +111,8 @@ def test_without_gpytorch_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -
 def test_an_unknown_adapter_is_refused() -> None:
     with pytest.raises(ValueError, match="'other' is no type of adapter"):
         build_adapter(6, 20, BlenderConfig(type="other"))
+    with pytest.raises(ValueError, match="an adapter of 7 styles, and a code has 6"):
+        build_adapter(6, 20, BlenderConfig(styles=7))
 
 
 # ---------------------------------------------------------------- the coach
@@ -151,8 +175,11 @@ def test_statistics_of_a_fine_tuned_encoder_stay(files: SimpleNamespace, tmp_pat
 def test_what_does_not_go_together_is_one_sentence(files: SimpleNamespace, tmp_path: Path) -> None:
     for flags, sentence in (
         (["--personalize=encoder"], "has an adapter already; --personalize=encoder begins with a SAM"),
-        (["--blender_type=delta"], "has another adapter; add --blender_type=bottleneck"),
+        (["--blender_type=delta"], "has another adapter; add --blender_type=bottleneck --adapter_styles=0"),
+        (["--adapter_styles=3"], "has another adapter; add --blender_type=bottleneck --adapter_styles=0"),
     ):
         more = [f"--checkpoint_path={files.mytimemachine}", *flags]
         with pytest.raises(InputError, match=sentence):
             toys.coach(toys.arguments("mytimemachine", files, tmp_path, *more))
+    with pytest.raises(InputError, match=r"--adapter_styles=99: the codes of .*sam.pt have 6 styles"):
+        toys.coach(toys.arguments("mytimemachine", files, tmp_path, "--adapter_styles=99"))

@@ -127,10 +127,10 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             raise InputError(
                 f"--checkpoint_path={path} has an adapter already; --personalize=encoder begins with a SAM"
             )
-        if adapter is not None and adapter.type != self.opts.blender_type:
-            raise InputError(
-                f"--checkpoint_path={path} has another adapter; add --blender_type={adapter.type}"
-            )
+        wanted = (self.opts.blender_type, self.opts.adapter_styles)
+        if adapter is not None and (adapter.type, adapter.styles) != wanted:
+            own = f"--blender_type={adapter.type} --adapter_styles={adapter.styles}"
+            raise InputError(f"--checkpoint_path={path} has another adapter; add {own}")
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
         if self.opts.activation_checkpointing:
@@ -156,12 +156,22 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
                 zero_init=self.repairs.adapter_starts_at_zero,
                 type=opts.blender_type,
                 ages=len(seen) if opts.blender_type == "gaussian_process" else 0,
+                styles=self._changed_styles(),
             )
             add_blender(net, config)
             if isinstance(net.blender, GaussianProcessAdapter):
                 net.blender.ages.copy_(seen)
         assert net.blender is not None
         return net.blender
+
+    def _changed_styles(self) -> int:
+        """`--adapter_styles`, if the codes have so many."""
+        wanted, count = self.opts.adapter_styles, self.net.n_styles
+        if wanted > count:
+            raise InputError(
+                f"--adapter_styles={wanted}: the codes of {self.opts.checkpoint_path} have {count} styles"
+            )
+        return wanted
 
     def _load_photos(self) -> FaceFolder:
         folder = self.opts.train_dataset
