@@ -169,10 +169,12 @@ def build_adapter(n_styles: int, style_dim: int, config: BlenderConfig) -> nn.Mo
 
     Raises:
         InputError: a package that it needs is not installed.
-        ValueError: there is no adapter of that type, or it changes more styles than a code has.
+        ValueError: there is no adapter of that type, or it leaves no style to change.
     """
     if config.type not in ADAPTERS:
         raise ValueError(f"{config.type!r} is no type of adapter (known: {', '.join(ADAPTERS)})")
-    if config.styles > n_styles:
-        raise ValueError(f"an adapter of {config.styles} styles, and a code has {n_styles}")
-    return ADAPTERS[config.type](config.styles or n_styles, style_dim, config)
+    if config.fixed_styles >= n_styles:
+        raise ValueError(
+            f"an adapter that leaves {config.fixed_styles} styles alone, and a code has {n_styles}"
+        )
+    return ADAPTERS[config.type](n_styles - config.fixed_styles, style_dim, config)

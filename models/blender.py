@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from models.stacked import LaidTogether, lie_together, stacked
 
-OF_OURS = ("type", "ages", "styles")
+OF_OURS = ("type", "ages", "fixed_styles")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class BlenderConfig:
         age_dim: length of the embedded age.
         hidden: width between the two layers of each style's network; the length of a style if None.
         zero_init: start as the identity (the official network starts with random offsets).
-        styles: how many of the first styles it changes, the others stay as they are; 0: all.
+        fixed_styles: so many of the last styles stay as they are.
     """
 
     bottleneck: int = 32
@@ -33,7 +33,7 @@ class BlenderConfig:
     zero_init: bool = True
     type: str = "bottleneck"
     ages: int = 0
-    styles: int = 0
+    fixed_styles: int = 0
 
     def to_dict(self) -> dict:
         """Plain values; what the official adapter does not have is left out where it is as there."""

@@ -166,9 +166,10 @@ class pSp(nn.Module):  # noqa: N801 (the official name)
     def _adapted(self, codes: Tensor, ages: Tensor) -> Tensor:
         """Codes after the adapter, which may leave the last styles alone; ages as the network sees them."""
         assert self.blender is not None and self.config.blender is not None
-        count = self.config.blender.styles
-        if not count:
+        fixed = self.config.blender.fixed_styles
+        if not fixed:
             return self.blender(codes, ages)
+        count = codes.shape[1] - fixed
         return torch.cat([self.blender(codes[:, :count], ages), codes[:, count:]], dim=1)
 
     def decode(

@@ -85,11 +85,11 @@ class MyTimeMachineOptions(
         "that depends on the age, or a Gaussian process over age (needs gpytorch)",
         choices=tuple(ADAPTERS),
     )
-    adapter_styles: int = option(
+    fixed_styles: int = option(
         0,
         count,
-        "the adapter changes so many of the first styles, and the finer ones stay SAM's: what the losses, at "
-        "the encoder's size, do not see, nothing teaches; 0: all, as officially",
+        "so many of the last styles stay SAM's: they draw what is finer than the pictures that losses see, "
+        "and nothing teaches an adapter about it; officially 0",
     )
     n_bottleneck: int = option(32, width, "the official adapter's summary of one style")
 

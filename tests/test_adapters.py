@@ -68,7 +68,7 @@ def test_a_file_tells_its_adapter(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bottleneck", "linear"])
 def test_finer_styles_may_stay_those_of_sam(name: str, files: SimpleNamespace, tmp_path: Path) -> None:
     """The adapter has no weights for them, trained and loaded; both ways through the network agree."""
-    more = (*SHORT, f"--blender_type={name}", "--adapter_styles=4")
+    more = (*SHORT, f"--blender_type={name}", "--fixed_styles=2")
     toys.train(toys.arguments("mytimemachine", files, tmp_path, *more))
     path = toys.run_folder("mytimemachine", tmp_path) / "checkpoints" / "iteration_4.pt"
     net = toys.network(path)
@@ -87,7 +87,7 @@ def test_finer_styles_may_stay_those_of_sam(name: str, files: SimpleNamespace, t
 def test_the_official_adapter_is_described_as_ever() -> None:
     official = {"bottleneck", "global_dim", "age_dim", "hidden", "zero_init"}
     assert set(BlenderConfig().to_dict()) == official
-    assert set(BlenderConfig(styles=4).to_dict()) == official | {"styles"}
+    assert set(BlenderConfig(fixed_styles=4).to_dict()) == official | {"fixed_styles"}
 
 
 def test_a_gaussian_process_leaves_ages_far_from_all_photos_to_the_global_model() -> None:
@@ -111,8 +111,8 @@ def test_without_gpytorch_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -
 def test_an_unknown_adapter_is_refused() -> None:
     with pytest.raises(ValueError, match="'other' is no type of adapter"):
         build_adapter(6, 20, BlenderConfig(type="other"))
-    with pytest.raises(ValueError, match="an adapter of 7 styles, and a code has 6"):
-        build_adapter(6, 20, BlenderConfig(styles=7))
+    with pytest.raises(ValueError, match="leaves 6 styles alone, and a code has 6"):
+        build_adapter(6, 20, BlenderConfig(fixed_styles=6))
 
 
 # ---------------------------------------------------------------- the coach
@@ -175,11 +175,11 @@ def test_statistics_of_a_fine_tuned_encoder_stay(files: SimpleNamespace, tmp_pat
 def test_what_does_not_go_together_is_one_sentence(files: SimpleNamespace, tmp_path: Path) -> None:
     for flags, sentence in (
         (["--personalize=encoder"], "has an adapter already; --personalize=encoder begins with a SAM"),
-        (["--blender_type=delta"], "has another adapter; add --blender_type=bottleneck --adapter_styles=0"),
-        (["--adapter_styles=3"], "has another adapter; add --blender_type=bottleneck --adapter_styles=0"),
+        (["--blender_type=delta"], "has another adapter; add --blender_type=bottleneck --fixed_styles=0"),
+        (["--fixed_styles=3"], "has another adapter; add --blender_type=bottleneck --fixed_styles=0"),
     ):
         more = [f"--checkpoint_path={files.mytimemachine}", *flags]
         with pytest.raises(InputError, match=sentence):
             toys.coach(toys.arguments("mytimemachine", files, tmp_path, *more))
-    with pytest.raises(InputError, match=r"--adapter_styles=99: the codes of .*sam.pt have 6 styles"):
-        toys.coach(toys.arguments("mytimemachine", files, tmp_path, "--adapter_styles=99"))
+    with pytest.raises(InputError, match=r"--fixed_styles=6: the codes of .*sam.pt have 6 styles"):
+        toys.coach(toys.arguments("mytimemachine", files, tmp_path, "--fixed_styles=6"))

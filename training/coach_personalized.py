@@ -127,9 +127,9 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
             raise InputError(
                 f"--checkpoint_path={path} has an adapter already; --personalize=encoder begins with a SAM"
             )
-        wanted = (self.opts.blender_type, self.opts.adapter_styles)
-        if adapter is not None and (adapter.type, adapter.styles) != wanted:
-            own = f"--blender_type={adapter.type} --adapter_styles={adapter.styles}"
+        wanted = (self.opts.blender_type, self.opts.fixed_styles)
+        if adapter is not None and (adapter.type, adapter.fixed_styles) != wanted:
+            own = f"--blender_type={adapter.type} --fixed_styles={adapter.fixed_styles}"
             raise InputError(f"--checkpoint_path={path} has another adapter; add {own}")
         net.decoder.compute_dtype = self.precision
         net.frozen_prior = self.repairs.prior_in_eval_mode
@@ -156,7 +156,7 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
                 zero_init=self.repairs.adapter_starts_at_zero,
                 type=opts.blender_type,
                 ages=len(seen) if opts.blender_type == "gaussian_process" else 0,
-                styles=self._changed_styles(),
+                fixed_styles=self._fixed_styles(),
             )
             add_blender(net, config)
             if isinstance(net.blender, GaussianProcessAdapter):
@@ -164,14 +164,14 @@ class CoachPersonalized(Coach[MyTimeMachineOptions]):
         assert net.blender is not None
         return net.blender
 
-    def _changed_styles(self) -> int:
-        """`--adapter_styles`, if the codes have so many."""
-        wanted, count = self.opts.adapter_styles, self.net.n_styles
-        if wanted > count:
+    def _fixed_styles(self) -> int:
+        """`--fixed_styles`, if that leaves some to the adapter."""
+        fixed, count = self.opts.fixed_styles, self.net.n_styles
+        if fixed >= count:
             raise InputError(
-                f"--adapter_styles={wanted}: the codes of {self.opts.checkpoint_path} have {count} styles"
+                f"--fixed_styles={fixed}: the codes of {self.opts.checkpoint_path} have {count} styles"
             )
-        return wanted
+        return fixed
 
     def _load_photos(self) -> FaceFolder:
         folder = self.opts.train_dataset
