@@ -11,7 +11,7 @@ from utils.errors import one_line
 
 UNKNOWN = "not known; the terms of the data and of the weights that it learned from apply"
 # Options of a training that name the files it began with.
-_BEGINNINGS = ("checkpoint_path", "pretrained_psp_path", "stylegan_weights", "grow_from")
+_BEGINNINGS = ("pretrained_psp_path", "stylegan_weights", "grow_from")
 _BUNDLED_PARTS = 2  # of the path of a bundled file tell it: demo/sam.pt
 
 
@@ -30,7 +30,9 @@ def licence_of(path: str | Path, content: Mapping[str, Any]) -> str:
     own = _published(Path(path))
     if own is not None:
         return own.licence
-    named = [(content.get("opts") or {}).get(option) for option in _BEGINNINGS]
+    opts = content.get("opts") or {}
+    # A training that goes on from a checkpoint reads no other file to begin with, whatever its options name.
+    named = [opts["checkpoint_path"]] if opts.get("checkpoint_path") else map(opts.get, _BEGINNINGS)
     begun = [weight for name in named if isinstance(name, str) for weight in _called(name)]
     known = "; ".join(dict.fromkeys(f"it began with {weight.name}: {weight.licence}" for weight in begun))
     return f"not stated; {known}" if known else UNKNOWN

@@ -54,3 +54,9 @@ def test_a_published_file_is_known_by_name_and_size(tmp_path: Path, monkeypatch:
 )
 def test_other_files_tell_what_they_can(content: dict[str, Any], wanted: str) -> None:
     assert wanted in licence_of("gone.pt", content)
+
+
+def test_a_file_that_was_named_and_not_read_counts_for_nothing() -> None:
+    opts = {"checkpoint_path": "demo/sam.pt", "stylegan_weights": "stylegan2-ffhq-config-f.pt"}
+    assert "NVIDIA" not in licence_of("gone.pt", {"opts": opts})
+    assert "NVIDIA" in licence_of("gone.pt", {"opts": {**opts, "checkpoint_path": None}})
