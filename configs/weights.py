@@ -176,16 +176,13 @@ WEIGHTS: dict[str, Weight] = {
         input_size=0,
         normalisation="style vectors",
     ),
-    **{
-        f"demo_{name}": Weight(
-            file=f"pretrained_models/demo/{name}.pt",
-            source=_DEMO_SOURCE,
-            licence=_DEMO_LICENCE,
-            input_size=64,
-            normalisation=_RGB,
-        )
-        for name in ("reaging_gan",)
-    },
+    "demo_reaging_gan": Weight(
+        file="pretrained_models/demo/reaging_gan.pt",
+        source=_DEMO_SOURCE,
+        licence=_DEMO_LICENCE,
+        input_size=64,
+        normalisation=_RGB,
+    ),
     "demo_directed": Weight(
         file="pretrained_models/demo/directed.pt",
         source=_DEMO_SOURCE,
