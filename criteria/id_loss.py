@@ -1,6 +1,9 @@
 """Identity loss: one minus the cosine similarity of face embeddings (ArcFace; SAM section 3.3)."""
 
-from torch import Tensor
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
 
 from criteria.frozen import FrozenLoss, full_precision
 from models.auxiliary import IdentityNetwork
@@ -9,17 +12,28 @@ from models.auxiliary import IdentityNetwork
 class IDLoss(FrozenLoss):
     """``mean_i w_i (1 - S(generated_i) . S(target_i))`` with unit-length embeddings ``S``.
 
+    Of several networks ``S`` is all embeddings one after another at unit length, so that similarities are the
+    mean of theirs: what only one of them takes for likeness counts little.
+
     Args:
         network: takes whole aligned faces of any size, see ``models.auxiliary.load_identity``.
+        further: others beside it.
     """
 
-    def __init__(self, network: IdentityNetwork) -> None:
+    def __init__(self, network: IdentityNetwork, further: Sequence[IdentityNetwork] = ()) -> None:
         super().__init__()
         self.network = self.freeze(network)
+        self.further = self.freeze(nn.ModuleList(further))
+
+    @property
+    def networks(self) -> list[IdentityNetwork]:
+        """All networks."""
+        return [self.network, *self.further]
 
     def features(self, images: Tensor) -> Tensor:
         """Unit-length embeddings ``(B, D)`` of aligned faces ``(B, 3, S, S)`` in [-1, 1]."""
-        return full_precision(self.network.embed(images))
+        embeddings = [full_precision(network.embed(images)) for network in self.networks]
+        return embeddings[0] if len(embeddings) == 1 else torch.cat(embeddings, 1) / len(embeddings) ** 0.5
 
     def forward(
         self, generated: Tensor, target_features: Tensor, weights: Tensor | None = None

@@ -32,6 +32,12 @@ class AuxiliaryOptions(TrainOptions):
     data_share: str = option("0-100", str, "percent of the training folder used", metavar="A-B")
     learning_rate: float = option(1e-3, rate, "of AdamW, at its highest")
     weight_decay: float = option(1e-2, weight, "of AdamW")
+    hard_radius: float = option(
+        0.0,
+        weight,
+        "train on the worst change of each picture of at most this Euclidean length, in units of [-1, 1], so "
+        "that the network looks at what people see; 0: none, 2 at 64 pixels: strong",
+    )
     ema_steps: int = option(500, positive, "steps over which the saved weights average")
 
     @property
@@ -81,9 +87,3 @@ class AgeClassifierOptions(AuxiliaryOptions):
     label_deviation: float = option(3.0, rate, "years of spread of the class labels")
     expectation_lambda: float = option(0.1, weight, "weight of |expected age - age| in years")
     age_balance: float = option(0.5, fraction, "0: ages as in the data, 1: all groups alike")
-    hard_radius: float = option(
-        0.0,
-        weight,
-        "train on the worst change of each picture of at most this Euclidean length, in units of [-1, 1], so "
-        "that ages follow what people see; 0: none, 2 at 64 pixels: strong",
-    )

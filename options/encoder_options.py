@@ -73,6 +73,12 @@ class LossNetworkOptions(Options):
         (), paths, "judge ages beside it, so that what only one of them sees is no ageing", metavar="FILE,..."
     )
     identity_network: str = option(model_paths["ir_se50"], path, "judges identity", metavar="FILE")
+    further_identity_networks: tuple[str, ...] = option(
+        (),
+        paths,
+        "judge identity beside it, so that what only one of them sees is no likeness",
+        metavar="FILE,...",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

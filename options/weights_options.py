@@ -7,11 +7,21 @@ from pathlib import Path
 from configs.demo_stages import STAGES
 from configs.paths_config import REPOSITORY, WEIGHTS_FOLDER, WEIGHTS_VARIABLE
 from options.conditional_options import age_groups_of
+from options.machine_options import DeviceOptions
 from utils.age_groups import AgeGroups
 from utils.errors import InputError
-from utils.typed_options import Options, at_least, option, path, rate
+from utils.typed_options import Options, at_least, count, option, path, positive, rate
 
 WRITTEN_SUFFIXES = (".pt", ".pth", ".safetensors")
+
+
+def require_new_weights(target: Path, overwrite: bool) -> None:
+    """Raises ``InputError`` if a file of weights has another suffix or is there and must not be replaced."""
+    if target.suffix.lower() not in WRITTEN_SUFFIXES:
+        suffixes = ", ".join(WRITTEN_SUFFIXES)
+        raise InputError(f"{target}: the output must end in {suffixes} (.pkl cannot be written)")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} exists; choose another name or add --overwrite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +90,30 @@ class ConvertOptions(Options):
     def check(self) -> None:
         """Raises ``InputError`` if the output cannot be written."""
         _ = self.groups
-        target = Path(self.output)
-        if target.suffix.lower() not in WRITTEN_SUFFIXES:
-            suffixes = ", ".join(WRITTEN_SUFFIXES)
-            raise InputError(f"{target}: the output must end in {suffixes} (.pkl cannot be written)")
-        if target.exists() and not self.overwrite:
-            raise InputError(f"{target} exists; choose another name or add --overwrite")
+        require_new_weights(Path(self.output), self.overwrite)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeNoiseOptions(DeviceOptions):
+    """Options of `scripts/shape_noise.py`."""
+
+    title = "noise"
+
+    checkpoint_path: str = option(
+        kind=path, help="a SAM or a personalised one, whose generator's noise is shaped", metavar="FILE"
+    )
+    data_path: str = option(kind=path, help="folder or zip archive of aligned photos", metavar="DIR")
+    output: str = option(kind=path, help="the new file: .pt, .pth or .safetensors", metavar="FILE")
+    n_images: int = option(240, at_least(2, 10_000), "photos, evenly over the folder")
+    steps: int = option(200, positive, "steps of the optimisation")
+    batch_size: int = option(12, positive, "pictures a step")
+    learning_rate: float = option(0.05, rate, "at the start")
+    seed: int = option(0, count, "of ages and order")
+    overwrite: bool = option(False, help="replace the output file")
+
+    def check(self) -> None:
+        """Raises ``InputError`` if the output cannot be written."""
+        require_new_weights(Path(self.output), self.overwrite)
 
 
 @dataclass(frozen=True, kw_only=True)

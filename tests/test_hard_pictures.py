@@ -2,7 +2,7 @@
 
 import torch
 
-from training.coach_age_classifier import hardened
+from training.hard_pictures import hardened
 
 
 def test_hardened_pictures_are_near_and_worse() -> None:

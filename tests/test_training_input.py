@@ -66,10 +66,10 @@ WRONG_FILES = [
     ("mytimemachine", "--checkpoint_path={psp}", "without an ageing encoder, not one of SAM"),
     ("mytimemachine", "--checkpoint_path={stylegan2}", "is a StyleGAN2 checkpoint, not one of SAM"),
     ("mytimemachine", "--checkpoint_path={resume}", "is the resume state of a training"),
-    ("stylegan2", "--checkpoint_path={psp}", "has no entry 'g'; training goes on from a file of --coach=sty"),
+    ("stylegan2", "--checkpoint_path={psp}", "has no generator; training goes on from a file of --coach=sty"),
     ("stylegan2", "--checkpoint_path={stylegan2} --style_dim=20 --channels=4:5,8:5,16:5", "no layer of"),
     ("stylegan2", "--grow_from={stylegan2}", "is not half the size of the new network"),
-    ("stylegan2", "--grow_from={sam}", "has no entry 'g'"),
+    ("stylegan2", "--grow_from={sam}", "has no generator"),
 ]
 
 

@@ -1,6 +1,6 @@
 """Coach of the DEX age classifier (Rothe et al. 2015): one class a year, the age is the expectation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,6 +12,7 @@ from models.auxiliary import network_checkpoint
 from models.dex_vgg import expected_age
 from options.age_classifier_options import AgeClassifierOptions
 from training.auxiliary_training import AuxiliaryCoach, network_architecture
+from training.hard_pictures import hardened
 from utils.ages import OLDEST
 
 CLASSES = int(OLDEST) + 1
@@ -21,34 +22,6 @@ def soft_labels(ages: Tensor, deviation: float) -> Tensor:
     """Class probabilities (B, 101) of ages (B,) in years: a normal curve about the age, cut to 0-100."""
     years = torch.arange(CLASSES, device=ages.device)
     return torch.softmax(-0.5 * ((years - ages[:, None]) / deviation) ** 2, dim=1)
-
-
-def hardened(images: Tensor, radius: float, loss: Callable[[Tensor], Tensor]) -> Tensor:
-    """Pictures whose loss is higher: one step up its gradient from a random start (Wong et al. 2020).
-
-    A network that learns from these looks at what people see: a pattern that fools it is ageing to the eye
-    (Santurkar et al. 2019).
-
-    Args:
-        images: (B, 3, S, S) in [-1, 1].
-        radius: Euclidean length of the change of a picture.
-        loss: of such pictures.
-
-    Returns:
-        Pictures in [-1, 1] that are no farther than the radius from the given ones.
-    """
-    start = _of_length(torch.randn_like(images), radius * torch.rand(len(images), device=images.device))
-    changed = (images + start).requires_grad_(True)
-    (slope,) = torch.autograd.grad(loss(changed), changed)
-    change = start + _of_length(slope, slope.new_full((len(images),), 1.25 * radius))
-    length = change.flatten(1).norm(dim=1)
-    return (images + _of_length(change, length.clamp(max=radius))).clamp(-1, 1).detach()
-
-
-def _of_length(changes: Tensor, lengths: Tensor) -> Tensor:
-    """Changes (B, 3, S, S) scaled to lengths (B,)."""
-    own = changes.flatten(1).norm(dim=1).clamp(min=1e-12)
-    return changes * (lengths / own).view(-1, 1, 1, 1)
 
 
 class CoachAgeClassifier(AuxiliaryCoach[AgeClassifierOptions]):

@@ -1,4 +1,4 @@
-"""Coach of the identity network: ArcFace margin on folders of people, or dlib's descriptor as teacher."""
+"""Coach of the identity network: ArcFace margin on folders of people, or a network as teacher."""
 
 import contextlib
 import math
@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from datasets.faces import FaceFolder
-from models.auxiliary import network_checkpoint
+from models.auxiliary import IdentityNetwork, load_identity, network_checkpoint
+from models.loading import load_into
 from options.identity_options import IdentityOptions
 from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
+from training.hard_pictures import hardened
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
@@ -51,9 +53,10 @@ class ArcFaceHead(nn.Module):
 class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
     """Trains unit embeddings of aligned faces.
 
-    With the dlib teacher, the target of a picture is its descriptor, centred on the mean of the folder and
-    scaled to unit length (descriptors of different people lie close together, centred ones do not); the loss
-    is one minus the cosine with the target plus the squared error of all pairwise cosines in the batch.
+    With a network as teacher the target of a picture is its embedding; with dlib's its descriptor, centred on
+    the mean of the folder and scaled to unit length (descriptors of different people lie close together,
+    centred ones do not); the loss is one minus the cosine with the target plus the squared error of all
+    pairwise cosines in the batch.
     """
 
     best_metric = "validation_loss"
@@ -61,11 +64,19 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
     def build(self) -> None:
         opts = self.opts
         self.teacher = self._choose_teacher()
+        network = self._teacher_network()
         dimension = DESCRIPTOR_LENGTH if self.teacher == "dlib" else opts.embedding_dim
+        if network is not None:
+            dimension = network.embed(
+                torch.zeros(1, 3, TEACHER_SIZE, TEACHER_SIZE, device=self.device)
+            ).shape[1]
         # What the network sees is the face box of the aligned picture, as in the identity loss.
         self.build_supervised(
             network_architecture(opts, dimension, normalize=True) | {"crop": FACE_CROP.edges()}
         )
+        if network is not None and opts.start_from_teacher:
+            load_into(self.network, network.network.state_dict(), str(opts.teacher_network))
+            self.averaged.load_state_dict(self.network.state_dict())
         data = self.load_folder(opts.train_dataset, False, opts.share)
         self.test_data = self.load_folder(opts.test_dataset, False) if opts.test_dataset else None
         if self.teacher == "dlib":
@@ -74,6 +85,11 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
             self.targets = centred(descriptors, self.mean).to(self.device)
             if self.test_data is not None:
                 self.test_targets = centred(dlib_descriptors(self.test_data), self.mean)
+            self.build_optimizer()
+        elif network is not None:
+            self.targets = embeddings_of(network, data, self.device)
+            if self.test_data is not None:
+                self.test_targets = embeddings_of(network, self.test_data, self.device).cpu()
             self.build_optimizer()
         else:
             names = [identity_of(path, Path(opts.train_dataset)) for path in data.paths]
@@ -89,7 +105,13 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
         """The face box must still hold `input_size` pixels, so aligned pictures are kept larger."""
         return 2 ** math.ceil(math.log2(self.opts.input_size / (FACE_CROP.bottom - FACE_CROP.top)))
 
+    def _teacher_network(self) -> IdentityNetwork | None:
+        path = self.opts.teacher_network
+        return None if path is None else load_identity(path, self.device)
+
     def _choose_teacher(self) -> str:
+        if self.opts.teacher == "network":
+            return "network"
         root = Path(self.opts.train_dataset)
         below = [path.relative_to(root) for path in find_pictures(root, self.opts.own_output).pictures]
         folders = {path.parts[0] for path in below if len(path.parts) > 1}
@@ -106,8 +128,13 @@ class CoachIdentity(AuxiliaryCoach[IdentityOptions]):
         return F.normalize(out.float(), dim=1)
 
     def losses(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        embeddings = self._embed(self.network, batch["image"])
-        target = self.targets[batch["index"]]
+        images, target = batch["image"], self.targets[batch["index"]]
+        if self.opts.hard_radius:
+            images = hardened(images, self.opts.hard_radius, lambda changed: self._loss(changed, target)[0])
+        return self._loss(images, target)
+
+    def _loss(self, images: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        embeddings = self._embed(self.network, images)
         if self.teacher == "folders":
             loss = self.head(embeddings, target)
             return loss, {"arcface": loss}
@@ -156,6 +183,13 @@ def nearest_is_same(embeddings: Tensor, names: list[str]) -> float:
     similarity.fill_diagonal_(-2)
     nearest = similarity.argmax(1).tolist()
     return float(np.mean([names[i] == names[j] for i, j in enumerate(nearest)]))
+
+
+@torch.no_grad()
+def embeddings_of(network: IdentityNetwork, data: FaceFolder, device: torch.device) -> Tensor:
+    """Unit embeddings (N, D) of all pictures of a folder."""
+    parts = tqdm(torch.arange(len(data)).split(64), "embeddings of the teacher", unit="batch", leave=False)
+    return torch.cat([network.embed(data.batch(part.tolist())["image"].to(device)) for part in parts])
 
 
 def centred(descriptors: Tensor, mean: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ from training.generator_metrics import GeneratorMetrics
 from training.guard import backward_pass
 from utils.compilation import eagerly
 from utils.distributed import average, is_main
+from utils.errors import InputError
 from utils.notes import listed, note
 from utils.pictures.sheets import image_sheet
 from utils.pictures.writing import save_pil
@@ -120,12 +121,18 @@ class CoachStyleGAN2(Coach[StyleGAN2Options]):
         if path:
             checkpoint = load_trainable(path)
             networks = {"g": self.generator, "d": self.discriminator, "g_ema": self.generator_ema}
+            if "d" not in checkpoint:
+                del networks["d"]
+                if not self.start_step and is_main():
+                    note(f"{path} has no discriminator; a new one begins")
             for entry, network in networks.items():
                 stayed = transfer(network, self.config, checkpoint, entry, path)
                 if stayed and not self.start_step and is_main():
                     note(f"{path}, {entry}: new are {listed(stayed)}")
         elif smaller:
             small = load_trainable(smaller)
+            if "d" not in small:
+                raise InputError(f"{smaller} has no discriminator; --grow_from takes both networks")
             # The averaged generator is the better start; the first steps would pull the other one there.
             grow(self.generator, small["g_ema"], self.discriminator, small["d"], smaller)
             self.generator_ema.load_state_dict(self.generator.state_dict())

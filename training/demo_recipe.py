@@ -17,9 +17,14 @@ from configs.paths_config import REPOSITORY
 from datasets.faces import FaceFolder
 from models.psp_files import load_psp
 from models.stylegan2.shared_latent import SHIFT, with_shared_latent
-from options.weights_options import DemoWeightsOptions
+from options.weights_options import DemoWeightsOptions, ShapeNoiseOptions
+from training.noise_shaping import PLANE, shape_file
 from utils.errors import STOPPED, InputError, StoppedError
 from utils.files.checkpoints import Checkpoint, halved, load_checkpoint, save_checkpoint
+
+START = "--checkpoint_path"
+GENERATOR = "stylegan2.pt"
+STRENGTH = ".noise.weight"
 
 
 def train_stage(name: str, opts: DemoWeightsOptions) -> None:
@@ -30,6 +35,10 @@ def train_stage(name: str, opts: DemoWeightsOptions) -> None:
         StoppedError: the training was stopped.
     """
     command = train_command(name, opts)
+    stage = STAGES[name]
+    if stage.noise != 1:
+        start = load_checkpoint(newest_weights(Path(opts.runs) / stage.runs[START]))
+        save_checkpoint(with_noise(start, stage.noise), quiet_start(name, opts))
     print("+ " + " ".join(command), flush=True)
     code = subprocess.run(command, cwd=REPOSITORY, check=False).returncode
     if code == STOPPED:
@@ -52,13 +61,30 @@ def train_command(name: str, opts: DemoWeightsOptions) -> list[str]:
     command += [f"--train_dataset={opts.training_faces}", f"--exp_dir={Path(opts.runs) / name}"]
     if opts.test_faces is not None and preset_option(stage.preset, "coach") != "stylegan2":
         command.append(f"--test_dataset={opts.test_faces}")
-    command += [f"{flag}={newest_weights(Path(opts.runs) / run)}" for flag, run in stage.runs.items()]
+    weights = {flag: newest_weights(Path(opts.runs) / run) for flag, run in stage.runs.items()}
+    if stage.noise != 1:
+        weights[START] = quiet_start(name, opts)
+    command += [f"{flag}={file}" for flag, file in weights.items()]
     command += [f"{flag}={Path(opts.output_dir) / file}" for flag, file in stage.files.items()]
     if opts.processes > 1:
         command.append("--threads=1")
     if opts.steps_scale != 1:
         command.append(f"--max_steps={max(1, round(preset_steps(stage.preset) * opts.steps_scale))}")
     return command
+
+
+def quiet_start(name: str, opts: DemoWeightsOptions) -> Path:
+    """The file with other noise that a stage goes on from."""
+    return Path(opts.runs) / f"{name}_start.pt"
+
+
+def with_noise(checkpoint: Mapping[str, Any], factor: float) -> Checkpoint:
+    """The content of a file of pSp or SAM with this factor on the strengths of its generator's noise."""
+    state = {
+        name: factor * value if name.startswith("decoder.") and name.endswith(STRENGTH) else value
+        for name, value in checkpoint["state_dict"].items()
+    }
+    return {**checkpoint, "state_dict": state}
 
 
 def preset_file(preset: str) -> Path:
@@ -94,23 +120,42 @@ def newest_weights(run: Path) -> Path:
 def export_stage(name: str, opts: DemoWeightsOptions) -> None:
     """Stores the newest weights of a stage in half precision, without the discriminator beside an encoder.
 
-    Of pSp that is its generator as `stylegan2.pt`, with that discriminator; the whole pSp is inside SAM.
+    Of pSp that is its generator as `stylegan2.pt`; the whole pSp is inside SAM, whose noise both have.
 
     Raises:
         InputError: the stage has not been trained, or a file cannot be written.
     """
-    file = STAGES[name].file
-    if file is None:
+    stage = STAGES[name]
+    if stage.file is None:
         return
     weights = load_checkpoint(newest_weights(Path(opts.runs) / name))
-    discriminator = weights.pop("d") if "state_dict" in weights and "d" in weights else None
+    if "state_dict" in weights:
+        weights.pop("d", None)
     if name == "psp":
-        weights = stylegan2_of_psp(weights, discriminator, opts.training_faces)
+        weights = stylegan2_of_psp(weights, opts.training_faces)
     stored = halved(weights) | {"opts": portable(weights.get("opts") or {})}
     if "g" in weights and weights["g"] is weights["g_ema"]:
         stored["g"] = stored["g_ema"]  # the file then holds these numbers once
-    path = save_checkpoint(stored, Path(opts.output_dir) / file)
+    path = save_checkpoint(stored, Path(opts.output_dir) / stage.file)
+    if stage.shapes_noise:
+        faces, file = str(opts.training_faces), str(path)
+        shape_file(ShapeNoiseOptions(checkpoint_path=file, data_path=faces, output=file, overwrite=True))
+        give_noise(path, Path(opts.output_dir) / GENERATOR)
     print(f"wrote {path} ({path.stat().st_size / 1e6:.1f} MB)")
+
+
+def give_noise(source: Path, target: Path) -> None:
+    """Stores the noise of a SAM's generator, planes and strengths, in the file of that generator alone."""
+    content = load_checkpoint(target)
+    found = load_checkpoint(source)["state_dict"]
+    noise = {name.removeprefix("decoder."): value for name, value in found.items() if is_noise(name)}
+    content["g"] = content["g_ema"] = {**content["g_ema"], **noise}
+    save_checkpoint(content, target)
+
+
+def is_noise(name: str) -> bool:
+    """Whether an entry of a SAM is noise of its generator."""
+    return name.startswith("decoder.") and (name.endswith(STRENGTH) or PLANE in name)
 
 
 def portable(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,12 +172,11 @@ def portable(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Any, folder: Path) -> Checkpoint:
+def stylegan2_of_psp(psp: Mapping[str, Any], folder: Path) -> Checkpoint:
     """A StyleGAN2 file from a pSp that trained its generator: W spans the codes of the training faces.
 
     Args:
         psp: the content of the file of pSp.
-        discriminator: the state dict that goes into the entry ``d``, or None.
         folder: the training faces.
 
     Raises:
@@ -148,7 +192,6 @@ def stylegan2_of_psp(psp: Mapping[str, Any], discriminator: Any, folder: Path) -
     return {
         "g": state,
         "g_ema": state,
-        "d": discriminator,
         "latent_avg": torch.full((generator.style_dim,), SHIFT),
         "opts": opts,
     }

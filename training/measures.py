@@ -23,6 +23,7 @@ from utils.distributed import say
 
 AGE_CLASSIFIER, IDENTITY = "--age_classifier", "--identity_network"
 FURTHER_CLASSIFIERS = "--further_age_classifiers"
+FURTHER_IDENTITIES = "--further_identity_networks"
 CLASSIFIER = "age_classifier"  # a need of trainings that use it for more than a term
 
 
@@ -45,6 +46,10 @@ def loss_files(needs: Collection[str], opts: LossNetworkOptions) -> list[NeededF
         ]
     if "identity" in needs:
         files.append(NeededFile("the face recognition network", IDENTITY, opts.identity_network))
+        files += [
+            NeededFile("a further face recognition network", FURTHER_IDENTITIES, path)
+            for path in opts.further_identity_networks
+        ]
     return files
 
 
@@ -74,7 +79,8 @@ def load_measures(
     classifier = load_age_classifier(opts.age_classifier, device) if AGE_CLASSIFIER in flags else None
     measures = Measures()
     if IDENTITY in flags:
-        measures.identity = IDLoss(load_identity(opts.identity_network, device))
+        others = [load_identity(path, device) for path in opts.further_identity_networks]
+        measures.identity = IDLoss(load_identity(opts.identity_network, device), others)
     if "perceptual" in needs:
         measures.perceptual = _perceptual(opts, classifier).to(device)
     if "aging" in needs and classifier is not None:
@@ -88,7 +94,7 @@ def load_measures(
 
 def networks_of(measures: Measures) -> list[nn.Module]:
     """The networks that run in the terms, as far as one forward pass is all of it."""
-    found = [] if measures.identity is None else [measures.identity.network.network]
+    found = [] if measures.identity is None else [one.network for one in measures.identity.networks]
     if measures.aging is not None:
         found += [classifier.network for classifier in measures.aging.networks]
     if isinstance(measures.perceptual, LPIPSLoss):

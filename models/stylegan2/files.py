@@ -24,15 +24,16 @@ def load_converted(path: str | Path) -> Checkpoint:
 
 
 def load_trainable(path: str | Path) -> Checkpoint:
-    """Reads a checkpoint that can be trained on, also one in NVIDIA's layout.
+    """Reads a checkpoint that can be trained on, also one in NVIDIA's layout; files for use alone lack parts.
+
+    Returns:
+        The content with ``g`` and ``g_ema``, one for the other where the file has one; perhaps without ``d``.
 
     Raises:
-        InputError: it lacks the generator, its average or the discriminator.
+        InputError: there is no generator in it.
     """
     checkpoint = load_converted(path)
-    missing = [name for name in ("g", "d", "g_ema") if name not in checkpoint]
-    if missing:
-        raise InputError(
-            f"{path} has no entry {missing[0]!r}; training goes on from a file of --coach=stylegan2"
-        )
-    return checkpoint
+    generator = checkpoint.get("g", checkpoint.get("g_ema"))
+    if generator is None:
+        raise InputError(f"{path} has no generator; training goes on from a file of --coach=stylegan2")
+    return {"g": generator, "g_ema": generator, **checkpoint}
