@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from datasets.faces import FaceFolder
 from evaluation.appearance.meter import AppearanceMeter
+from evaluation.classifiers import by_decade
 from evaluation.figures import (
     distribution,
     mean_absolute_error,
@@ -24,11 +25,13 @@ from models.aging_model import AgingModel
 from models.judges import Judges
 from utils.ages import OLDEST, YOUNGEST
 from utils.errors import InputError
+from utils.local_regression import LEAST, by_whole_year
 from utils.pictures.listing import find_pictures
 from utils.pictures.sheets import image_sheet
 from utils.pictures.tensors import resize
 from utils.spacing import evenly
 
+OLDER = (40, 80)  # years; where judges that no loss used saw too little ageing
 MOST_COMPARED = 1000  # photos compared with one another; the number of pairs grows with the square
 
 
@@ -80,6 +83,8 @@ class AgeingEvaluation:
         others = torch.cat(other_outputs)
         labelled = self.labels.isfinite()
         within = [spearman(self.target_ages, row) for row in self.judged_ages]
+        shift = self.judged_ages.mean(0) - self.seen_in_photos()
+        old = (self.target_ages >= OLDER[0]) & (self.target_ages <= OLDER[1])
         return {
             "photos": len(self.labels),
             "age": {
@@ -92,7 +97,10 @@ class AgeingEvaluation:
                 )
                 if labelled.any()
                 else None,
+                "bias_against_photos": _finite(shift.mean()),
+                "bias_against_photos_40_to_80": _finite(shift[old].mean()),
             },
+            "judge_by_decade": self._judge_by_decade(),
             "identity": {
                 "input_and_output": distribution(self.similarity),
                 "input_and_output_at_own_age": distribution(self.own_similarity),
@@ -106,11 +114,32 @@ class AgeingEvaluation:
             "appearance": self.appearance.figures(self.labels, self.input_embeddings, self.embeddings),
         }
 
+    def seen_in_photos(self) -> Tensor:
+        """(A,) mean age that the judge sees in real photos of the target ages; NaN without enough labels.
+
+        No judge is right on average: the old look younger to it, the young older. An output that it takes for
+        as old as photos of that age is as old as it can be told.
+        """
+        labelled = self.labels.isfinite()
+        if int(labelled.sum()) < LEAST:
+            return torch.full_like(self.target_ages, torch.nan)
+        curve = by_whole_year(self.labels[labelled].double(), self.input_ages[None, labelled].double())[0]
+        below = self.target_ages.floor().clamp(YOUNGEST, OLDEST - 1).long()
+        return torch.lerp(curve[below], curve[below + 1], (self.target_ages - below).double()).float()
+
+    def _judge_by_decade(self) -> list[dict[str, Any]]:
+        """Error and bias of the age judge on the labelled photos of each decade."""
+        labelled = self.labels.isfinite()
+        if not labelled.any():
+            return []
+        return by_decade(self.labels[labelled], self.input_ages[labelled])
+
     def _at_age(self, index: int, others: Tensor) -> dict[str, Any]:
         age, judged = float(self.target_ages[index]), self.judged_ages[:, index]
         return {
             "target_age": age,
             "judged_age": distribution(judged),
+            "seen_in_photos": _finite(self.seen_in_photos()[index]),
             "mean_absolute_error": mean_absolute_error(judged, torch.full_like(judged, age)),
             "similarity": distribution(self.similarity[:, index]),
             "similarity_to_output_of_others": distribution(others),
@@ -120,6 +149,11 @@ class AgeingEvaluation:
         """The examples: one photo a row, the photo and its outputs."""
         columns = ["photo", *(f"{age:g}" for age in self.target_ages.tolist())]
         return image_sheet(self.examples, column_labels=columns)
+
+
+def _finite(value: Tensor) -> float | None:
+    """A number, None in place of NaN."""
+    return float(value) if value.isfinite() else None
 
 
 def methods_sheet(results: Mapping[str, AgeingEvaluation]) -> Image.Image:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from datasets.faces import FaceFolder
@@ -41,22 +42,28 @@ def evaluate_age_classifier(
         predicted.append(classifier.predict_age(images.to(device)).float().cpu())
     ages, labels = torch.cat(predicted), photos.ages
     errors = (ages - labels).abs()
-    decades = (labels / 10).floor().clamp(max=9)
     return {
         "photos": len(labels),
         "mean_absolute_error": float(errors.mean()),
         "median_absolute_error": float(errors.median()),
         "bias": float((ages - labels).mean()),
         "spearman": spearman(ages, labels),
-        "decades": [
-            {
-                "from_age": 10 * int(decade),
-                "photos": int((decades == decade).sum()),
-                "mean_absolute_error": float(errors[decades == decade].mean()),
-            }
-            for decade in decades.unique().tolist()
-        ],
+        "decades": by_decade(labels, ages),
     }
+
+
+def by_decade(labels: Tensor, ages: Tensor) -> list[dict[str, Any]]:
+    """Error and bias of judged ages (N,) on photos of ages (N,), years, for each decade that has photos."""
+    decade = (labels / 10).floor().clamp(max=9)
+    return [
+        {
+            "from_age": 10 * int(start),
+            "photos": int((decade == start).sum()),
+            "mean_absolute_error": float((ages - labels)[decade == start].abs().mean()),
+            "bias": float((ages - labels)[decade == start].mean()),
+        }
+        for start in decade.unique().tolist()
+    ]
 
 
 def evaluate_age_classifiers(

@@ -23,8 +23,8 @@ PAIRS_HEADER = (
 
 def ageing_table(figures: dict[str, Any]) -> str:
     """Tables of ``AgeingEvaluation.figures``: overall, similarities, each target age, what the eye sees."""
-    judged = [_overall(figures), _similarities(figures), _per_age(figures)]
-    return "\n\n".join([*judged, appearance_tables(figures["appearance"])])
+    judged = [_overall(figures), _judge(figures), _similarities(figures), _per_age(figures)]
+    return "\n\n".join([*filter(None, judged), appearance_tables(figures["appearance"])])
 
 
 def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
@@ -44,6 +44,7 @@ def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
                 number(age["spearman"], 3),
                 number(age["mean_absolute_error"], 1),
                 number(age["bias"], 1, sign=True),
+                number(age["bias_against_photos_40_to_80"], 1, sign=True),
                 number(identity["input_and_output"]["mean"], 3),
                 number(identity["separation_from_different_people"], 3),
                 number(identity["input_and_output_at_own_age"]["mean"], 3),
@@ -57,6 +58,7 @@ def methods_table(methods: Mapping[str, dict[str, Any]]) -> str:
         "Spearman",
         "age error",
         "bias",
+        "to photos, 40-80",
         "identity",
         "AUC",
         "own age",
@@ -74,6 +76,14 @@ def _overall(figures: dict[str, Any]) -> str:
         ["mean absolute error of the judged age, years", number(age["mean_absolute_error"], 2)],
         ["mean of judged minus target age, years", number(age["bias"], 2, sign=True)],
         ["error of the age judge on the photos, years", number(age["judge_error_on_labelled_photos"], 2)],
+        [
+            "judged age minus that of real photos of the target age, years",
+            number(age["bias_against_photos"], 2, sign=True),
+        ],
+        [
+            "the same at targets from 40 to 80",
+            number(age["bias_against_photos_40_to_80"], 2, sign=True),
+        ],
         ["identity similarity of input and output", number(identity["input_and_output"]["mean"], 3)],
         ["identity similarity of different people", number(identity["different_people"]["mean"], 3)],
         [
@@ -87,6 +97,20 @@ def _overall(figures: dict[str, Any]) -> str:
         ["P(the same at the own age)", number(identity["separation_at_own_age"], 3)],
     ]
     return markdown_table(["what", "value"], rows)
+
+
+def _judge(figures: dict[str, Any]) -> str | None:
+    """What the age judge makes of the photos themselves; None where no name says an age."""
+    rows = [
+        [
+            f"{row['from_age']}-{row['from_age'] + 9}",
+            str(row["photos"]),
+            number(row["mean_absolute_error"], 1),
+            number(row["bias"], 1, sign=True),
+        ]
+        for row in figures["judge_by_decade"]
+    ]
+    return markdown_table(["the age judge on photos aged", "photos", "error", "bias"], rows) if rows else None
 
 
 def _similarities(figures: dict[str, Any]) -> str:
@@ -112,12 +136,14 @@ def _per_age(figures: dict[str, Any]) -> str:
             [
                 f"{row['target_age']:g}",
                 f"{number(judged['mean'], 1)} ± {number(judged['std'], 1)}",
+                number(row["seen_in_photos"], 1),
                 number(row["mean_absolute_error"], 1),
                 f"{number(similarity['mean'], 3)} ± {number(similarity['std'], 3)}",
                 number(row["similarity_to_output_of_others"]["mean"], 3),
             ]
         )
-    header = ["target age", "judged age", "abs. error", "similarity to input", "to other people's input"]
+    header = ["target age", "judged age", "of photos", "abs. error", "similarity to input"]
+    header.append("to other people's input")
     return markdown_table(header, rows)
 
 

@@ -1,7 +1,9 @@
 """Figures by value, and models and judges whose behaviour is known."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +135,37 @@ def colourful(tmp_path: Path) -> FaceFolder:
         colour = (float(np.cos(angle)), float(np.sin(angle)))
         write_image(person(age, colour=colour).images[0], tmp_path / f"{age}_{index}.png")
     return FaceFolder(tmp_path, 8)
+
+
+def test_ages_are_compared_with_those_that_the_judge_sees_in_photos(colourful: FaceFolder) -> None:
+    """A judge that takes 80 for 58 does not hold that against a model; years that are missing it shows."""
+    targets = [20.0, 40.5, 80.0]
+    result = evaluate_ageing(Brightness(), colourful, targets, Colours(), examples=0, progress=False)
+    assert result.figures()["age"]["bias_against_photos"] is None  # three photos say nothing of an age
+    assert " - " in tables.ageing_table(result.figures())
+    labels = torch.arange(5, 95).float()
+    seen = torch.tensor([10 + 0.6 * age for age in targets])
+    embeddings = torch.eye(2)[torch.arange(90) % 2]
+    many = replace(
+        result,
+        labels=labels,
+        input_ages=10 + 0.6 * labels,
+        input_embeddings=embeddings,
+        own_embeddings=embeddings,
+        embeddings=embeddings[:, None].repeat(1, 3, 1),
+        judged_ages=(seen - torch.tensor([0.0, 3.0, 5.0])).expand(90, 3),
+        appearance=SimpleNamespace(figures=lambda *_: result.figures()["appearance"]),
+    )
+    found = many.figures()
+    assert [row["seen_in_photos"] for row in found["per_age"]] == pytest.approx(seen.tolist(), abs=0.1)
+    assert found["age"]["bias_against_photos"] == pytest.approx(-8 / 3, abs=0.1)
+    assert found["age"]["bias_against_photos_40_to_80"] == pytest.approx(-4, abs=0.1)
+    oldest = found["judge_by_decade"][-1]
+    assert (oldest["from_age"], oldest["photos"]) == (90, 5)
+    assert (
+        oldest["bias"] == pytest.approx(-26.8, abs=0.1) and oldest["mean_absolute_error"] == -oldest["bias"]
+    )
+    assert "| 90-99 " in tables.ageing_table(found)
 
 
 def test_a_perfect_model_has_perfect_figures(colourful: FaceFolder) -> None:

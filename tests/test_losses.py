@@ -238,6 +238,26 @@ def test_an_age_classifier_is_asked_for_what_it_sees_in_photos():
     assert loss(torch.full((1, 3, 4, 4), 70.0), torch.tensor([100.0]))[0] == pytest.approx(0.5 * 0.3**2)
 
 
+def test_likeness_is_the_mean_of_all_identity_networks():
+    class Channels(nn.Module):
+        def __init__(self, first):
+            super().__init__()
+            self.first = first
+
+        def embed(self, images):
+            return nn.functional.normalize(images[:, self.first : self.first + 2].mean(dim=(2, 3)), dim=1)
+
+    torch.manual_seed(0)
+    one, two = torch.randn(2, 3, 3, 4, 4)
+    both = IDLoss(Channels(0), further=[Channels(1)])
+    features = both.features(one)
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
+    _, similarity = both(two, features)
+    alone = [IDLoss(Channels(first)) for first in (0, 1)]
+    parts = [loss(two, loss.features(one))[1] for loss in alone]
+    torch.testing.assert_close(similarity, torch.stack(parts).mean(0))
+
+
 # ---------------------------------------------------------------- W-norm
 
 

@@ -9,8 +9,9 @@ import training_toys as toys
 from torch import nn
 
 from datasets.faces import FaceFolder
-from training.seen_ages import regression, seen_ages
+from training.seen_ages import seen_ages
 from utils.errors import InputError
+from utils.local_regression import by_whole_year
 
 MANY = tuple(range(2, 98, 4))
 
@@ -24,7 +25,7 @@ def redness(scale: float) -> nn.Module:
 def test_a_line_comes_back_and_nothing_falls() -> None:
     ages = torch.linspace(5, 80, 300).double()
     noise = torch.randn(300, generator=torch.Generator().manual_seed(1)).double()
-    found = regression(ages, torch.stack([20 + 0.5 * ages + noise, 90 - ages]))
+    found = by_whole_year(ages, torch.stack([20 + 0.5 * ages + noise, 90 - ages]))
     line = 20 + 0.5 * torch.arange(101)
     assert (found[0] - line)[5:80].abs().max() < 1
     assert (found[0] - line).abs().max() < 8  # also where no photo is

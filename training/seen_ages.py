@@ -8,15 +8,13 @@ from tqdm import tqdm
 
 from datasets.faces import FaceFolder
 from models.auxiliary import AgeClassifier
-from utils.ages import OLDEST
 from utils.distributed import rank
 from utils.errors import InputError
+from utils.local_regression import LEAST, by_whole_year
 from utils.pictures.tensors import resize
 from utils.spacing import evenly
 
 PHOTOS = 4096
-BANDWIDTH = 4.0  # years over which photos are averaged
-LEAST = 20  # photos with an age in their name
 
 
 @torch.no_grad()
@@ -24,8 +22,6 @@ def seen_ages(
     classifiers: Sequence[AgeClassifier], data: FaceFolder, size: int, device: torch.device
 ) -> Tensor:
     """The mean age that each classifier sees in photos of 0, 1, ... 100 years: (classifiers, 101) years.
-
-    A local linear regression (Cleveland 1979) with Gaussian weights; it never falls.
 
     Args:
         classifiers: the networks.
@@ -48,23 +44,4 @@ def seen_ages(
     for part in bar:
         images = resize(data.batch(part.tolist())["image"].to(device), size)
         found.append(torch.stack([network.predict_age(images).float() for network in classifiers]))
-    return regression(data.ages[items].double(), torch.cat(found, dim=1).cpu().double()).float().to(device)
-
-
-def regression(ages: Tensor, seen: Tensor) -> Tensor:
-    """Mean of values (C, N) at ages (N,) in years, for each whole year: (C, 101)."""
-    years = torch.arange(int(OLDEST) + 1, dtype=ages.dtype)
-    offset = ages - years[:, None]  # (101, N)
-    width = torch.full_like(years, BANDWIDTH)
-    for _ in range(6):  # wider where photos are rare
-        weights = torch.exp(-0.5 * (offset / width[:, None]).square())
-        width = torch.where(weights.sum(1) < LEAST, width * 1.5, width)
-    weights = torch.exp(-0.5 * (offset / width[:, None]).square())
-    total, first, second = ((weights * offset**power).sum(1) for power in range(3))
-    zeroth_moment = seen @ weights.T
-    first_moment = seen @ (weights * offset).T
-    spread = (total * second - first.square()).clamp(min=1e-9)
-    line = (second * zeroth_moment - first * first_moment) / spread
-    constant = zeroth_moment / total.clamp(min=1e-9)
-    good = spread > 1e-3 * total.square()
-    return torch.where(good, line, constant).clamp(0, OLDEST).cummax(dim=1).values
+    return by_whole_year(data.ages[items].double(), torch.cat(found, dim=1).cpu().double()).float().to(device)
