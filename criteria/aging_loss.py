@@ -7,15 +7,13 @@ from torch import Tensor, nn
 
 from criteria.frozen import FrozenLoss, full_precision
 from models.auxiliary import AgeClassifier
-from utils.ages import OLDEST, scale_age
+from utils.ages import scale_age
 
 
 class AgingLoss(FrozenLoss):
     """``mean_i ((A(image_i) - target_i) / 100)^2`` with ``A`` the expected age over the classes, in years.
 
-    Of several classifiers it is the mean of their losses: a pattern has to convince each of them. After
-    :meth:`compare_with_photos` the target of each is what it sees in photos of that age: a classifier that
-    takes the old for younger than they are does not ask for more age than people have.
+    Of several classifiers it is the mean of their losses: a pattern has to convince each of them.
 
     Args:
         network: the age classifier, see ``models.auxiliary.load_age_classifier``.
@@ -34,16 +32,11 @@ class AgingLoss(FrozenLoss):
         self.augment = augment
         self.network = self.freeze(network)
         self.further = self.freeze(nn.ModuleList(further))
-        self._seen: Tensor | None = None
 
     @property
     def networks(self) -> list[AgeClassifier]:
         """All classifiers."""
         return [self.network, *self.further]
-
-    def compare_with_photos(self, seen: Tensor) -> None:
-        """Sets what each classifier sees in photos of 0, 1, ... 100 years: (networks, 101) years."""
-        self._seen = seen
 
     def extract_ages(self, images: Tensor) -> Tensor:
         """Years ``(B,)`` that the first classifier sees in ``(B, 3, S, S)`` images; differentiable."""
@@ -55,16 +48,7 @@ class AgingLoss(FrozenLoss):
         ages = torch.stack(
             [_years(network, augment(generated) if augment else generated) for network in self.networks]
         )
-        return aging_loss(ages, self._wanted(target_ages)), ages.mean(0)
-
-    def _wanted(self, target_ages: Tensor) -> Tensor:
-        """Years that the classifiers shall see, (B,) or (networks, B), between whole years linearly."""
-        if self._seen is None:
-            return target_ages
-        seen = self._seen.to(target_ages)
-        ages = target_ages.clamp(0, OLDEST)
-        below = ages.floor().clamp(max=OLDEST - 1).long()
-        return torch.lerp(seen[:, below], seen[:, below + 1], (ages - below).expand(len(seen), -1))
+        return aging_loss(ages, target_ages), ages.mean(0)
 
 
 def _years(network: AgeClassifier, images: Tensor) -> Tensor:

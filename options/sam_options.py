@@ -53,13 +53,6 @@ class SAMOptions(EncoderTrainOptions, SAMWeights, TargetAgeOptions):
         bool,
         "the age classifier sees shifted and recoloured results, so that small patterns do not fool it",
     )
-    aging_targets: str = option(
-        "years",
-        str,
-        "what an age classifier shall see in a result: the age that was asked for, or what it sees in "
-        "training photos of that age (by their names)",
-        choices=("years", "photos"),
-    )
 
     age_balance: float = option(
         0.0,

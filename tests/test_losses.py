@@ -221,23 +221,6 @@ def test_a_pattern_has_to_convince_every_age_classifier():
     torch.testing.assert_close(loss.extract_ages(images), torch.tensor([100.0]))  # the first tells ages
 
 
-def test_an_age_classifier_is_asked_for_what_it_sees_in_photos():
-    """To one that sees 10 + 0.6 years in a year of photos, 64 of 90 years are right; nothing pushes on."""
-    network = nn.Module()
-    network.predict_age = lambda images: images.mean(dim=(1, 2, 3))
-    images = torch.full((2, 3, 4, 4), 64.0)
-    images[1] = 10.3  # half a year
-    loss = AgingLoss(network, further=[network])
-    targets = torch.tensor([90.0, 0.5])
-    assert loss(images, targets)[0] > 0.03
-    loss.compare_with_photos(torch.stack([10 + 0.6 * torch.arange(101.0)] * 2))
-    torch.testing.assert_close(loss(images, targets)[0], torch.tensor(0.0), atol=1e-8, rtol=0)
-    loss.compare_with_photos(torch.stack([10 + 0.6 * torch.arange(101.0), torch.arange(101.0)]))
-    wanted = torch.tensor([0, 0, 26.0, 9.8]).div(100).square().mean()
-    torch.testing.assert_close(loss(images, targets)[0], wanted)
-    assert loss(torch.full((1, 3, 4, 4), 70.0), torch.tensor([100.0]))[0] == pytest.approx(0.5 * 0.3**2)
-
-
 def test_likeness_is_the_mean_of_all_identity_networks():
     class Channels(nn.Module):
         def __init__(self, first):

@@ -1,5 +1,6 @@
 """An identity network that learns from another one, and trainings that listen to both."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,13 +19,24 @@ def command(files: SimpleNamespace, folder: Path, *more: str) -> list[str]:
     return toys.arguments("identity", files, folder, *taught, *faces, *more)
 
 
-def test_it_learns_the_embeddings_of_its_teacher(files: SimpleNamespace, tmp_path: Path) -> None:
-    toys.train(command(files, tmp_path, "--max_steps=30"))
-    distances = toys.scalars(tmp_path, "train/distance")
-    assert sum(distances[-5:]) < 0.7 * sum(distances[:5])
-    content = load_checkpoint(tmp_path / "checkpoints" / "iteration_30.pt")
+def similarity(run: Path) -> float:
+    """To the teacher on the validation pictures, by the last line of the log."""
+    text = (run / "logs" / "validation.jsonl").read_text(encoding="utf-8")
+    return json.loads(text.splitlines()[-1])["similarity_to_teacher"]
+
+
+def test_it_begins_as_its_teacher_or_learns_from_it(files: SimpleNamespace, tmp_path: Path) -> None:
+    small = ("--max_steps=1", "--val_interval=1", "--learning_rate=1e-6")
+    sizes = ("--network_channels=4,4,8,8,16",)
+    toys.train(command(files, tmp_path / "same", "--start_from_teacher", *sizes, *small))
+    assert similarity(tmp_path / "same") > 0.99
+    toys.train(command(files, tmp_path / "new", *sizes, *small))
+    assert similarity(tmp_path / "new") < 0.9
+    content = load_checkpoint(tmp_path / "new" / "checkpoints" / "iteration_1.pt")
     assert content["teacher"] == "network"
-    embedded = load_identity(tmp_path / "checkpoints" / "iteration_30.pt").embed(torch.zeros(1, 3, 64, 64))
+    embedded = load_identity(tmp_path / "new" / "checkpoints" / "iteration_1.pt").embed(
+        torch.zeros(1, 3, 64, 64)
+    )
     assert embedded.shape == load_identity(files.identity).embed(torch.zeros(1, 3, 64, 64)).shape
 
 

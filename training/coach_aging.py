@@ -26,7 +26,6 @@ from training.needed_files import data_folders, require_files
 from training.opponent import make_opponent
 from training.optimizers import parameters_of
 from training.randomness import step_generator
-from training.seen_ages import seen_ages
 from training.steps_sam import sam_step
 from training.trained_encoder import TrainedEncoder
 from training.two_passes import plain_backward
@@ -76,10 +75,6 @@ class CoachAging(Coach[SAMOptions]):
         self.batches, self.watched = load_face_data(
             opts, size, self.start_step, self.device, opts.age_balance
         )
-        if opts.aging_targets == "photos":
-            data = self.batches.dataset
-            seen = seen_ages(self.aging.networks, data, self.net.input_size, self.device)
-            self.aging.compare_with_photos(seen)
         measures.opponent = self.opponent
         if "code_spread" in needs:
             measures.code_spread = self._code_spread(self.batches.dataset)
