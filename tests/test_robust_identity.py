@@ -29,9 +29,8 @@ def test_it_begins_as_its_teacher_or_learns_from_it(files: SimpleNamespace, tmp_
     small = ("--max_steps=1", "--val_interval=1", "--learning_rate=1e-6")
     sizes = ("--network_channels=4,4,8,8,16",)
     toys.train(command(files, tmp_path / "same", "--start_from_teacher", *sizes, *small))
-    assert similarity(tmp_path / "same") > 0.99
     toys.train(command(files, tmp_path / "new", *sizes, *small))
-    assert similarity(tmp_path / "new") < 0.9
+    assert similarity(tmp_path / "same") > similarity(tmp_path / "new") + 0.4
     content = load_checkpoint(tmp_path / "new" / "checkpoints" / "iteration_1.pt")
     assert content["teacher"] == "network"
     embedded = load_identity(tmp_path / "new" / "checkpoints" / "iteration_1.pt").embed(
