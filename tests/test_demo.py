@@ -81,8 +81,8 @@ def test_every_stage_has_a_preset_and_a_command(tmp_path: Path) -> None:
     assert launched[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
 
 
-def test_psp_run_becomes_the_bundled_generator(tmp_path: Path) -> None:
-    """The generator that pSp trained is a StyleGAN2 to go on from, with its discriminator."""
+def test_psp_run_becomes_the_bundled_generator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The generator that pSp trained is a StyleGAN2 to go on from, with a new discriminator."""
     files = toys.make_files(tmp_path / "files")
     joint = ("--train_decoder", "--adversarial_lambda=0.1", "--max_steps=1")
     toys.train(toys.arguments("psp", files, tmp_path / "psp", *joint))
@@ -92,12 +92,32 @@ def test_psp_run_becomes_the_bundled_generator(tmp_path: Path) -> None:
     assert not (tmp_path / "psp.pt").exists()
     assert stylegan2["g_ema"]["conv1.conv.weight"].dtype == torch.float16
     trained = load_checkpoint(demo_recipe.newest_weights(tmp_path / "psp"))
-    for key, value in stylegan2["d"].items():
-        torch.testing.assert_close(value, halved(trained["d"][key]))
+    assert "d" in trained and "d" not in stylegan2
     for key in ("convs.0.conv.weight", "to_rgbs.0.bias", "noises.noise_1"):
         torch.testing.assert_close(stylegan2["g_ema"][key], halved(trained["state_dict"][f"decoder.{key}"]))
     more = (f"--checkpoint_path={tmp_path / 'stylegan2.pt'}", "--max_steps=1")
     toys.train(toys.arguments("stylegan2", files, tmp_path / "gan", *more))
+    assert "has no discriminator; a new one begins" in capsys.readouterr().err
+    with pytest.raises(InputError, match="has no discriminator; --grow_from takes both networks"):
+        larger = (
+            "--output_size=32",
+            "--channels=4:8,8:8,16:8,32:8",
+            f"--grow_from={tmp_path / 'stylegan2.pt'}",
+        )
+        toys.coach(toys.arguments("stylegan2", files, tmp_path / "grown", *larger))
+
+
+def test_exported_options_name_no_folder_of_the_machine() -> None:
+    bundled = str(demo_recipe.REPOSITORY / "pretrained_models" / "demo" / "sam.pt")
+    options = {"a": "/home/me/faces", "b": ("/x/y.pt", bundled), "c": bundled, "d": 3, "e": "plain"}
+    inside = "pretrained_models/demo/sam.pt"
+    assert demo_recipe.portable(options) == {
+        "a": "faces",
+        "b": ["y.pt", inside],
+        "c": inside,
+        "d": 3,
+        "e": "plain",
+    }
 
 
 def test_unknown_stage_and_missing_folder_are_one_sentence(tmp_path: Path) -> None:

@@ -162,6 +162,8 @@ def portable(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options without folders of the machine: bundled files below the repository, of all others the name."""
 
     def shortened(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [shortened(entry) for entry in value]
         if not isinstance(value, str) or "/" not in value:
             return value
         path = Path(value)
