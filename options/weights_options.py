@@ -10,7 +10,7 @@ from options.conditional_options import age_groups_of
 from options.machine_options import DeviceOptions
 from utils.age_groups import AgeGroups
 from utils.errors import InputError
-from utils.typed_options import Options, at_least, count, option, path, positive, rate
+from utils.typed_options import Options, at_least, count, option, path, positive, rate, years
 
 WRITTEN_SUFFIXES = (".pt", ".pth", ".safetensors")
 
@@ -104,6 +104,11 @@ class ShapeNoiseOptions(DeviceOptions):
     )
     data_path: str = option(kind=path, help="folder or zip archive of aligned photos", metavar="DIR")
     output: str = option(kind=path, help="the new file: .pt, .pth or .safetensors", metavar="FILE")
+    youngest: float = option(
+        60.0,
+        years,
+        "photos are aged to this and more: the old have the most grain, and noise is the same for all",
+    )
     n_images: int = option(240, at_least(2, 10_000), "photos, evenly over the folder")
     steps: int = option(200, positive, "steps of the optimisation")
     batch_size: int = option(12, positive, "pictures a step")

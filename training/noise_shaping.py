@@ -114,7 +114,7 @@ def shape_file(opts: ShapeNoiseOptions) -> None:
     model = load_psp_aging(content, opts.checkpoint_path, torch.float32).to(device)
     faces = FaceFolder(opts.data_path, model.output_size, cache=False)
     photos = faces.batch(evenly(len(faces), opts.n_images))["image"]
-    ages = OLDEST * torch.rand(len(photos), 1)
+    ages = opts.youngest + (OLDEST - opts.youngest) * torch.rand(len(photos), 1)
     pairs = zip(photos.split(16), ages.split(16), strict=True)
     codes = torch.cat([model.codes(part, years).flatten(0, 1) for part, years in pairs])
     generator = model.network.decoder
