@@ -13,13 +13,11 @@ import torch.nn.functional as F
 from scipy.ndimage import median_filter
 from torch import Tensor
 
+from criteria.spectrum_loss import DETAIL_FROM, LUMINANCE, ROUNDING
 from utils.pictures.tensors import to_uint8
 
 TILE = 128  # pixels
-LUMINANCE = (0.299, 0.587, 0.114)
-ROUNDING = 1 / 12  # power of the rounding to whole levels; what lies below it is no detail
 FIRST_RING = 2  # rings below it hold what the window smears of the mean
-PATTERNS_FROM = 1 / 8  # cycles a pixel; below it lie the parts of the face
 SMOOTH = 0.1  # cycles a pixel, over which the median makes the smooth spectrum
 
 
@@ -139,7 +137,7 @@ def peak(plane: Tensor, photos: Tensor) -> dict[str, float]:
     calm = smooth(photos)
     height = plane - smooth(plane) - (photos - calm).clamp(min=0)
     across, down = frequencies(len(plane))
-    height[torch.hypot(across, down) < PATTERNS_FROM] = -torch.inf
+    height[torch.hypot(across, down) < DETAIL_FROM] = -torch.inf
     place = int(height.argmax())
     return {
         "height": float(height.flatten()[place]),
