@@ -135,7 +135,13 @@ def test_bundled_files_are_half_precision_and_whole() -> None:
             options = checkpoint.get("opts") or {}
             paths = [value for value in options.values() if isinstance(value, str) and "/" in value]
             assert all(value.startswith("pretrained_models/demo/") for value in paths), (name, paths)
-    assert {"g", "d", "g_ema", "latent_avg"} <= set(load_checkpoint(model_paths["demo_stylegan2"]))
+    generator = load_checkpoint(model_paths["demo_stylegan2"])
+    assert {"g", "g_ema", "latent_avg"} <= set(generator) and "d" not in generator
+    sam = load_checkpoint(model_paths["demo_sam"])["state_dict"]  # both have the noise of one generator
+    noise = [name for name in generator["g"] if demo_recipe.is_noise(f"decoder.{name}")]
+    assert len(noise) == 22 and all(
+        torch.equal(generator["g"][name], sam[f"decoder.{name}"]) for name in noise
+    )
 
 
 def test_halved_reaches_nested_tensors() -> None:
