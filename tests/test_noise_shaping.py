@@ -55,7 +55,7 @@ def test_planes_go_into_a_file_in_its_precision() -> None:
         "decoder.noises.noise_1": torch.zeros(1, 1, 8, 8).half(),
         "decoder.noises.noise_10": torch.zeros(1),
     }
-    made = with_planes({"state_dict": state, "latent_avg": 3}, {1: torch.ones(1, 1, 8, 8)}, ["state_dict"])
+    made = with_planes({"state_dict": state, "latent_avg": 3}, {1: torch.ones(1, 1, 8, 8)})
     plane = made["state_dict"]["decoder.noises.noise_1"]
     assert plane.dtype == torch.float16 and plane.min() == 1 and made["latent_avg"] == 3
     assert made["state_dict"]["decoder.noises.noise_10"] is state["decoder.noises.noise_10"]
@@ -81,7 +81,8 @@ def test_the_command_changes_nothing_but_planes(files: SimpleNamespace, tmp_path
         ("--checkpoint_path=/no/such.pt", "/no/such.pt"),
         ("--data_path=/no/such", "/no/such"),
         ("--output={folder}/x.pkl", "must end in .pt"),
-        ("--output={folder}/no/such/x.pt --steps=0", "--steps"),
+        ("--output={psp}/x.pt", "is no folder; choose another one"),
+        ("--steps=0", "--steps"),
     ],
 )
 def test_bad_input_is_one_sentence(files: SimpleNamespace, tmp_path: Path, change: str, message: str) -> None:

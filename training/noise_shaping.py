@@ -5,7 +5,8 @@ its last convolutions answer to one frequency more than to others, such noise is
 planes are no weights: here they are given the detail that is missing, and no network is touched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from utils.ages import OLDEST
 from utils.device import select_device
 from utils.errors import InputError
 from utils.files.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
-from utils.files.outputs import refuse_overwriting
+from utils.files.outputs import refuse_overwriting, require_writable
 from utils.spacing import evenly
 
 LEVELS = 2  # of the finest sides; coarser noise moves features, not grain
@@ -77,25 +78,18 @@ def shape_noise(
     return {layer: planes[layer].detach().cpu() for layer in shaped}, losses
 
 
-def with_planes(
-    checkpoint: Mapping[str, Any], planes: Mapping[int, Tensor], parts: Sequence[str]
-) -> Checkpoint:
-    """The content of a file with these planes in place of its own, in the precision of the file.
+def with_planes(checkpoint: Mapping[str, Any], planes: Mapping[int, Tensor]) -> Checkpoint:
+    """The content of a file of SAM or MyTimeMachine with these planes, in the precision of the file.
 
     Args:
-        checkpoint: of a SAM, pSp, MyTimeMachine or StyleGAN2.
+        checkpoint: what ``load_checkpoint`` read.
         planes: (1, 1, side, side) by layer.
-        parts: its entries that hold a generator.
     """
-    changed = dict(checkpoint)
-    for part in parts:
-        state = dict(changed[part])
-        for name, value in state.items():
-            layer = name.rpartition(PLANE)[2] if PLANE in name else ""
-            if layer.isdigit() and int(layer) in planes:
-                state[name] = planes[int(layer)].to(value.dtype)
-        changed[part] = state
-    return changed
+    state = dict(checkpoint["state_dict"])
+    for layer, plane in planes.items():
+        name = f"decoder.{PLANE}{layer}"
+        state[name] = plane.to(state[name].dtype)
+    return {**checkpoint, "state_dict": state}
 
 
 def shape_file(opts: ShapeNoiseOptions) -> None:
@@ -105,6 +99,7 @@ def shape_file(opts: ShapeNoiseOptions) -> None:
         InputError: the checkpoint is of another kind, or a file cannot be read or written.
     """
     refuse_overwriting([opts.output], [opts.data_path])
+    require_writable([Path(opts.output).parent])
     device = select_device(opts.device)
     torch.manual_seed(opts.seed)
     content = load_checkpoint(opts.checkpoint_path)
@@ -119,7 +114,7 @@ def shape_file(opts: ShapeNoiseOptions) -> None:
     codes = torch.cat([model.codes(part, years).flatten(0, 1) for part, years in pairs])
     generator = model.network.decoder
     planes, losses = shape_noise(generator, codes, photos, opts.steps, opts.batch_size, opts.learning_rate)
-    path = save_checkpoint(with_planes(content, planes, ["state_dict"]), opts.output)
+    path = save_checkpoint(with_planes(content, planes), opts.output)
     few = max(1, round(SHOWN * len(losses)))
     before, after = (torch.tensor(part).mean().sqrt() for part in (losses[:few], losses[-few:]))
     print(f"distance from the spectrum of photos: {before:.2f} dB, now {after:.2f} dB\nwrote {path}")
