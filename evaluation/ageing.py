@@ -83,7 +83,8 @@ class AgeingEvaluation:
         others = torch.cat(other_outputs)
         labelled = self.labels.isfinite()
         within = [spearman(self.target_ages, row) for row in self.judged_ages]
-        shift = self.judged_ages.mean(0) - self.seen_in_photos()
+        seen = self.seen_in_photos()
+        shift = self.judged_ages.mean(0) - seen
         old = (self.target_ages >= OLDER[0]) & (self.target_ages <= OLDER[1])
         return {
             "photos": len(self.labels),
@@ -110,7 +111,10 @@ class AgeingEvaluation:
                 "separation_at_own_age": separation(self.own_similarity, people),
                 "separation_from_output_of_others": separation(self.similarity, others),
             },
-            "per_age": [self._at_age(index, others) for index, others in enumerate(other_outputs)],
+            "per_age": [
+                self._at_age(index, others) | {"seen_in_photos": _finite(seen[index])}
+                for index, others in enumerate(other_outputs)
+            ],
             "appearance": self.appearance.figures(self.labels, self.input_embeddings, self.embeddings),
         }
 
@@ -139,7 +143,6 @@ class AgeingEvaluation:
         return {
             "target_age": age,
             "judged_age": distribution(judged),
-            "seen_in_photos": _finite(self.seen_in_photos()[index]),
             "mean_absolute_error": mean_absolute_error(judged, torch.full_like(judged, age)),
             "similarity": distribution(self.similarity[:, index]),
             "similarity_to_output_of_others": distribution(others),

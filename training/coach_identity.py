@@ -20,6 +20,7 @@ from models.loading import load_into
 from options.identity_options import IdentityOptions
 from training.auxiliary_training import AuxiliaryCoach, identity_of, network_architecture
 from training.hard_pictures import hardened
+from utils.distributed import is_main
 from utils.errors import InputError
 from utils.faces.boxes import FACE_CROP
 from utils.faces.descriptor import DESCRIPTOR_LENGTH, FaceDescriptor
@@ -188,8 +189,9 @@ def nearest_is_same(embeddings: Tensor, names: list[str]) -> float:
 @torch.no_grad()
 def embeddings_of(network: IdentityNetwork, data: FaceFolder, device: torch.device) -> Tensor:
     """Unit embeddings (N, D) of all pictures of a folder."""
-    parts = tqdm(torch.arange(len(data)).split(64), "embeddings of the teacher", unit="batch", leave=False)
-    return torch.cat([network.embed(data.batch(part.tolist())["image"].to(device)) for part in parts])
+    parts = torch.arange(len(data)).split(64)
+    bar = tqdm(parts, "embeddings of the teacher", unit="batch", leave=False, disable=not is_main())
+    return torch.cat([network.embed(data.batch(part.tolist())["image"].to(device)) for part in bar])
 
 
 def centred(descriptors: Tensor, mean: Tensor) -> Tensor:
